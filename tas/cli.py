@@ -1,0 +1,137 @@
+"""The command line: `tas search`, `tas train`."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import docstring_parser
+from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
+
+from tas.config import CommonOptions, SearchOptions, TrainOptions, flag
+from tas.errors import TasError, nearest
+
+Options = TypeVar("Options", bound=CommonOptions)
+
+
+def search(arguments: Sequence[str]) -> None:
+    """`tas search`."""
+    options = parse("search", SearchOptions, arguments)
+    from tas.commands.search import search as run  # Lightning takes seconds to import; --help does not wait for it
+
+    run(options)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """`tas train`."""
+    options = parse("train", TrainOptions, arguments)
+    from tas.commands.train import train as run
+
+    run(options)
+
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
+    "search": (search, "find a smaller network within a FLOPs budget"),
+    "train": (train, "train a found network, or an unpruned one, with or without a teacher"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: tas COMMAND [options]; tas COMMAND --help explains them\n")
+        for name, (_, purpose) in COMMANDS.items():
+            print(f"  {name:<8}{purpose}")
+        return 0 if arguments else 2
+    name, *rest = arguments
+    try:
+        if name not in COMMANDS:
+            raise TasError(f"unknown command {name!r}{nearest(name, COMMANDS)}; known: {', '.join(COMMANDS)}")
+        COMMANDS[name][0](rest)
+    except TasError as error:
+        print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"\ntas {name}: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def one_line(error: TasError) -> str:
+    """The message; of an error in a worker process, which arrives inside that process's traceback, its last line."""
+    return str(error).strip().splitlines()[-1].removeprefix("tas.errors.TasError: ")
+
+
+def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Options:
+    """Options from flags, which win, and the YAML of --config or of the run to --resume. TasError on anything else."""
+    parser = make_parser(command, options)
+    given = [re.sub(r"^--[^=]+", lambda name: flag(name[0][2:]), argument) for argument in arguments]
+    resume = value_of("--resume", given)
+    if resume is not None:
+        run = Path(resume)
+        if not (run / "config.yaml").is_file():
+            raise TasError(f"--resume {resume}: no run is there; it lacks config.yaml")
+        if (run / "metrics.json").is_file():
+            raise TasError(f"--resume {resume}: that run is finished")
+        given = ["--config", str(run / "config.yaml"), *given]
+    try:
+        parsed = parser.parse_args(given)
+    except ArgumentError as error:
+        names = [field.name for field in fields(options)]
+        raise TasError(explain(str(error), names, value_of("--config", given))) from None
+    values = parsed.as_dict()
+    values.pop("config")
+    return options(**values)
+
+
+def value_of(wanted: str, arguments: Sequence[str]) -> str | None:
+    """What is given with a flag, or None; the parser needs two of them before it can parse the others."""
+    for position, argument in enumerate(arguments):
+        if argument.startswith(f"{wanted}="):
+            return argument.removeprefix(f"{wanted}=")
+        if argument == wanted and position + 1 < len(arguments):
+            return arguments[position + 1]
+    return None
+
+
+def make_parser(command: str, options: type[CommonOptions]) -> ArgumentParser:
+    """A parser with a flag and a YAML key for every field; the fields' docstrings are its help."""
+    parser = ArgumentParser(
+        prog=f"tas {command}", description=COMMANDS[command][1], exit_on_error=False, allow_abbrev=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these options; flags win over it.")
+    hints, explained = get_type_hints(options), explanations(options)
+    for field in fields(options):
+        how: dict[str, Any] = {"default": field.default, "help": f"{explained[field.name]} [default: %(default)s]"}
+        if hints[field.name] is bool:
+            parser.add_argument(flag(field.name), action=ActionYesNo(no_prefix="no-"), **how)
+        else:
+            parser.add_argument(flag(field.name), type=hints[field.name], **how)
+    return parser
+
+
+def explanations(options: type) -> dict[str, str]:
+    """Field -> its docstring, inherited fields included."""
+    found: dict[str, str] = {}
+    for base in reversed(options.__mro__[:-1]):
+        parsed = docstring_parser.parse_from_object(base)
+        found |= {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
+    return found
+
+
+def explain(message: str, known: Sequence[str], config: str | None) -> str:
+    """jsonargparse's message as one line that names the flag or file and, where a name is not known, the nearest."""
+    message = " ".join(message.split())
+    if unknown := re.fullmatch(r"[Uu]nrecognized arguments: (--[^ =]+).*", message):
+        return f"{unknown[1]} is not an option{nearest(unknown[1], map(flag, known))}"
+    if unknown := re.fullmatch(r"Option '([^']+)' is not accepted", message):
+        return f"--config {config}: key {unknown[1]!r} is not an option{nearest(unknown[1], known)}"
+    if unreadable := re.fullmatch(r"Problems parsing config: (.*)", message):
+        return f"--config {config}: not YAML with options ({unreadable[1]})"
+    if wrong := re.fullmatch(r'Parser key "([^"]+)": Expected a (.+)\. Got value: (.*)', message):
+        kind = re.sub(r"<class '([^']+)'>|typing\.", lambda part: part[1] or "", wrong[2])
+        return f"{flag(wrong[1])} is {wrong[3]}; expected: {kind}"
+    return re.sub(r'Parser key "([^"]+)"', lambda key: flag(key[1]), message)

@@ -1,0 +1,114 @@
+"""`tas search`: from a network, a data set and a budget to an architecture."""
+
+import sys
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Timer
+from torch.optim.swa_utils import update_bn
+
+from tas.architecture import Architecture, build
+from tas.budget import Budget
+from tas.commands.shared import data_of
+from tas.config import SearchOptions
+from tas.cost import cost_tables, exact_flops, parameters
+from tas.data import SearchData
+from tas.derive import derive
+from tas.errors import TasError, blame
+from tas.monitor import Distributions, RunBar
+from tas.networks import network_spec
+from tas.plan import read_plan
+from tas.report import change, draw_architecture, percent, summary
+from tas.runs import Run
+from tas.search import SearchModule, mean_confidence
+from tas.space import SearchSpace
+from tas.supernet import Supernet
+from tas.trainer import fit, make_trainer
+
+
+def search(options: SearchOptions) -> Run:
+    """Search, leave the results in the run's directory, print a summary; returns the finished run."""
+    with blame("--network"):
+        network_spec(options.network)
+    pl.seed_everything(options.seed, workers=True, verbose=False)
+    data = data_of(options, options.data, options.data_dir)
+    halves = SearchData(data, options.seed)
+    input_shape = (data.in_channels, data.image_size, data.image_size)
+    full = Architecture.full(options.network, data.num_classes, data.in_channels)
+    network = build(full)
+    plan = read_plan(network, input_shape)
+    space = SearchSpace.of(full, options.ratios, options.search != "depth", options.search != "width")
+    flops_full = exact_flops(plan, full)
+    budget = Budget(options.flops_target * flops_full, options.tolerance)
+    smallest = exact_flops(plan, space.smallest()) / flops_full
+    if smallest * flops_full > budget.high:
+        raise TasError(
+            f"--flops-target {options.flops_target:g}: the smallest network that this search can find keeps "
+            f"{smallest:.4f} of the FLOPs of {options.network}; give at least that, or --ratios with smaller shares"
+        )
+    if options.samples == 1 and options.search != "depth":
+        warning = "with --samples 1 the loss gives the widths no gradient; only the cost moves them"
+        print(f"tas search: warning: {warning}", file=sys.stderr)
+
+    run = Run.of(options, "search", f"{options.network}-{options.data}")
+    module = SearchModule(
+        Supernet(network, plan, space),
+        cost_tables(plan, space.widths, space.depths),
+        budget,
+        flops_full,
+        epochs=options.epochs,
+        samples=options.samples,
+        cost_weight=options.cost_weight,
+        tau=(options.tau_start, options.tau_end),
+        lr=options.lr,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        arch_lr=options.arch_lr,
+        arch_weight_decay=options.arch_weight_decay,
+        seed=options.seed,
+    )
+    timer = Timer()
+    trainer = make_trainer(options, run, [RunBar("search", options.flops_target), Distributions(), timer])
+    run.start(options)
+    fit(trainer, module, halves, run, f"python search.py --resume {run.path}")
+
+    widths, depths = module.supernet.probabilities()
+    found = derive(plan, space, widths, depths, budget)
+    flops = exact_flops(plan, found)
+    module.supernet.force(found)
+    # The running statistics are those of many sampled networks; this one needs its own.
+    update_bn(halves.train_dataloader()["weights"], module.supernet)
+    val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
+    params_full, params = parameters(network), parameters(build(found))
+    metrics = {
+        "flops": flops,
+        "flops_full": flops_full,
+        "flops_ratio": flops / flops_full,
+        "flops_target": options.flops_target,
+        "target_met": budget.holds(flops),
+        "params": params,
+        "params_full": params_full,
+        "val_accuracy": val_accuracy,
+        "confidence": mean_confidence(widths, depths),
+        "seconds": timer.time_elapsed("train"),
+        "seed": options.seed,
+    }
+    draw_architecture(found).savefig(run.path / "architecture.png", dpi=150)
+    run.finish(found, metrics)
+    target = f"{options.flops_target:g} +- {options.tolerance:.0%}"
+    images = f"{len(halves.weights_half)} + {len(halves.architecture_half)}"
+    rows = [
+        ("network", f"{options.network} on {options.data}, {images} images"),
+        ("FLOPs", change(flops_full, flops)),
+        ("target", f"{target}: {'met' if budget.holds(flops) else 'NOT MET; no network of this space lies inside'}"),
+        ("parameters", change(params_full, params)),
+        ("blocks kept", ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in found.depths.items())),
+        ("accuracy", f"{percent(val_accuracy)} on the architecture half, with the supernet's weights"),
+        ("confidence", f"{metrics['confidence']:.3f}"),
+        ("time", f"{metrics['seconds']:.0f} s"),
+        ("architecture", str(run.architecture)),
+        ("picture", str(run.path / "architecture.png")),
+        ("curves", "tensorboard --logdir runs"),
+        ("next", f"python train.py --kd --architecture {run.path}"),
+    ]
+    print(summary("search finished", rows))
+    return run

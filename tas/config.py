@@ -1,0 +1,151 @@
+"""The options of the commands: one field each, for Python, YAML and flags alike."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tas.errors import TasError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every command takes."""
+
+    image_size: int | None = None
+    """With --data folder: height and width, in pixels, to which images are brought; none leaves them as they are."""
+    batch_size: int = 64
+    """Images in a batch."""
+    workers: int = 0
+    """Processes that load images; 0 loads them in the main one."""
+    lr: float = 0.1
+    """Learning rate of the weights at the start; it falls to 0 along a cosine."""
+    momentum: float = 0.9
+    """Nesterov momentum of the weights' SGD."""
+    weight_decay: float = 5e-4
+    """L2 penalty of the weights' SGD."""
+    epochs: int
+    """Passes over the training images."""
+    seed: int = 0
+    """Of initialisation, splits, shuffles, augmentation and sampling."""
+    output: str | None = None
+    """Directory for what the run leaves; none makes runs/search/NETWORK-DATA-TIME, or runs/train/..."""
+    resume: str | None = None
+    """Directory of an interrupted run to go on with, from its last checkpoint and with its options."""
+    accelerator: str = "auto"
+    """Lightning's: cpu, gpu, mps, ... or auto."""
+    devices: str = "auto"
+    """Lightning's: how many devices, or which."""
+    strategy: str = "auto"
+    """Lightning's: ddp, fsdp, ... or auto."""
+    precision: str = "32-true"
+    """Lightning's: 32-true, bf16-mixed, 16-mixed, ..."""
+    num_nodes: int = 1
+    """Lightning's: how many machines."""
+
+    def __post_init__(self) -> None:
+        at_least(1, batch_size=self.batch_size, epochs=self.epochs, num_nodes=self.num_nodes)
+        at_least(0, workers=self.workers, weight_decay=self.weight_decay, seed=self.seed)
+        above(0, lr=self.lr)
+        inside("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
+        if self.image_size is not None:
+            at_least(8, image_size=self.image_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(CommonOptions):
+    """Options of `tas search`."""
+
+    network: str = "resnet20"
+    """The network to make smaller: resnet20, resnet32, resnet44, resnet56, resnet110 or resnet164."""
+    data: str = "digits"
+    """The data set: digits, cifar10, cifar100 or folder."""
+    data_dir: str = "data"
+    """Directory of the data set; the CIFARs are downloaded into it when absent."""
+    epochs: int = 40
+    """Passes over the two halves of the training images."""
+    flops_target: float = 0.5
+    """FLOPs to keep, as a share of the unpruned network's; above 0, at most 1."""
+    tolerance: float = 0.05
+    """How far the found network may be from the target, as a share of the target."""
+    search: Literal["width", "depth", "both"] = "both"
+    """What is searched: width, depth or both."""
+    samples: int = 2
+    """|I|: candidates of each width that are sampled and mixed in every step."""
+    ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    """Candidate widths, as shares of a convolution's channels."""
+    cost_weight: float = 2.0
+    """lambda: the weight of the cost loss beside the cross-entropy; 0 searches without a budget's pull."""
+    tau_start: float = 10.0
+    """Temperature of the Gumbel-softmax at the start; it changes linearly."""
+    tau_end: float = 0.1
+    """Temperature at the end."""
+    arch_lr: float = 0.02
+    """Learning rate of the widths' and depths' logits (Adam); the paper's 0.001 is for searches of 600 epochs."""
+    arch_weight_decay: float = 1e-3
+    """L2 penalty of the logits (Adam)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inside("flops_target", self.flops_target, 0 < self.flops_target <= 1, "above 0, at most 1")
+        inside("tolerance", self.tolerance, 0 <= self.tolerance < 1, "from 0 to below 1")
+        inside("search", self.search, self.search in ("width", "depth", "both"), "width, depth or both")
+        usable = bool(self.ratios) and all(0 < ratio <= 1 for ratio in self.ratios) and max(self.ratios) == 1
+        inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
+        inside("samples", self.samples, 1 <= self.samples <= len(self.ratios), f"1 to the {len(self.ratios)} --ratios")
+        at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
+        above(0, tau_start=self.tau_start, tau_end=self.tau_end, arch_lr=self.arch_lr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(CommonOptions):
+    """Options of `tas train`."""
+
+    architecture: str | None = None
+    """The network to train: an architecture.json, or the run that holds it; none takes the newest finished search."""
+    network: str | None = None
+    """Train this unpruned network instead."""
+    data: str | None = None
+    """The data set: digits, cifar10, cifar100 or folder; none takes the search's, or digits without one."""
+    data_dir: str | None = None
+    """Directory of the data set; none takes the search's, or "data" without one."""
+    epochs: int = 60
+    """Passes over the training images."""
+    kd: bool = False
+    """Distil the knowledge of a teacher: the unpruned network, trained first unless that was done before."""
+    teacher: str | None = None
+    """With --kd: a finished training run whose network is the teacher."""
+    kd_alpha: float = 0.9
+    """With --kd: weight of the teacher's part in the loss, from 0 to 1."""
+    kd_temperature: float = 4.0
+    """With --kd: temperature at which the two networks' outputs are compared."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network is not None and self.architecture is not None:
+            raise TasError("--network and --architecture exclude each other; give one")
+        if self.teacher is not None and not self.kd:
+            raise TasError("--teacher goes with --kd")
+        inside("kd_alpha", self.kd_alpha, 0 <= self.kd_alpha <= 1, "from 0 to 1")
+        above(0, kd_temperature=self.kd_temperature)
+
+
+def flag(key: str) -> str:
+    """The flag of an option."""
+    return "--" + key.replace("_", "-")
+
+
+def inside(key: str, value: object, holds: bool, allowed: str) -> None:
+    """TasError, naming the flag, unless `holds`."""
+    if not holds:
+        raise TasError(f"{flag(key)} is {value}; allowed: {allowed}")
+
+
+def at_least(least: float, **values: float) -> None:
+    """TasError unless each value is `least` or more."""
+    for key, value in values.items():
+        inside(key, value, value >= least, f"{least} or more")
+
+
+def above(bound: float, **values: float) -> None:
+    """TasError unless each value is above `bound`."""
+    for key, value in values.items():
+        inside(key, value, value > bound, f"above {bound}")

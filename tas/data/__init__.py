@@ -1,0 +1,41 @@
+"""The data sets that TAS knows by name."""
+
+from collections.abc import Callable
+
+from tas.data.cifar import Cifar10, Cifar100
+from tas.data.digits import Digits
+from tas.data.folder import Folder
+from tas.data.images import ImageData, SearchData
+from tas.errors import TasError, nearest
+
+__all__ = ["DATA", "ImageData", "SearchData", "open_data"]
+
+DATA: dict[str, Callable[..., ImageData]] = {
+    "digits": lambda data_dir, image_size, **loading: Digits(**loading),
+    "cifar10": lambda data_dir, image_size, **loading: Cifar10(data_dir, **loading),
+    "cifar100": lambda data_dir, image_size, **loading: Cifar100(data_dir, **loading),
+    "folder": lambda data_dir, image_size, **loading: Folder(data_dir, image_size, **loading),
+}
+
+
+def open_data(
+    name: str, data_dir: str, image_size: int | None, *, batch_size: int, workers: int = 0, seed: int = 0
+) -> ImageData:
+    """A data set by name, downloaded if need be, its training images loaded.
+
+    Args:
+        name: One of `DATA`.
+        data_dir: Where it is, or is to be put.
+        image_size: For "folder": pixels to which height and width are brought; None leaves them.
+        batch_size: Images in a training batch.
+        workers: Processes that load images.
+        seed: Of the shuffle.
+    """
+    if name not in DATA:
+        raise TasError(f"--data: unknown data set {name!r}{nearest(name, DATA)}; known: {', '.join(DATA)}")
+    if image_size is not None and name != "folder":
+        raise TasError(f"--image-size goes with --data folder; {name} has images of one size")
+    data = DATA[name](data_dir, image_size, batch_size=batch_size, workers=workers, seed=seed)
+    data.prepare_data()
+    data.setup()
+    return data

@@ -1,0 +1,66 @@
+"""CIFAR-10 and CIFAR-100 through torchvision, with the paper's augmentation."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from urllib.error import URLError
+
+import torch
+from torchvision.datasets import CIFAR10, CIFAR100
+from torchvision.transforms import v2
+
+from tas.data.images import ImageData, Images, Transform
+from tas.errors import TasError
+
+
+class Cifar10(ImageData):
+    """50,000 training and 10,000 test images of 32x32 pixels in 10 classes, downloaded when absent.
+
+    Args:
+        data_dir: Where the data set is, or is to be put.
+        batch_size, workers, seed: As for every ImageData.
+    """
+
+    dataset: type[CIFAR10] = CIFAR10
+    num_classes = 10
+    in_channels = 3
+    image_size = 32
+    mean: Sequence[float] = (0.4914, 0.4824, 0.4467)
+    deviation: Sequence[float] = (0.2471, 0.2435, 0.2616)
+
+    def __init__(self, data_dir: str, batch_size: int, workers: int = 0, seed: int = 0) -> None:
+        super().__init__(batch_size, workers, seed)
+        self.data_dir = data_dir
+
+    def prepare_data(self) -> None:
+        """Download the data set unless it is there."""
+        was_there = os.path.exists(self.data_dir)
+        try:
+            self.dataset(self.data_dir, download=True)
+        except (URLError, OSError, RuntimeError) as error:
+            if not was_there:
+                shutil.rmtree(self.data_dir, ignore_errors=True)  # torchvision makes it before it tries
+            archive = self.dataset.filename
+            raise TasError(
+                f"--data-dir {self.data_dir}: holds no {self.dataset.__name__}, and the download failed "
+                f"({' '.join(str(error).split())}); put {archive} there"
+            ) from None
+
+    def load(self, train: bool) -> Images:
+        dataset = self.dataset(self.data_dir, train=train)
+        return Images(torch.from_numpy(dataset.data).permute(0, 3, 1, 2), dataset.targets)
+
+    def augmentation(self) -> Transform:
+        return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomCrop(32, padding=4), self.normalisation()])
+
+    def normalisation(self) -> Transform:
+        return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.deviation)])
+
+
+class Cifar100(Cifar10):
+    """The same in 100 classes."""
+
+    dataset = CIFAR100
+    num_classes = 100
+    mean = (0.5071, 0.4865, 0.4409)
+    deviation = (0.2673, 0.2564, 0.2762)

@@ -1,0 +1,165 @@
+"""From learned distributions and a budget to one architecture.
+
+The architecture handed over is the most probable one inside the budget. That is the argmax of every distribution where
+it fits; otherwise a mixed-integer programme finds it, solved by HiGHS through scipy.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
+from torch import Tensor
+
+from tas.architecture import Architecture
+from tas.budget import Budget
+from tas.cost import CostTable, Probabilities, cost_tables, exact_flops
+from tas.plan import Plan, Width
+from tas.space import SearchSpace
+
+TIME_LIMIT = 60.0
+"""Seconds for one programme; the best architecture found by then is taken. ResNet-110 needs three."""
+
+
+def argmax(space: SearchSpace, widths: Probabilities, depths: Probabilities) -> Architecture:
+    """The most probable candidate of every width and depth, whatever it costs; the first of several as probable."""
+    return space.choose(
+        {name: candidates[int(widths[name].argmax())] for name, candidates in space.widths.items()},
+        {name: candidates[int(depths[name].argmax())] for name, candidates in space.depths.items()},
+    )
+
+
+def derive(
+    plan: Plan, space: SearchSpace, widths: Probabilities, depths: Probabilities, budget: Budget
+) -> Architecture:
+    """The most probable architecture inside the budget; where the space has none there, the one nearest to its target.
+
+    Whether it is inside is for the caller to ask and to say: `budget.holds(exact_flops(plan, architecture))`.
+
+    Args:
+        plan: The unpruned network.
+        space: The candidates.
+        widths: Width -> the probability of each candidate.
+        depths: Stage -> the probability of each candidate.
+        budget: What the network may cost.
+    """
+    likeliest = argmax(space, widths, depths)
+    if budget.holds(exact_flops(plan, likeliest)):
+        return likeliest
+    programme = Programme(space, cost_tables(plan, space.widths, space.depths))
+    return programme.most_probable(widths, depths, budget) or programme.nearest(budget.target)
+
+
+class Programme:
+    """The choice of one architecture as a mixed-integer linear programme.
+
+    Every candidate is a 0/1 variable. A cost table is a sum over pairs of candidates, so each pair gets a variable that
+    is 1 when both are chosen and the table is paid; tying the pairs' row and column sums to the candidates makes that
+    linear, and keeps the relaxation tight.
+    """
+
+    def __init__(self, space: SearchSpace, tables: Sequence[CostTable]) -> None:
+        self.space = space
+        self.size = 0
+        self.rows = Rows()
+        self.widths = {name: self.new(len(candidates)) for name, candidates in space.widths.items()}
+        self.depths = {name: self.new(len(candidates)) for name, candidates in space.depths.items()}
+        self.binaries = self.size
+        for choice in (*self.widths.values(), *self.depths.values()):
+            self.rows.add(choice, [1.0] * len(choice), 1, 1)
+        pairs = [(self.pair(table), table.flops) for table in tables]
+        self.cost_columns = np.concatenate([columns.ravel() for columns, _ in pairs])
+        self.costs = np.concatenate([flops.numpy().ravel() for _, flops in pairs])
+
+    def new(self, count: int) -> NDArray[np.int64]:
+        """The columns of `count` more variables."""
+        self.size += count
+        return np.arange(self.size - count, self.size)
+
+    def pair(self, table: CostTable) -> NDArray[np.int64]:
+        """The variables of one table, (candidates of `reads`, candidates of `writes`), tied to those candidates."""
+        joint = self.new(table.flops.numel()).reshape(tuple(table.flops.shape))
+        for width, lines in ((table.reads, joint), (table.writes, joint.T)):
+            for line, chosen in zip(lines, self.candidates(width)):
+                self.rows.add([*line, chosen], [1.0] * len(line) + [-1.0], -np.inf, 0)
+        paid = [] if table.stage is None else list(self.depths[table.stage][list(table.depths)])
+        always = float(table.stage is None)
+        self.rows.add([*joint.ravel(), *paid], [1.0] * joint.size + [-1.0] * len(paid), always, always)
+        return joint
+
+    def candidates(self, width: Width) -> Sequence[int] | NDArray[np.int64]:
+        """The variables of a width's candidates; a fixed number of channels has none."""
+        return [] if isinstance(width, int) else self.widths[width]
+
+    def most_probable(self, widths: Probabilities, depths: Probabilities, budget: Budget) -> Architecture | None:
+        """The most probable architecture with low <= cost <= high; None if there is none."""
+        scores = [log(widths[name]) for name in self.widths] + [log(depths[name]) for name in self.depths]
+        objective = np.zeros(self.size)
+        objective[: self.binaries] = -np.concatenate(scores)
+        cost = LinearConstraint(self.cost_row(budget.target), budget.low / budget.target, budget.high / budget.target)
+        return self.solve(objective, self.size, cost)
+
+    def nearest(self, target: float) -> Architecture:
+        """The architecture whose cost is nearest to `target`."""
+        # One more variable, the distance: cost - distance <= target <= cost + distance.
+        row = self.cost_row(target)
+        above = coo_array(np.concatenate([row.toarray(), [[-1.0]]], axis=1))
+        below = coo_array(np.concatenate([row.toarray(), [[1.0]]], axis=1))
+        objective = np.zeros(self.size + 1)
+        objective[-1] = 1.0
+        bounds = (LinearConstraint(above, -np.inf, 1), LinearConstraint(below, 1, np.inf))
+        found = self.solve(objective, self.size + 1, *bounds)
+        assert found is not None, "every space holds a network, and so one that is nearest"
+        return found
+
+    def cost_row(self, unit: float) -> coo_array:
+        """The cost of a solution as a row, in units of `unit` FLOPs so that the solver's tolerances fit it."""
+        where = (np.zeros_like(self.cost_columns), self.cost_columns)
+        return coo_array((self.costs / unit, where), shape=(1, self.size))
+
+    def solve(self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint) -> Architecture | None:
+        """The architecture that minimises the objective, (size,), under the constraints; None if there is none."""
+        integral = np.zeros(size, dtype=np.int64)
+        integral[: self.binaries] = 1
+        upper = np.full(size, np.inf)
+        upper[: self.size] = 1
+        result = milp(
+            objective,
+            constraints=[self.rows.constraint(size), *constraints],
+            integrality=integral,
+            bounds=Bounds(0, upper),
+            options={"time_limit": TIME_LIMIT, "mip_rel_gap": 0.0},
+        )
+        if result.x is None:
+            return None
+        return self.space.choose(
+            {n: self.space.widths[n][int(result.x[columns].argmax())] for n, columns in self.widths.items()},
+            {n: self.space.depths[n][int(result.x[columns].argmax())] for n, columns in self.depths.items()},
+        )
+
+
+class Rows:
+    """Linear constraints, gathered row by row into a sparse matrix."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, float]] = []
+        self.bounds: list[tuple[float, float]] = []
+
+    def add(
+        self, columns: Sequence[int] | NDArray[np.int64], factors: Sequence[float], low: float, high: float
+    ) -> None:
+        """low <= sum of factor x variable <= high."""
+        row = len(self.bounds)
+        self.entries += [(row, int(column), factor) for column, factor in zip(columns, factors, strict=True)]
+        self.bounds.append((low, high))
+
+    def constraint(self, size: int) -> LinearConstraint:
+        rows, columns, factors = zip(*self.entries)
+        low, high = zip(*self.bounds)
+        return LinearConstraint(coo_array((factors, (rows, columns)), shape=(len(self.bounds), size)), low, high)
+
+
+def log(probabilities: Tensor) -> NDArray[np.float64]:
+    """Log-probabilities; a candidate that underflowed to 0 stays finite, since a budget may leave no other."""
+    return probabilities.detach().double().clamp_min(1e-300).log().cpu().numpy()

@@ -1,0 +1,31 @@
+"""How a command ends early: by bad input, which is the user's to mend, or by Ctrl-C."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class TasError(ValueError):
+    """Bad input: the message is one line that names the flag, key or file, and says what is allowed.
+
+    The commands print it to stderr and end with status 2; in Python it is an ordinary ValueError.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """', did you mean ...?' where a known name is close to what was typed; else nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+@contextmanager
+def blame(source: str) -> Iterator[None]:
+    """Put the flag or file that is to blame in front of the TasErrors that arise inside."""
+    try:
+        yield
+    except TasError as error:
+        raise TasError(f"{source}: {error}") from None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; the message says what was kept and how to go on."""

@@ -1,0 +1,113 @@
+"""What a run leaves in its directory, and how it is found again."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from tas.architecture import Architecture, build
+from tas.config import CommonOptions
+from tas.errors import TasError
+
+ROOT = Path("runs")
+"""Where runs go unless told otherwise, below the working directory."""
+
+
+class Run:
+    """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on; when it is
+    finished architecture.json, of a training weights.pt, and last of all metrics.json.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.architecture = self.path / "architecture.json"
+        self.weights = self.path / "weights.pt"
+        self.metrics = self.path / "metrics.json"
+
+    @classmethod
+    def of(cls, options: CommonOptions, kind: str, label: str) -> "Run":
+        """The run that the options ask for: the one to resume, --output, or runs/KIND/LABEL-TIME."""
+        given = options.resume or options.output
+        if given:
+            return cls(given)
+        stem = ROOT / kind / f"{label}-{time.strftime('%Y%m%d-%H%M%S')}"
+        number, path = 2, stem
+        while path.exists():
+            number, path = number + 1, Path(f"{stem}-{number}")
+        return cls(path)
+
+    def finished(self) -> bool:
+        """Whether the run reached its end."""
+        return self.metrics.is_file()
+
+    def start(self, options: CommonOptions) -> None:
+        """Make the directory and write the complete options. TasError if it is another run's, or cannot be written."""
+        if options.resume is None and self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise TasError(f"--output {self.path}: exists already; give another directory, or go on with --resume")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Without `resume`, so that --config takes the file for a new run.
+            write_text(self.config, yaml.safe_dump(asdict(options) | {"resume": None}, sort_keys=False))
+        except OSError as error:
+            raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
+
+    def finish(self, architecture: Architecture, metrics: Mapping[str, Any], network: nn.Module | None = None) -> None:
+        """Write the results, metrics.json last: it is what makes the run a finished one."""
+        architecture.save(self.architecture)
+        if network is not None:
+            torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, self.weights)
+        write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def newest_search() -> Run:
+    """The search below runs/search that finished last. TasError if there is none."""
+    finished = [run for run in map(Run, (ROOT / "search").glob("*")) if run.finished()]
+    if not finished:
+        raise TasError(
+            f"--architecture: no finished search in {ROOT / 'search'}; run a search first, or name an architecture.json"
+        )
+    return max(finished, key=lambda run: run.metrics.stat().st_mtime)
+
+
+def load(path: str | os.PathLike[str]) -> nn.Module:
+    """The network of a finished training run, with its trained weights, on the CPU, in eval mode.
+
+    It takes images normalised as in its training. Nothing is unpickled but tensors.
+
+    Args:
+        path: Directory of the run, as `tas train` leaves it.
+
+    Raises:
+        TasError: The directory holds no finished training run, or its files do not fit together.
+    """
+    run = Run(path)
+    if not run.path.is_dir():
+        raise TasError(f"{path}: no such directory")
+    if not (run.finished() and run.weights.is_file()):
+        raise TasError(f"{path}: not a finished training run; it lacks metrics.json or weights.pt")
+    network = build(Architecture.load(run.architecture))
+    try:
+        network.load_state_dict(torch.load(run.weights, map_location="cpu", weights_only=True))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise TasError(f"{run.weights}: does not hold the weights of {run.architecture} ({reason:.200})") from None
+    return network.eval()

@@ -1,0 +1,191 @@
+"""The search: weights and architecture learned in turns, each on its own half of the training images."""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from tas.budget import Budget, cost_loss
+from tas.cost import CostTable, Probabilities, expected_flops
+from tas.schedules import cosine, linear
+from tas.supernet import Supernet
+
+Batch = tuple[Tensor, Tensor]
+"""Images (N, C, H, W) and their classes (N,)."""
+
+
+class SearchModule(pl.LightningModule):
+    """Alternating optimisation of a supernet (the paper's algorithm 1).
+
+    Each iteration samples a network and updates the weights on cross-entropy, by SGD along a cosine; then samples
+    another and updates the logits on cross-entropy + cost_weight x cost loss, by Adam.
+
+    Args:
+        supernet: The supernet.
+        tables: The cost of its candidates.
+        budget: The FLOPs aimed at.
+        flops_full: FLOPs of the unpruned network, the unit of what is logged.
+        epochs: Length of the search.
+        samples: |I|.
+        cost_weight: lambda.
+        tau: Temperature of the Gumbel-softmax at the start and at the end.
+        lr, momentum, weight_decay: Of the weights' SGD.
+        arch_lr, arch_weight_decay: Of the logits' Adam.
+        seed: Of the sampling.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        tables: Sequence[CostTable],
+        budget: Budget,
+        flops_full: int,
+        *,
+        epochs: int,
+        samples: int,
+        cost_weight: float,
+        tau: tuple[float, float],
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        arch_lr: float,
+        arch_weight_decay: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.supernet = supernet
+        self.tables = tables
+        self.budget = budget
+        self.flops_full = flops_full
+        self.epochs = epochs
+        self.samples = samples
+        self.cost_weight = cost_weight
+        self.tau = tau
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.arch_lr = arch_lr
+        self.arch_weight_decay = arch_weight_decay
+        self.seed = seed
+        self.generator = torch.Generator()
+        self.val_accuracy = MulticlassAccuracy(supernet.space.full.num_classes, average="micro")
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        weights = torch.optim.SGD(
+            self.supernet.weight_parameters(),
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.momentum > 0,
+        )
+        logits = torch.optim.Adam(
+            self.supernet.architecture_parameters(),
+            lr=self.arch_lr,
+            betas=(0.5, 0.999),
+            weight_decay=self.arch_weight_decay,
+        )
+        return [weights, logits]
+
+    def training_step(self, batch: dict[str, Batch], batch_index: int) -> None:
+        batches = int(self.trainer.num_training_batches)
+        iteration = self.current_epoch * batches + batch_index
+        progress = iteration / (self.epochs * batches)
+        tau = linear(*self.tau, progress)
+        # Seeding by the iteration makes what is sampled a function of it alone: a resumed run samples the same.
+        self.generator.manual_seed(self.seed * 1_000_003 + iteration)
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        weights_optimizer, logits_optimizer = optimizers
+        weights_optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
+        loss = self.weights_step(batch["weights"], weights_optimizer, tau)
+        self.architecture_step(batch["architecture"], logits_optimizer, tau)
+        self.log("schedule/tau", tau)
+        self.log("schedule/lr", weights_optimizer.param_groups[0]["lr"])
+        self.log("schedule/arch_lr", self.arch_lr)
+        self.log("loss", loss, prog_bar=True, logger=False)
+
+    def weights_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> Tensor:
+        """One step of SGD on the weights of a sampled network; returns its loss."""
+        images, labels = batch
+        self.toggle_optimizer(optimizer)
+        self.supernet.sample(tau, self.samples, self.generator)
+        logits = self.supernet(images)
+        loss = F.cross_entropy(logits, labels)
+        self.descend(loss, optimizer)
+        self.log("weights/loss", loss)
+        self.log("weights/accuracy", accuracy(logits, labels))
+        return loss.detach()
+
+    def architecture_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> None:
+        """One step of Adam on the logits of widths and depths, on another sampled network."""
+        images, labels = batch
+        self.toggle_optimizer(optimizer)
+        self.supernet.sample(tau, self.samples, self.generator)
+        logits = self.supernet(images)
+        loss = F.cross_entropy(logits, labels)
+        expected, derived = self.costs()
+        penalty = cost_loss(expected, derived, self.budget)
+        self.descend(loss + self.cost_weight * penalty.to(loss), optimizer)
+        self.log("architecture/loss", loss)
+        self.log("architecture/accuracy", accuracy(logits, labels))
+        self.log("architecture/cost_loss", penalty.float())
+        self.log("flops/expected_ratio", expected.item() / self.flops_full)
+        self.log("flops/derived_ratio", derived / self.flops_full)
+        self.log("flops/band_low", self.budget.low / self.flops_full)
+        self.log("flops/band_high", self.budget.high / self.flops_full)
+        self.log("flops", derived / self.flops_full, prog_bar=True, logger=False)
+
+    def descend(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+
+    def costs(self) -> tuple[Tensor, float]:
+        """The expected FLOPs, differentiable in the logits, and those of the argmax architecture."""
+        widths, depths = self.supernet.probabilities()
+        derived = expected_flops(self.tables, one_hot(widths), one_hot(depths))
+        return expected_flops(self.tables, widths, depths), float(derived)
+
+    def on_train_epoch_end(self) -> None:
+        widths, depths = self.supernet.probabilities()
+        gaps = {name: confidence(p) for name, p in (widths | depths).items() if len(p) > 1}
+        for name, gap in gaps.items():
+            self.log(f"confidence/{name}", gap)
+        self.log("confidence/mean", mean_confidence(widths, depths))
+        self.log("confidence", mean_confidence(widths, depths), prog_bar=True, logger=False)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        images, labels = batch
+        self.val_accuracy(self.supernet(images), labels)
+        self.log("val_accuracy", self.val_accuracy)
+
+
+def one_hot(distributions: Probabilities) -> dict[str, Tensor]:
+    """The same distributions with all probability on the argmax."""
+    return {name: F.one_hot(p.detach().argmax(), len(p)) for name, p in distributions.items()}
+
+
+def confidence(probabilities: Tensor) -> float:
+    """The highest probability minus the second highest; 1 where there is no choice."""
+    if len(probabilities) == 1:
+        return 1.0
+    first, second = map(float, probabilities.detach().topk(2).values)
+    return first - second
+
+
+def mean_confidence(widths: Probabilities, depths: Probabilities) -> float:
+    """The mean confidence of all that is searched."""
+    gaps = [confidence(p) for p in (*widths.values(), *depths.values()) if len(p) > 1]
+    return sum(gaps) / len(gaps) if gaps else 1.0
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The share of images whose class has the highest logit."""
+    return multiclass_accuracy(logits.detach(), labels, logits.shape[1], average="micro")

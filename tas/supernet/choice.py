@@ -1,0 +1,43 @@
+"""One searched width or depth: its candidates, its logits, and what is drawn of it at present."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Choice(nn.Module):
+    """A categorical choice between candidate numbers, ascending.
+
+    Layers that share a width share the Choice. What a forward pass computes is set from outside, by `draw` or `fix`;
+    at first it is the largest candidate.
+
+    Args:
+        candidates: The numbers to choose from; with a single one there is nothing to learn.
+    """
+
+    def __init__(self, candidates: Sequence[int]) -> None:
+        super().__init__()
+        self.candidates = tuple(candidates)
+        # Small and random, so that no candidate starts as the argmax of all choices at once.
+        self.logits = nn.Parameter(1e-3 * torch.randn(len(self.candidates)))
+        self.indices: tuple[int, ...]
+        self.weights: Tensor
+        self.fix(self.candidates[-1])
+
+    def draw(self, indices: Sequence[int], weights: Tensor) -> None:
+        """Compute the candidates of these indices, ascending, mixed by these weights, (number of indices,)."""
+        self.indices, self.weights = tuple(indices), weights
+
+    def fix(self, candidate: int) -> None:
+        """Compute this candidate alone."""
+        index = self.candidates.index(candidate)
+        self.draw((index,), torch.ones(1, device=self.logits.device, dtype=self.logits.dtype))
+
+    def drawn(self) -> list[int]:
+        """The candidates drawn, ascending."""
+        return [self.candidates[index] for index in self.indices]
+
+    def probabilities(self) -> Tensor:
+        """softmax of the logits, (candidates,)."""
+        return self.logits.softmax(0)

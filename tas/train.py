@@ -1,0 +1,98 @@
+"""Training of a plain network, alone or taught by another."""
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from tas.distill import distillation_loss
+from tas.schedules import cosine
+
+Batch = tuple[Tensor, Tensor]
+"""Images (N, C, H, W) and their classes (N,)."""
+
+
+class TrainModule(pl.LightningModule):
+    """SGD along a cosine on cross-entropy or, with a teacher, on the distillation loss.
+
+    Args:
+        network: The network to train; its parameters are updated in place.
+        num_classes: Length of its logits.
+        teacher: A trained network with the same classes, left as it is; None trains without one.
+        epochs: Length of the training.
+        lr, momentum, weight_decay: Of SGD, with Nesterov momentum.
+        kd_alpha, kd_temperature: Of the distillation loss.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        teacher: nn.Module | None = None,
+        *,
+        epochs: int,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        kd_alpha: float,
+        kd_temperature: float,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.requires_grad_(False).eval()
+        self.epochs = epochs
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.kd_alpha = kd_alpha
+        self.kd_temperature = kd_temperature
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.teacher_accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            self.network.parameters(),
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.momentum > 0,
+        )
+
+    def on_train_epoch_start(self) -> None:
+        if self.teacher is not None:
+            self.teacher.eval()  # Lightning puts all of this module into training mode
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        batches = self.trainer.num_training_batches
+        progress = (self.current_epoch * batches + batch_index) / (self.epochs * batches)
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
+        self.log("schedule/lr", optimizer.param_groups[0]["lr"])
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, labels = batch
+        logits = self.network(images)
+        if self.teacher is None:
+            loss = F.cross_entropy(logits, labels)
+        else:
+            with torch.no_grad():
+                teacher_logits = self.teacher(images)
+            loss = distillation_loss(logits, teacher_logits, labels, self.kd_alpha, self.kd_temperature)
+        self.train_accuracy(logits, labels)
+        self.log("loss", loss, prog_bar=True)
+        self.log("accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        images, labels = batch
+        self.test_accuracy(self.network(images), labels)
+        self.log("test_accuracy", self.test_accuracy)
+        if self.teacher is not None:
+            self.teacher_accuracy(self.teacher(images), labels)
+            self.log("teacher_accuracy", self.teacher_accuracy)

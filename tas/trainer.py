@@ -1,0 +1,94 @@
+"""Lightning's Trainer as every command uses it: what is kept, what is shown, what happens on Ctrl-C."""
+
+import logging
+import os
+import warnings
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from tas.config import CommonOptions, flag
+from tas.errors import Interrupted, TasError
+from tas.runs import Run
+
+
+class WholeFileCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside the old one and then puts it in its place, so that one of them is always whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        draft = f"{path}.part"
+        super().save_checkpoint(checkpoint, draft, storage_options)
+        os.replace(draft, path)
+
+
+class SeedEachEpoch(pl.Callback):
+    """Makes the augmentation of an epoch a function of seed and epoch, so that a resumed run goes on as if unbroken."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+
+
+def make_trainer(options: CommonOptions, run: Run, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch."""
+    quiet()
+    checkpoint = ModelCheckpoint(run.checkpoint.parent, filename=run.checkpoint.stem, enable_version_counter=False)
+    try:
+        return pl.Trainer(
+            accelerator=options.accelerator,
+            devices=int(options.devices) if options.devices.lstrip("-").isdigit() else options.devices,
+            strategy=options.strategy,
+            precision=cast(Any, options.precision),
+            num_nodes=options.num_nodes,
+            max_epochs=options.epochs,
+            logger=TensorBoardLogger(run.path, name="", version=""),
+            callbacks=[checkpoint, SeedEachEpoch(options.seed), *callbacks],
+            plugins=[WholeFileCheckpointIO()],
+            log_every_n_steps=10,
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0,
+            enable_model_summary=False,
+        )
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        given = ("accelerator", "devices", "strategy", "precision", "num_nodes")
+        flags = " ".join(f"{flag(key)} {getattr(options, key)}" for key in given)
+        raise TasError(f"{flags}: Lightning refuses this ({' '.join(str(error).split())})") from None
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, go_on: str) -> None:
+    """Train, from the run's checkpoint if it has one.
+
+    Args:
+        trainer: From `make_trainer`.
+        module, data: As for `Trainer.fit`.
+        run: Where the checkpoint is.
+        go_on: The command that goes on with the run, for the message of the Interrupted that Ctrl-C raises.
+    """
+    checkpoint = run.checkpoint if run.checkpoint.is_file() else None
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        kept = f"kept {run.checkpoint}" if run.checkpoint.is_file() else "no epoch was complete"
+        raise Interrupted(f"{kept}; go on with: {go_on}")
+
+
+def quiet() -> None:
+    """Keep from the user what Lightning says of choices made here on purpose, and of its own use of torch."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*in eval mode at the start of training.*",  # the teacher
+        r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 with torch 2.15
+    ):
+        warnings.filterwarnings("ignore", message=message)
