@@ -75,7 +75,7 @@ class RunBar(ProgressBar):
 
 
 class Distributions(pl.Callback):
-    """Puts a picture of all width and depth distributions into TensorBoard, twenty times in a search."""
+    """Puts a picture of all width and depth distributions into TensorBoard, ten times in a search."""
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         band = ["flops/expected_ratio", "flops/derived_ratio", "flops/band_low", "flops/band_high"]
@@ -87,7 +87,7 @@ class Distributions(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, SearchModule) and trainer.max_epochs is not None
-        every = max(1, trainer.max_epochs // 20)
+        every = max(1, trainer.max_epochs // 10)
         if trainer.is_global_zero and (trainer.current_epoch + 1) % every == 0:
             figure = distribution_figure(module.supernet.space, *module.supernet.probabilities())
             writer(trainer).add_figure("distributions", figure, trainer.global_step, close=False)

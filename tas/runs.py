@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from tas.architecture import Architecture, build
@@ -52,6 +53,7 @@ class Run:
         """Whether the run reached its end."""
         return self.metrics.is_file()
 
+    @rank_zero_only  # with several processes they all come here
     def start(self, options: CommonOptions) -> None:
         """Make the directory and write the complete options. TasError if it is another run's, or cannot be written."""
         if options.resume is None and self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
@@ -63,6 +65,7 @@ class Run:
         except OSError as error:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
 
+    @rank_zero_only
     def finish(self, architecture: Architecture, metrics: Mapping[str, Any], network: nn.Module | None = None) -> None:
         """Write the results, metrics.json last: it is what makes the run a finished one."""
         architecture.save(self.architecture)

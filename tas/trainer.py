@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from dataclasses import asdict
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -62,15 +63,21 @@ def make_trainer(options: CommonOptions, run: Run, callbacks: list[pl.Callback])
         raise TasError(f"{flags}: Lightning refuses this ({' '.join(str(error).split())})") from None
 
 
-def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, go_on: str) -> None:
-    """Train, from the run's checkpoint if it has one.
+def fit(
+    trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: CommonOptions, go_on: str
+) -> None:
+    """Start the run's directory and train, from its checkpoint if it has one.
 
     Args:
         trainer: From `make_trainer`.
         module, data: As for `Trainer.fit`.
-        run: Where the checkpoint is.
+        run: Where things go.
+        options: Those of the run, for its config.yaml.
         go_on: The command that goes on with the run, for the message of the Interrupted that Ctrl-C raises.
     """
+    run.start(options)
+    assert trainer.logger is not None
+    trainer.logger.log_hyperparams(asdict(options))
     checkpoint = run.checkpoint if run.checkpoint.is_file() else None
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
@@ -89,6 +96,7 @@ def quiet() -> None:
     for message in (
         ".*does not have many workers.*",
         ".*in eval mode at the start of training.*",  # the teacher
+        ".*sync_dist=True.*",  # what is logged without it is the same on every process
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 with torch 2.15
     ):
         warnings.filterwarnings("ignore", message=message)

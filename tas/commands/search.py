@@ -68,8 +68,7 @@ def search(options: SearchOptions) -> Run:
     )
     timer = Timer()
     trainer = make_trainer(options, run, [RunBar("search", options.flops_target), Distributions(), timer])
-    run.start(options)
-    fit(trainer, module, halves, run, f"python search.py --resume {run.path}")
+    fit(trainer, module, halves, run, options, f"python search.py --resume {run.path}")
 
     widths, depths = module.supernet.probabilities()
     found = derive(plan, space, widths, depths, budget)
@@ -92,7 +91,8 @@ def search(options: SearchOptions) -> Run:
         "seconds": timer.time_elapsed("train"),
         "seed": options.seed,
     }
-    draw_architecture(found).savefig(run.path / "architecture.png", dpi=150)
+    if trainer.is_global_zero:
+        draw_architecture(found).savefig(run.path / "architecture.png", dpi=150)
     run.finish(found, metrics)
     target = f"{options.flops_target:g} +- {options.tolerance:.0%}"
     images = f"{len(halves.weights_half)} + {len(halves.architecture_half)}"
@@ -110,5 +110,6 @@ def search(options: SearchOptions) -> Run:
         ("curves", "tensorboard --logdir runs"),
         ("next", f"python train.py --kd --architecture {run.path}"),
     ]
-    print(summary("search finished", rows))
+    if trainer.is_global_zero:
+        print(summary("search finished", rows))
     return run

@@ -1,8 +1,13 @@
 """What the commands have in common."""
 
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
 from tas.config import CommonOptions
 from tas.data import ImageData, open_data
 from tas.errors import TasError
+
+say = rank_zero_only(print)
+"""print, once where several processes run the same command."""
 
 LEAST_SIZE = 8
 """Pixels of height and width below which the networks' three resolutions make no sense."""

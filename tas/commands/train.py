@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Timer
 from torch import nn
 
 from tas.architecture import Architecture, build
-from tas.commands.shared import data_of
+from tas.commands.shared import data_of, say
 from tas.config import TrainOptions
 from tas.cost import flops, parameters
 from tas.data import ImageData
@@ -90,9 +90,9 @@ def trained_teacher(options: TrainOptions, architecture: Architecture, data: Ima
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:10]
     run = Run(ROOT / "teachers" / f"{architecture.network}-{options.data}-{key}")
     if run.finished():
-        print(f"teacher: {architecture.network} as trained before, {run.path}")
+        say(f"teacher: {architecture.network} as trained before, {run.path}")
         return run
-    print(f"teacher: training {architecture.network} once for this data set and these options, {run.path}")
+    say(f"teacher: training {architecture.network} once for this data set and these options, {run.path}")
     own = dataclasses.replace(options, network=architecture.network, architecture=None, kd=False, resume=str(run.path))
     full = Architecture.full(architecture.network, architecture.num_classes, architecture.in_channels)
     return train_network(own, full, data, run, None, "the same command (the teacher is trained first)")
@@ -129,8 +129,7 @@ def train_network(
     )
     timer = Timer()
     trainer = make_trainer(options, run, [RunBar("train", None), timer])
-    run.start(options)
-    fit(trainer, module, data, run, go_on)
+    fit(trainer, module, data, run, options, go_on)
     accuracies = trainer.test(module, data, verbose=False)[0]
 
     input_shape = (data.in_channels, data.image_size, data.image_size)
@@ -149,6 +148,7 @@ def train_network(
         "seed": options.seed,
     }
     run.finish(architecture, metrics, network)
+    trainer.strategy.barrier()  # other processes may read the run next: a teacher's
     rows = [
         ("network", f"{architecture.network} on {options.data}, {options.epochs} epochs"),
         ("architecture", options.architecture or "unpruned"),
@@ -161,7 +161,8 @@ def train_network(
         ("curves", "tensorboard --logdir runs"),
         ("next", f"python -c \"import tas; print(tas.load('{run.path}'))\""),
     ]
-    print(summary("training finished", rows))
+    if trainer.is_global_zero:
+        print(summary("training finished", rows))
     return run
 
 
