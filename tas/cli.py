@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import docstring_parser
+import yaml
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
 
 from tas.config import CommonOptions, SearchOptions, TrainOptions, flag
@@ -36,6 +37,10 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "search": (search, "find a smaller network within a FLOPs budget"),
     "train": (train, "train a found network, or an unpruned one, with or without a teacher"),
 }
+
+
+KINDS = {"float": "a number", "int": "a whole number", "tuple": "a list such as [0.5,1.0]"}
+"""Names of types as a user knows them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,24 +82,42 @@ def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Opt
         if (run / "metrics.json").is_file():
             raise TasError(f"--resume {resume}: that run is finished")
         given = ["--config", str(run / "config.yaml"), *given]
+    names = [field.name for field in fields(options)]
+    config = value_of("--config", given)
+    if config is not None:
+        check_config(config, names)
     try:
         parsed = parser.parse_args(given)
     except ArgumentError as error:
-        names = [field.name for field in fields(options)]
-        raise TasError(explain(str(error), names, value_of("--config", given))) from None
+        raise TasError(explain(str(error), names)) from None
     values = parsed.as_dict()
     values.pop("config")
     return options(**values)
 
 
 def value_of(wanted: str, arguments: Sequence[str]) -> str | None:
-    """What is given with a flag, or None; the parser needs two of them before it can parse the others."""
+    """What is given with a flag, or None; two of them have to be known before the others can be parsed."""
     for position, argument in enumerate(arguments):
         if argument.startswith(f"{wanted}="):
             return argument.removeprefix(f"{wanted}=")
         if argument == wanted and position + 1 < len(arguments):
             return arguments[position + 1]
     return None
+
+
+def check_config(config: str, known: Sequence[str]) -> None:
+    """TasError, naming the file, unless it is YAML with known options."""
+    try:
+        values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TasError(f"--config {config}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TasError(f"--config {config}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise TasError(f"--config {config}: must map options to values")
+    for key in values:
+        if key not in known:
+            raise TasError(f"--config {config}: key {key!r} is not an option{nearest(str(key), known)}")
 
 
 def make_parser(command: str, options: type[CommonOptions]) -> ArgumentParser:
@@ -122,16 +145,12 @@ def explanations(options: type) -> dict[str, str]:
     return found
 
 
-def explain(message: str, known: Sequence[str], config: str | None) -> str:
+def explain(message: str, known: Sequence[str]) -> str:
     """jsonargparse's message as one line that names the flag or file and, where a name is not known, the nearest."""
     message = " ".join(message.split())
     if unknown := re.fullmatch(r"[Uu]nrecognized arguments: (--[^ =]+).*", message):
         return f"{unknown[1]} is not an option{nearest(unknown[1], map(flag, known))}"
-    if unknown := re.fullmatch(r"Option '([^']+)' is not accepted", message):
-        return f"--config {config}: key {unknown[1]!r} is not an option{nearest(unknown[1], known)}"
-    if unreadable := re.fullmatch(r"Problems parsing config: (.*)", message):
-        return f"--config {config}: not YAML with options ({unreadable[1]})"
     if wrong := re.fullmatch(r'Parser key "([^"]+)": Expected a (.+)\. Got value: (.*)', message):
-        kind = re.sub(r"<class '([^']+)'>|typing\.", lambda part: part[1] or "", wrong[2])
-        return f"{flag(wrong[1])} is {wrong[3]}; expected: {kind}"
+        kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[2])
+        return f"{flag(wrong[1])} is {wrong[3]}; expected: {KINDS.get(kind, kind.removeprefix('typing.'))}"
     return re.sub(r'Parser key "([^"]+)"', lambda key: flag(key[1]), message)

@@ -71,7 +71,7 @@ class SearchOptions(CommonOptions):
     samples: int = 2
     """|I|: candidates of each width that are sampled and mixed in every step."""
     ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    """Candidate widths, as shares of a convolution's channels."""
+    """Candidate widths, as shares of a convolution's channels, e.g. --ratios [0.25,0.5,1.0]."""
     cost_weight: float = 2.0
     """lambda: the weight of the cost loss beside the cross-entropy; 0 searches without a budget's pull."""
     tau_start: float = 10.0

@@ -68,7 +68,7 @@ def search(options: SearchOptions) -> Run:
     )
     timer = Timer()
     trainer = make_trainer(options, run, [RunBar("search", options.flops_target), Distributions(), timer])
-    fit(trainer, module, halves, run, options, f"python search.py --resume {run.path}")
+    fit(trainer, module, halves, run, options, f"tas search --resume {run.path}")
 
     widths, depths = module.supernet.probabilities()
     found = derive(plan, space, widths, depths, budget)
@@ -108,7 +108,7 @@ def search(options: SearchOptions) -> Run:
         ("architecture", str(run.architecture)),
         ("picture", str(run.path / "architecture.png")),
         ("curves", "tensorboard --logdir runs"),
-        ("next", f"python train.py --kd --architecture {run.path}"),
+        ("next", f"tas train --kd --architecture {run.path}"),
     ]
     if trainer.is_global_zero:
         print(summary("search finished", rows))

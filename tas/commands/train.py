@@ -41,7 +41,7 @@ def train(options: TrainOptions) -> Run:
     if options.kd:
         teacher_run = Run(options.teacher) if options.teacher else trained_teacher(options, architecture, data)
     run = Run.of(options, "train", f"{architecture.network}-{options.data}")
-    return train_network(options, architecture, data, run, teacher_run, f"python train.py --resume {run.path}")
+    return train_network(options, architecture, data, run, teacher_run, f"tas train --resume {run.path}")
 
 
 def settle(options: TrainOptions) -> TrainOptions:
