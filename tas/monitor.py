@@ -1,77 +1,18 @@
-"""What a run shows while it goes on: one progress bar, and TensorBoard."""
+"""What TensorBoard shows of a search beside its scalars."""
 
-import sys
-from typing import Any
+import math
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
-from tas.report import distribution_figure
+from tas.cost import Probabilities
 from tas.search import SearchModule
+from tas.space import SearchSpace
 
-
-class RunBar(ProgressBar):
-    """One bar over the whole run: epoch, loss, what else the module logs for it, time left.
-
-    Args:
-        label: What is running.
-        flops_target: Shown beside the FLOPs ratio that a search logs.
-    """
-
-    def __init__(self, label: str, flops_target: float | None = None) -> None:
-        super().__init__()
-        self.label = label
-        self.flops_target = flops_target
-        self.bar: tqdm[Any] | None = None
-
-    def disable(self) -> None:
-        """Called by Lightning on all processes but the first."""
-        self.shown = False
-
-    def enable(self) -> None:
-        """Called by Lightning when it is to be shown."""
-        self.shown = True
-
-    shown = True
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        batches = int(trainer.num_training_batches)
-        assert trainer.max_epochs is not None
-        self.bar = tqdm(
-            total=trainer.max_epochs * batches,
-            initial=trainer.current_epoch * batches,
-            desc=self.label,
-            unit="step",
-            dynamic_ncols=True,
-            disable=not self.shown,
-            # A log file gets a line every ten seconds instead of one that is redrawn.
-            mininterval=0.2 if sys.stderr.isatty() else 10,
-        )
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_index: int
-    ) -> None:
-        assert self.bar is not None
-        values = {key: value for key, value in self.get_metrics(trainer, module).items() if isinstance(value, float)}
-        shown = {"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}"}
-        shown |= {key: f"{value:.3f}" for key, value in values.items()}
-        if "flops" in shown and self.flops_target is not None:
-            shown["flops"] += f" (target {self.flops_target:g})"
-        self.bar.set_postfix(shown, refresh=False)
-        self.bar.update()
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.close()
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Distributions(pl.Callback):
@@ -97,3 +38,21 @@ def writer(trainer: pl.Trainer) -> SummaryWriter:
     """The writer of TensorBoard's event files."""
     assert isinstance(trainer.logger, TensorBoardLogger)
     return trainer.logger.experiment
+
+
+def distribution_figure(space: SearchSpace, widths: Probabilities, depths: Probabilities) -> "Figure":
+    """A picture of what a search has learned: a row a width or depth, a cell for each candidate's probability."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 1.5 + 0.17 * (len(widths) + len(depths))), layout="constrained")
+    parts = figure.subplots(2, 1, height_ratios=[len(widths), len(depths)])
+    for axes, candidates, learned in zip(parts, (space.widths, space.depths), (widths, depths)):
+        columns = max(len(values) for values in candidates.values())
+        cells = [learned[name].tolist() + [math.nan] * (columns - len(learned[name])) for name in learned]
+        picture = axes.imshow(cells, aspect="auto", vmin=0, vmax=1, cmap="viridis")
+        axes.set_yticks(range(len(learned)), list(learned), fontsize=6)
+        axes.set_xticks(range(columns))
+        figure.colorbar(picture, ax=axes)
+    parts[0].set_title("probability of each width, narrowest candidate first", fontsize=8)
+    parts[1].set_title("probability of each depth, shallowest candidate first", fontsize=8)
+    return figure

@@ -1,12 +1,9 @@
 """What a run tells at its end: a table in the terminal, a picture of the architecture."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tas.architecture import Architecture
-from tas.cost import Probabilities
-from tas.space import SearchSpace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,24 +60,6 @@ def draw_architecture(architecture: Architecture) -> "Figure":
     axes.set_ylabel("output channels")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=2, fontsize=8, frameon=False)
-    return figure
-
-
-def distribution_figure(space: SearchSpace, widths: Probabilities, depths: Probabilities) -> "Figure":
-    """A picture of what a search has learned: a row a width or depth, a cell for each candidate's probability."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 1.5 + 0.17 * (len(widths) + len(depths))), layout="constrained")
-    parts = figure.subplots(2, 1, height_ratios=[len(widths), len(depths)])
-    for axes, candidates, learned in zip(parts, (space.widths, space.depths), (widths, depths)):
-        columns = max(len(values) for values in candidates.values())
-        cells = [learned[name].tolist() + [math.nan] * (columns - len(learned[name])) for name in learned]
-        picture = axes.imshow(cells, aspect="auto", vmin=0, vmax=1, cmap="viridis")
-        axes.set_yticks(range(len(learned)), list(learned), fontsize=6)
-        axes.set_xticks(range(columns))
-        figure.colorbar(picture, ax=axes)
-    parts[0].set_title("probability of each width, narrowest candidate first", fontsize=8)
-    parts[1].set_title("probability of each depth, shallowest candidate first", fontsize=8)
     return figure
 
 

@@ -14,9 +14,10 @@ from tas.cost import cost_tables, exact_flops, parameters
 from tas.data import SearchData
 from tas.derive import derive
 from tas.errors import TasError, blame
-from tas.monitor import Distributions, RunBar
+from tas.monitor import Distributions
 from tas.networks import network_spec
 from tas.plan import read_plan
+from tas.progress import RunBar
 from tas.report import change, draw_architecture, percent, summary
 from tas.runs import Run
 from tas.search import SearchModule, mean_confidence

@@ -17,8 +17,8 @@ from tas.config import TrainOptions
 from tas.cost import flops, parameters
 from tas.data import ImageData
 from tas.errors import TasError, blame
-from tas.monitor import RunBar
 from tas.networks import network_spec
+from tas.progress import RunBar
 from tas.report import change, percent, summary
 from tas.runs import ROOT, Run, load, newest_search
 from tas.train import TrainModule
