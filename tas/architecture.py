@@ -52,7 +52,7 @@ class Architecture:
             fields = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise TasError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TasError(f"{path}: not a whole JSON file ({error})") from None
         known = list(cls.__dataclass_fields__)
         if not isinstance(fields, dict) or set(fields) != set(known):

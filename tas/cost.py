@@ -86,7 +86,7 @@ def exact_flops(plan: Plan, architecture: Architecture) -> int:
 
 
 def flops(network: nn.Module, input_shape: Sequence[int]) -> int:
-    """The multiply-adds of a network's convolutions and linear layers for one image.
+    """The multiply-adds of a network's 2-d convolutions and linear layers for one image; nothing else is counted.
 
     Args:
         network: Any module that takes images (N, C, H, W).

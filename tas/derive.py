@@ -4,6 +4,7 @@ The architecture handed over is the most probable one inside the budget. That is
 it fits; otherwise a mixed-integer programme finds it, solved by HiGHS through scipy.
 """
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,8 +19,13 @@ from tas.cost import CostTable, Probabilities, cost_tables, exact_flops
 from tas.plan import Plan, Width
 from tas.space import SearchSpace
 
-TIME_LIMIT = 60.0
-"""Seconds for one programme; the best architecture found by then is taken. ResNet-110 needs three."""
+log = logging.getLogger(__name__)
+
+TIME_LIMIT = 120.0
+"""Seconds for one programme; the best architecture found by then is taken, with a warning. ResNet-110 needs three."""
+
+OUT_OF_TIME = 1
+"""scipy.optimize.milp's status at its time limit."""
 
 
 def argmax(space: SearchSpace, widths: Probabilities, depths: Probabilities) -> Architecture:
@@ -48,7 +54,11 @@ def derive(
     if budget.holds(exact_flops(plan, likeliest)):
         return likeliest
     programme = Programme(space, cost_tables(plan, space.widths, space.depths))
-    return programme.most_probable(widths, depths, budget) or programme.nearest(budget.target)
+    found = programme.most_probable(widths, depths, budget)
+    # The solver's tolerance is a millionth of the target; the budget has none.
+    if found is None or not budget.holds(exact_flops(plan, found)):
+        return programme.nearest(budget.target)
+    return found
 
 
 class Programme:
@@ -94,7 +104,7 @@ class Programme:
 
     def most_probable(self, widths: Probabilities, depths: Probabilities, budget: Budget) -> Architecture | None:
         """The most probable architecture with low <= cost <= high; None if there is none."""
-        scores = [log(widths[name]) for name in self.widths] + [log(depths[name]) for name in self.depths]
+        scores = [log_of(widths[name]) for name in self.widths] + [log_of(depths[name]) for name in self.depths]
         objective = np.zeros(self.size)
         objective[: self.binaries] = -np.concatenate(scores)
         cost = LinearConstraint(self.cost_row(budget.target), budget.low / budget.target, budget.high / budget.target)
@@ -131,6 +141,8 @@ class Programme:
             bounds=Bounds(0, upper),
             options={"time_limit": TIME_LIMIT, "mip_rel_gap": 0.0},
         )
+        if result.status == OUT_OF_TIME:
+            log.warning("no proof after %.0f s that the architecture found is the most probable one", TIME_LIMIT)
         if result.x is None:
             return None
         return self.space.choose(
@@ -160,6 +172,6 @@ class Rows:
         return LinearConstraint(coo_array((factors, (rows, columns)), shape=(len(self.bounds), size)), low, high)
 
 
-def log(probabilities: Tensor) -> NDArray[np.float64]:
+def log_of(probabilities: Tensor) -> NDArray[np.float64]:
     """Log-probabilities; a candidate that underflowed to 0 stays finite, since a budget may leave no other."""
     return probabilities.detach().double().clamp_min(1e-300).log().cpu().numpy()

@@ -31,7 +31,9 @@ class Distributions(pl.Callback):
         every = max(1, trainer.max_epochs // 10)
         if trainer.is_global_zero and (trainer.current_epoch + 1) % every == 0:
             figure = distribution_figure(module.supernet.space, *module.supernet.probabilities())
-            writer(trainer).add_figure("distributions", figure, trainer.global_step, close=False)
+            # Counted in iterations, as Lightning counts for the scalars; global_step counts both optimisers' steps.
+            step = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
+            writer(trainer).add_figure("distributions", figure, step, close=False)
 
 
 def writer(trainer: pl.Trainer) -> SummaryWriter:
@@ -49,7 +51,7 @@ def distribution_figure(space: SearchSpace, widths: Probabilities, depths: Proba
     for axes, candidates, learned in zip(parts, (space.widths, space.depths), (widths, depths)):
         columns = max(len(values) for values in candidates.values())
         cells = [learned[name].tolist() + [math.nan] * (columns - len(learned[name])) for name in learned]
-        picture = axes.imshow(cells, aspect="auto", vmin=0, vmax=1, cmap="viridis")
+        picture = axes.imshow(cells, aspect="auto", vmin=0, cmap="viridis")
         axes.set_yticks(range(len(learned)), list(learned), fontsize=6)
         axes.set_xticks(range(columns))
         figure.colorbar(picture, ax=axes)

@@ -21,8 +21,7 @@ class Layer:
 
     name: str
     kernel: int
-    """Weights for each pair of an input and an output channel: kernel height x width (1 for a linear layer),
-    divided by the groups."""
+    """Weights for each pair of an input and an output channel: kernel height x width, 1 for a linear layer."""
     positions: int
     """Places at which the kernel is applied: output height x width (1 for a linear layer after pooling)."""
     reads: Source
@@ -35,7 +34,7 @@ class Layer:
     norm: str | None = None
     """The batch norm that it feeds, if it feeds one."""
     if_unequal: bool = False
-    """A projection that the network has only where `reads` and `writes` come out different."""
+    """A network has it only where `reads` and `writes` come out different; the unpruned one may lack it."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,12 @@ class Applied:
     kernel: int
     positions: int
     in_channels: int
+    """Input channels that each output channel reads; with groups, those of its group."""
     out_channels: int
 
 
 def applied_layers(network: nn.Module, input_shape: Sequence[int]) -> list[Applied]:
-    """The convolutions and linear layers that a forward pass of one image goes through, in order.
+    """The 2-d convolutions and linear layers that a forward pass of one image goes through, in order.
 
     Args:
         network: Any module that takes (N, C, H, W); it is neither run nor changed, a copy without storage is.
@@ -138,17 +138,14 @@ def read_plan(network: nn.Module, input_shape: Sequence[int]) -> Plan:
                 add(name, stream, name, f"{stage}.{index}.{norm}", stage, index)
                 stream = name
             outputs.append(stream)
-            # A shortcut is the identity, (pool, convolution) or (convolution, norm).
-            shortcut = f"{stage}.{index}.shortcut"
-            parts = {f"{shortcut}.{name}": part for name, part in block.shortcut.named_children()}
-            projection = next((name for name in parts if name in applied), None)
-            if projection is not None:
-                norms = [name for name, part in parts.items() if isinstance(part, nn.BatchNorm2d)]
-                add(projection, block_input, stream, norms[0] if norms else None, stage, index)
+            # A shortcut is (pool, convolution), (convolution, norm) or the identity. The last two depend on whether its
+            # ends come out of one width, so a convolution may stand there in a pruned network alone, or not in it.
+            shortcut, positions = f"{stage}.{index}.shortcut", applied[stream].positions
+            if f"{shortcut}.1" in applied:
+                add(f"{shortcut}.1", block_input, stream, None, stage, index)
             else:
-                # Not in the unpruned network, but in every one whose two branches come out of different widths.
-                place = applied[stream].positions
-                layers.append(Layer(shortcut, 1, place, block_input, stream, stage, index, if_unequal=True))
+                ends = (block_input, stream, stage, index)
+                layers.append(Layer(f"{shortcut}.0", 1, positions, *ends, f"{shortcut}.1", if_unequal=True))
         stages[stage] = tuple(outputs)
         stream = stage
     add("fc", stream, network.fc.out_features, None)

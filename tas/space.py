@@ -11,7 +11,7 @@ RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 def width_candidates(channels: int, ratios: Sequence[float] = RATIOS) -> tuple[int, ...]:
     """int(channels * ratio) for each ratio, at least 1, ascending, without duplicates: 16 gives 4 6 8 9 11 12 14 16."""
-    # A ratio like 0.7 is a little below 7/10; the small term keeps 10 * 0.7 at 7.
+    # 90 * 0.7 comes out a little below 63; the small term keeps it there.
     return tuple(sorted({max(1, int(channels * ratio + 1e-9)) for ratio in ratios}))
 
 

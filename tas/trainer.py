@@ -95,6 +95,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
         ".*in eval mode at the start of training.*",  # the teacher
         ".*sync_dist=True.*",  # what is logged without it is the same on every process
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 with torch 2.15

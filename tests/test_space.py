@@ -1,7 +1,7 @@
 """The candidates of widths and depths."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tas.architecture import Architecture
@@ -21,6 +21,7 @@ def test_candidates_are_rounded_down_and_without_duplicates():
 
 
 @given(st.integers(1, 2048), PERCENT)
+@example(100, [29])  # 100 * 0.29 comes out below 29
 def test_a_width_candidate_is_the_whole_part_of_its_share_and_at_least_one(channels, percent):
     # In whole numbers, so that no rounding of a ratio like 0.7 can enter.
     expected = sorted({max(1, channels * share // 100) for share in percent})

@@ -15,6 +15,6 @@ NETWORKS = {
 
 def network_spec(name: str) -> ResNetSpec:
     """The network of that name; a name that is not known raises a TasError which lists those that are."""
-    if name not in NETWORKS:
-        raise TasError(f"unknown network {name!r}{nearest(name, NETWORKS)}; known: {', '.join(NETWORKS)}")
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise TasError(f"unknown network {name!r}{nearest(str(name), NETWORKS)}; known: {', '.join(NETWORKS)}")
     return NETWORKS[name]

@@ -13,12 +13,13 @@ def interpolation_matrix(in_channels: int, out_channels: int, device: torch.devi
 
     Row i averages the input channels floor(i in/out) to ceil((i+1) in/out) - 1, as `adaptive_avg_pool3d` does.
     """
-    rows = torch.arange(out_channels)
-    start = rows * in_channels // out_channels
-    end = -(-(rows + 1) * in_channels // out_channels)
-    columns = torch.arange(in_channels)
-    covered = (columns >= start[:, None]) & (columns < end[:, None])
-    return (covered / (end - start)[:, None]).to(device, dtype)
+    with torch.inference_mode(False):  # made under it, a cached matrix could not be trained through later
+        rows = torch.arange(out_channels)
+        start = rows * in_channels // out_channels
+        end = -(-(rows + 1) * in_channels // out_channels)
+        columns = torch.arange(in_channels)
+        covered = (columns >= start[:, None]) & (columns < end[:, None])
+        return (covered.double() / (end - start)[:, None]).to(device, dtype)
 
 
 def interpolate_channels(x: Tensor, out_channels: int) -> Tensor:

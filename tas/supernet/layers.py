@@ -35,7 +35,7 @@ class SearchableConv2d(nn.Module):
         bias = None if conv.bias is None else conv.bias[:width]
         if self.norm is None and len(self.choice.indices) > 1:
             # Without a norm in between, the mixture is a linear map of the kernel.
-            mixture = mix_candidates(self.choice, torch.ones_like(weight[:, 0, 0, 0]))
+            mixture = candidate_maps(self.choice, width).sum(0)
             weight = torch.einsum("om,mikl->oikl", mixture, weight)
             bias = None if bias is None else mixture @ bias
         out = F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
@@ -75,28 +75,24 @@ class CandidateNorm(nn.BatchNorm2d):
             return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
         x = F.batch_norm(x, mean, variance, None, None, self.training, momentum or 0.0, self.eps)
         rows = list(choice.indices)
-        mixture = mix_candidates(choice, self.scales[rows, :width])
-        shift = mix_candidates(choice, self.shifts[rows, :width]).sum(1)
+        maps = candidate_maps(choice, width)
+        mixture = (maps * self.scales[rows, None, :width]).sum(0)
+        shift = (maps @ self.shifts[rows, :width, None]).sum(0)[:, 0]
         return F.conv2d(x, mixture[:, :, None, None].to(x.dtype), shift.to(x.dtype))
 
 
-def mix_candidates(choice: Choice, scales: Tensor) -> Tensor:
-    """sum_j w_j M_j diag(scale_j) over the drawn candidates j, M_j the matrix of CWI from C_j to max C.
-
-    Args:
-        choice: The width, with its drawn candidates and their weights.
-        scales: (candidates drawn, max C), or (max C,) for all alike.
+def candidate_maps(choice: Choice, width: int) -> Tensor:
+    """w_j M_j of the drawn candidates j, M_j the matrix of CWI from C_j channels to `width`, the widest drawn.
 
     Returns:
-        (max C, max C); candidate j fills the first C_j columns.
+        (candidates drawn, width, width); the columns beyond C_j are zero.
     """
-    width = scales.shape[-1]
-    scales = scales.expand(len(choice.indices), width)
-    total = torch.zeros(width, width, device=scales.device, dtype=scales.dtype)
-    for weight, channels, scale in zip(choice.weights, choice.drawn(), scales):
-        matrix = interpolation_matrix(channels, width, scales.device, scales.dtype)
-        total = total + F.pad(weight * matrix * scale[:channels], (0, width - channels))
-    return total
+    like = choice.weights
+    padded = [
+        F.pad(interpolation_matrix(channels, width, like.device, like.dtype), (0, width - channels))
+        for channels in choice.drawn()
+    ]
+    return like[:, None, None] * torch.stack(padded)
 
 
 class SlicedLinear(nn.Module):

@@ -34,9 +34,10 @@ class Supernet(nn.Module):
         self.widths = {name: Choice(candidates) for name, candidates in space.widths.items()}
         self.depths = {name: Choice(candidates) for name, candidates in space.depths.items()}
         # The layers own the choices: plain dicts do not register them a second time.
+        modules = dict(self.network.named_modules())
         for layer in plan.layers:
-            if layer.if_unequal:
-                continue  # not in the unpruned network; the sum pads instead
+            if layer.name not in modules:
+                continue  # a projection that the unpruned network does not have; the sum pads instead
             module = self.network.get_submodule(layer.name)
             if isinstance(module, nn.Linear):
                 self.replace(layer.name, SlicedLinear(module))

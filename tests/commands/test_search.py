@@ -1,0 +1,334 @@
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import tas
+from tas.architecture import Architecture
+from tas.cli import parse
+from tas.config import SearchOptions
+from tas.data import folder
+from tas.data.digits import Digits
+from tas.runs import Run
+from tas.search import SearchModule
+from tas.space import SearchSpace
+from tests.commands.conftest import (
+    DIGITS,
+    interrupt_after_first_checkpoint,
+    metrics_of,
+    only_run,
+    same_but_for_time,
+    yaml_of,
+)
+from tests.conftest import run_script
+
+QUICK = ["--epochs", "1", "--batch-size", "32"]
+
+
+def test_a_search_leaves_its_results(searched: tuple[Path, str]) -> None:
+    run = only_run(searched[0], "search")
+    assert run.path.name.startswith("resnet20-digits-")
+    for path in (run.config, run.checkpoint, run.architecture, run.metrics, run.path / "architecture.png"):
+        assert path.is_file()
+    assert list(run.path.glob("events.out.tfevents.*"))
+    assert not list(run.path.rglob("*.part"))
+
+
+def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: tuple[Path, str]) -> None:
+    metrics = metrics_of(only_run(searched[0], "search"))
+    kinds = {
+        "flops": int,
+        "flops_full": int,
+        "flops_ratio": float,
+        "flops_target": float,
+        "target_met": bool,
+        "params": int,
+        "params_full": int,
+        "val_accuracy": float,
+        "confidence": float,
+        "seconds": float,
+        "seed": int,
+    }
+    assert {key: type(value) for key, value in metrics.items()} == kinds
+    assert 0 <= metrics["val_accuracy"] <= 1 and 0 <= metrics["confidence"] <= 1
+    assert 0 < metrics["flops"] < metrics["flops_full"] and 0 < metrics["params"] < metrics["params_full"]
+    assert metrics["flops_ratio"] == metrics["flops"] / metrics["flops_full"]
+    assert (metrics["flops_target"], metrics["seed"]) == (0.5, 0)
+    assert metrics["seconds"] > 0
+
+
+def test_the_found_network_is_in_the_band_and_costs_what_the_metrics_say(searched: tuple[Path, str]) -> None:
+    run = only_run(searched[0], "search")
+    metrics, found = metrics_of(run), Architecture.load(run.architecture)
+    network, full = tas.build(found), tas.build(Architecture.full("resnet20", num_classes=10, in_channels=1))
+    assert metrics["flops"] == tas.flops(network, (1, 8, 8))
+    assert metrics["flops_full"] == tas.flops(full, (1, 8, 8))
+    assert metrics["params"] == tas.parameters(network)
+    assert metrics["params_full"] == tas.parameters(full)
+    assert metrics["target_met"]
+    assert 0.475 <= metrics["flops_ratio"] <= 0.525
+
+
+def test_a_search_writes_its_complete_options_which_config_accepts(searched: tuple[Path, str]) -> None:
+    run = only_run(searched[0], "search")
+    assert parse("search", SearchOptions, ["--config", str(run.config)]) == SearchOptions(epochs=2)
+
+
+def test_the_summary_tells_what_came_out_and_what_to_type_next(searched: tuple[Path, str]) -> None:
+    directory, out = searched
+    run = only_run(directory, "search")
+    path = str(run.path.relative_to(directory))
+    for expected in ("resnet20 on digits", "0.5 +- 5%: met", f"{path}/architecture.json", "tensorboard --logdir runs"):
+        assert expected in out
+    assert re.search(rf"^  next +.*train.* --kd --architecture {path}$", out, re.MULTILINE)
+
+
+def test_tensorboard_has_everything_that_a_search_learns(searched: tuple[Path, str]) -> None:
+    run = only_run(searched[0], "search")
+    events = EventAccumulator(str(run.path)).Reload()
+    full = Architecture.full("resnet20", num_classes=10)
+    expected = {f"{step}/{value}" for step in ("weights", "architecture") for value in ("loss", "accuracy")}
+    expected |= {f"flops/{key}" for key in ("expected_ratio", "derived_ratio", "band_low", "band_high")}
+    expected |= {"schedule/tau", "schedule/lr", "schedule/arch_lr", "val_accuracy", "confidence/mean"}
+    expected |= {f"confidence/{name}" for name in (*full.widths, *full.depths)}
+    assert expected <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"]  # the distributions
+    taus = [event.value for event in events.Scalars("schedule/tau")]
+    assert taus == sorted(taus, reverse=True) and all(0.1 <= tau <= 10 for tau in taus)
+    assert {round(event.value, 4) for event in events.Scalars("flops/band_low")} == {0.475}
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_checkpoint_and_a_resumed_search_ends_as_an_unbroken_one(
+    searched: tuple[Path, str], tmp_path: Path
+) -> None:
+    status, err = interrupt_after_first_checkpoint(
+        "search.py", *DIGITS, "--output", "broken", cwd=tmp_path, run=Path("broken")
+    )
+    assert status == 130
+    assert "Traceback" not in err
+    said = r"tas search: interrupted; kept broken/checkpoints/last.ckpt; go on with: .* --resume broken"
+    assert re.fullmatch(said, err.splitlines()[-1])
+    broken = Run(tmp_path / "broken")
+    assert broken.checkpoint.is_file() and not broken.finished()
+
+    status, _, err = run_script("search.py", "--resume", "broken", cwd=tmp_path)
+    assert status == 0, err
+    assert yaml_of(broken)["resume"] is None
+    same_but_for_time(broken, only_run(searched[0], "search"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(
+    workers: int, cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
+) -> None:
+    options = ["--epochs", "3", "--batch-size", "16", "--workers", workers]
+    assert cli("search", *options, "--output", "unbroken").status == 0
+    interrupt(SearchModule, epoch=1)
+    status, _, err = cli("search", *options, "--output", "broken")
+    assert status == 130 and err.endswith(" --resume broken\n")
+    assert cli("search", "--resume", "broken").status == 0
+    same_but_for_time(Run(tmp_path / "broken"), Run(tmp_path / "unbroken"))
+
+
+def test_a_search_interrupted_in_its_first_epoch_says_so_and_starts_anew(
+    cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
+) -> None:
+    interrupt(SearchModule, epoch=0)
+    status, _, err = cli("search", *QUICK, "--output", "broken")
+    assert status == 130
+    said = r"tas search: interrupted; no epoch was complete; go on with: .* --resume broken"
+    assert re.fullmatch(said, err.splitlines()[-1])
+    assert cli("search", "--resume", "broken").status == 0
+    assert Run(tmp_path / "broken").finished()
+
+
+def test_a_search_interrupted_after_its_last_epoch_says_how_to_go_on(
+    cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The statistics and the validation of the found network take minutes on a large data set.
+    validation_step = SearchModule.validation_step
+
+    def press(self: SearchModule, *arguments: object) -> None:
+        if self.trainer.state.fn == "validate":
+            raise KeyboardInterrupt
+        validation_step(self, *arguments)
+
+    monkeypatch.setattr(SearchModule, "validation_step", press)
+    status, _, err = cli("search", *QUICK, "--output", "broken")
+    assert status == 130
+    assert re.fullmatch(r"tas search: interrupted; .*; go on with: .* --resume broken", err.splitlines()[-1])
+    monkeypatch.setattr(SearchModule, "validation_step", validation_step)
+    assert cli("search", "--resume", "broken").status == 0
+    assert Run(tmp_path / "broken").finished()
+
+
+def test_a_finished_search_cannot_be_resumed(searched: tuple[Path, str], refused: Callable) -> None:
+    run = only_run(searched[0], "search")
+    assert f"--resume {run.path}: that run is finished" in refused("search", "--resume", run.path)
+
+
+@pytest.mark.parametrize(("which", "searches"), [("width", {"widths"}), ("depth", {"depths"})])
+def test_a_search_of_one_kind_keeps_the_other_full(
+    which: str, searches: set[str], cli: Callable, few_digits: None, tmp_path: Path
+) -> None:
+    status, *_ = cli("search", *QUICK, "--search", which, "--flops-target", "0.6", "--output", "run")
+    assert status == 0
+    found = Architecture.load(tmp_path / "run" / "architecture.json")
+    full = Architecture.full("resnet20", num_classes=10, in_channels=1)
+    changed = {part for part in ("widths", "depths") if getattr(found, part) != getattr(full, part)}
+    assert changed == searches
+    metrics = metrics_of(Run(tmp_path / "run"))
+    assert metrics["target_met"] == (0.57 <= metrics["flops_ratio"] <= 0.63)
+
+
+def test_a_target_that_no_network_meets_is_said_to_be_missed(cli: Callable, few_digits: None, tmp_path: Path) -> None:
+    # A narrow band between the costs of two depths, which are all that is searched.
+    narrow = ["--search", "depth", "--flops-target", "0.6", "--tolerance", "0.0001"]
+    status, out, _ = cli("search", *QUICK, *narrow, "--output", "run")
+    assert status == 0
+    assert "NOT MET" in out
+    metrics = metrics_of(Run(tmp_path / "run"))
+    assert not metrics["target_met"] and abs(metrics["flops_ratio"] - 0.6) < 0.1
+
+
+def test_one_sample_warns_that_the_widths_get_no_gradient(cli: Callable, few_digits: None) -> None:
+    status, _, err = cli("search", *QUICK, "--samples", "1")
+    assert status == 0
+    assert "tas search: warning: with --samples 1" in err
+
+
+@pytest.mark.parametrize("data", ["digits", "folder"])
+def test_a_search_never_loads_a_test_image(
+    data: str, cli: Callable, few_digits: None, make_folder: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    for kind in (Digits, folder.Folder):
+
+        def load(self: object, train: bool, original: Callable = kind.load) -> object:
+            asked.append(train)
+            return original(self, train)
+
+        monkeypatch.setattr(kind, "load", load)
+    read: list[Path] = []
+    read_image = folder.read_image
+    monkeypatch.setattr(folder, "read_image", lambda path, size: (read.append(path), read_image(path, size))[1])
+    given = ["--data", data, *(["--data-dir", make_folder(size=(8, 8))] if data == "folder" else [])]
+    assert cli("search", *QUICK, *given).status == 0
+    assert asked == [True]
+    assert not [path for path in read if "test" in path.parts]
+
+
+def test_a_search_of_a_folder_takes_its_size_channels_and_classes(
+    cli: Callable, make_folder: Callable, tmp_path: Path
+) -> None:
+    status, *_ = cli(
+        "search", *QUICK, "--data", "folder", "--data-dir", make_folder(), "--image-size", "8", "--output", "run"
+    )
+    assert status == 0
+    found = Architecture.load(tmp_path / "run" / "architecture.json")
+    assert (found.num_classes, found.in_channels) == (2, 3)
+    assert metrics_of(Run(tmp_path / "run"))["flops"] == tas.flops(tas.build(found), (3, 8, 8))
+
+
+def test_an_image_that_a_worker_cannot_read_ends_the_search_in_a_line_that_names_it(
+    cli: Callable, make_folder: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(folder, "IN_MEMORY", 0)
+    root = make_folder(size=(8, 8))
+    bad = root / "train" / "dog" / "007.jpg"
+    bad.write_bytes(bad.read_bytes()[:100])
+    status, _, err = cli("search", *QUICK, "--data", "folder", "--data-dir", root, "--workers", "1", "--output", "run")
+    assert status == 2
+    assert err.splitlines()[-1].startswith(f"tas search: error: {bad}: not a readable image")
+    assert "Traceback" not in err
+    assert not Run(tmp_path / "run").finished()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--network", "resnt20"], "--network: unknown network 'resnt20', did you mean 'resnet20'?"),
+        (["--data", "digit"], "--data: unknown data set 'digit', did you mean 'digits'?"),
+        (["--flops-target", "0"], "--flops-target is 0.0; allowed: above 0, at most 1"),
+        (["--flops-target", "1.5"], "--flops-target is 1.5; allowed: above 0, at most 1"),
+        (["--data", "folder", "--data-dir", "missing"], "--data-dir missing: no such directory"),
+        (["--data", "folder", "--data-dir", "."], "--data-dir .: holds no train/"),
+        (["--image-size", "16"], "--image-size goes with --data folder"),
+        (["--accelerator", "abacus"], "--accelerator abacus"),
+        (["--precision", "7-bit"], "--precision 7-bit"),
+        (["--strategy", "wishful"], "--strategy wishful"),
+        (["--devices", "0"], "--devices 0"),
+        (["--resume", "missing"], "--resume missing: no run is there"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_named_and_leaves_nothing(given: list[str], said: str, refused: Callable, tmp_path: Path) -> None:
+    assert said in refused("search", *given)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("which", ["width", "depth", "both"])
+def test_a_target_below_the_smallest_network_is_told_what_that_is(which: str, refused: Callable) -> None:
+    line = refused("search", "--flops-target", "0.01", "--search", which)
+    assert "--flops-target 0.01: the smallest network" in line
+    smallest = float(line.split("keeps ")[1].split()[0])
+    full = Architecture.full("resnet20", num_classes=10, in_channels=1)
+    space = SearchSpace.of(full, search_widths=which != "depth", search_depths=which != "width")
+    built = [tas.flops(tas.build(architecture), (1, 8, 8)) for architecture in (space.smallest(), full)]
+    assert smallest == pytest.approx(built[0] / built[1], abs=1e-4)
+
+
+def test_the_smallest_target_that_is_told_is_accepted(cli: Callable, few_digits: None, refused: Callable) -> None:
+    smallest = refused("search", "--flops-target", "0.01").split("keeps ")[1].split()[0]
+    assert cli("search", *QUICK, "--flops-target", smallest).status == 0
+
+
+def test_bad_folders_leave_no_run(refused: Callable, make_folder: Callable, tmp_path: Path) -> None:
+    root = make_folder(size=(8, 8))
+    given = ["--data", "folder", "--data-dir", root]
+    bad = root / "train" / "dog" / "003.jpg"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:100])
+    assert f"{bad}: not a readable image" in refused("search", *given)
+    Image.new("RGB", (9, 8)).save(bad)
+    assert f"{bad} is 9x8 pixels" in refused("search", *given)
+    bad.write_bytes(whole)
+    shutil.rmtree(root / "test" / "dog")
+    (root / "test" / "hen").mkdir()
+    assert "dog, hen" in refused("search", *given)
+    shutil.rmtree(root / "train" / "dog")
+    (root / "train" / "dog").mkdir()
+    assert f"class folder {root / 'train' / 'dog'} holds no images" in refused("search", *given)
+    shutil.rmtree(root / "train" / "dog")
+    assert "holds 1 class folder" in refused("search", *given)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_images_too_small_for_the_networks_are_refused(refused: Callable, make_folder: Callable) -> None:
+    line = refused("search", "--data", "folder", "--data-dir", make_folder(size=(7, 7)))
+    assert "7x7" in line and "--image-size" in line
+
+
+def test_a_class_with_a_single_image_cannot_be_searched(refused: Callable, make_folder: Callable) -> None:
+    root = make_folder({"train": {"cat": 8, "dog": 1}, "test": {"cat": 1, "dog": 1}}, size=(8, 8))
+    assert "at least 2" in refused("search", "--data", "folder", "--data-dir", root)
+
+
+def test_an_output_that_exists_is_refused_and_left_as_it_is(refused: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    assert "--output mine: exists already" in refused("search", "--output", "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_bad_input_found_late_is_one_line_as_a_script_too(tmp_path: Path) -> None:
+    status, out, err = run_script("search.py", "--network", "resnet21", cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert err.startswith("tas search: error: --network: unknown network 'resnet21', did you mean 'resnet")
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,278 @@
+"""The searchable layers against the paper's equations, written out literally."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from tas.supernet.choice import Choice
+from tas.supernet.layers import PaddedAdd, SearchableConv2d, SearchableStage, SlicedLinear
+
+# The networks are small: threads that wait for one another cost more than they help.
+torch.set_num_threads(1)
+
+CLOSE = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def cwi(x, channels):
+    return F.adaptive_avg_pool3d(x, (channels, *x.shape[2:]))
+
+
+def make_layer(candidates, channels=5, kernel=3, stride=1, with_norm=True, bias=False, seed=0):
+    """A searchable convolution in double precision whose candidates all have their own scales and shifts."""
+    torch.manual_seed(seed)
+    width = candidates[-1]
+    conv = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=bias)
+    choice = Choice(candidates)
+    nn.init.normal_(choice.logits)
+    layer = SearchableConv2d(conv, nn.BatchNorm2d(width) if with_norm else None, choice).double()
+    if with_norm:
+        nn.init.uniform_(layer.norm.scales, -1.5, 1.5)
+        nn.init.normal_(layer.norm.shifts)
+        nn.init.normal_(layer.norm.running_mean)
+        nn.init.uniform_(layer.norm.running_var, 0.5, 2.0)
+    return layer
+
+
+def draw(layer, indices):
+    """Draw these candidates, with the weights of eq. 4: differentiable in the logits, renormalised over the drawn."""
+    weights = layer.choice.probabilities()[list(indices)]
+    layer.choice.draw(indices, weights / weights.sum())
+
+
+def literal_eq_4(layer, x):
+    """sum_j w_j CWI(BN_j(O[:, :C_j]), max C), each BN_j a BatchNorm2d of its own; also those norms, by candidate."""
+    conv, choice = layer.conv, layer.choice
+    out = F.conv2d(x, conv.weight[:, : x.shape[1]], conv.bias, conv.stride, conv.padding)
+    total, norms = 0, {}
+    for index, weight in zip(choice.indices, choice.weights):
+        channels = choice.candidates[index]
+        normalised = out[:, :channels]
+        if layer.norm is not None:
+            norm = nn.BatchNorm2d(channels, layer.norm.eps, layer.norm.momentum).double().train(layer.training)
+            with torch.no_grad():
+                norm.weight.copy_(layer.norm.scales[index, :channels])
+                norm.bias.copy_(layer.norm.shifts[index, :channels])
+                norm.running_mean.copy_(layer.norm.running_mean[:channels])
+                norm.running_var.copy_(layer.norm.running_var[:channels])
+            norms[index] = norm
+            normalised = norm(normalised)
+        total = total + weight * cwi(normalised, choice.drawn()[-1])
+    return total, norms
+
+
+@st.composite
+def layers_and_inputs(draw_, with_norm=None):
+    candidates = tuple(sorted(draw_(st.sets(st.integers(1, 20), min_size=1, max_size=8))))
+    channels = draw_(st.integers(1, 6))
+    layer = make_layer(
+        candidates,
+        channels,
+        kernel=draw_(st.sampled_from([1, 3])),
+        stride=draw_(st.integers(1, 2)),
+        with_norm=draw_(st.booleans()) if with_norm is None else with_norm,
+        bias=draw_(st.booleans()),
+        seed=draw_(st.integers(0, 2**32)),
+    )
+    layer.train(draw_(st.booleans()))
+    indices = draw_(st.sets(st.integers(0, len(candidates) - 1), min_size=1))
+    draw(layer, sorted(indices))
+    # Fewer channels than the convolution has inputs: what it reads may have been narrowed.
+    read = draw_(st.integers(1, channels))
+    size = draw_(st.integers(2, 6)), draw_(st.integers(2, 6))
+    return layer, torch.randn(draw_(st.integers(2, 3)), read, *size, dtype=torch.float64)
+
+
+@settings(max_examples=100, deadline=None)
+@given(layers_and_inputs())
+def test_a_searchable_convolution_is_eq_4_in_its_output_and_in_every_gradient(layer_and_input):
+    layer, x = layer_and_input
+    choice = layer.choice
+    x.requires_grad_()
+    expected, norms = literal_eq_4(layer, x)  # first: it reads the running statistics that the layer then updates
+    out = layer(x)
+    torch.testing.assert_close(out, expected, **CLOSE)
+    assert out.shape[1] == choice.drawn()[-1]
+
+    shared = [x, layer.conv.weight]
+    if layer.conv.bias is not None:
+        shared.append(layer.conv.bias)
+    if len(choice.indices) > 1:
+        shared.append(choice.logits)
+    upstream = torch.randn_like(out)
+    affine = [parameter for norm in norms.values() for parameter in (norm.weight, norm.bias)]
+    reference = torch.autograd.grad(expected, shared + affine, upstream, retain_graph=True)
+    own = [] if layer.norm is None else [layer.norm.scales, layer.norm.shifts]
+    gradients = torch.autograd.grad(out, shared + own, upstream)
+    for gradient, wanted in zip(gradients[: len(shared)], reference):
+        torch.testing.assert_close(gradient, wanted, **CLOSE)
+    if layer.norm is not None:
+        # What was not drawn, and the scales beyond a candidate's width, get nothing.
+        scales, shifts = torch.zeros_like(layer.norm.scales), torch.zeros_like(layer.norm.shifts)
+        rest = iter(reference[len(shared) :])
+        for index in norms:
+            channels = choice.candidates[index]
+            scales[index, :channels], shifts[index, :channels] = next(rest), next(rest)
+        torch.testing.assert_close(gradients[-2], scales, **CLOSE)
+        torch.testing.assert_close(gradients[-1], shifts, **CLOSE)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layers_and_inputs(with_norm=True))
+def test_running_statistics_are_those_of_every_drawn_candidate_and_stay_beyond_the_widest(layer_and_input):
+    layer, x = layer_and_input
+    norm, width = layer.norm, layer.choice.drawn()[-1]
+    mean, variance = norm.running_mean.clone(), norm.running_var.clone()
+    _, norms = literal_eq_4(layer, x)
+    layer(x)
+    for index, reference in norms.items():
+        channels = layer.choice.candidates[index]
+        torch.testing.assert_close(norm.running_mean[:channels], reference.running_mean, **CLOSE)
+        torch.testing.assert_close(norm.running_var[:channels], reference.running_var, **CLOSE)
+    assert torch.equal(norm.running_mean[width:], mean[width:])
+    assert torch.equal(norm.running_var[width:], variance[width:])
+    # Not updated when evaluated, updated when trained.
+    assert torch.equal(norm.running_mean, mean) is not layer.training
+    assert norm.num_batches_tracked.item() == int(layer.training)
+
+
+def test_all_eight_candidates_of_sixteen_channels_are_mixed_as_eq_4_says():
+    layer = make_layer((4, 6, 8, 9, 11, 12, 14, 16))
+    draw(layer, range(8))
+    x = torch.randn(4, 5, 6, 6, dtype=torch.float64)
+    expected, _ = literal_eq_4(layer, x)
+    torch.testing.assert_close(layer(x), expected, **CLOSE)
+
+
+def test_at_first_the_layer_is_the_convolution_and_the_norm_that_it_was_made_of():
+    conv, norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    nn.init.normal_(norm.running_mean)
+    nn.init.uniform_(norm.running_var)
+    layer = SearchableConv2d(conv, norm, Choice((4, 8)))
+    x = torch.randn(2, 3, 5, 5)
+    assert torch.equal(layer.eval()(x), norm.eval()(conv(x)))
+    assert torch.equal(layer.train()(x), norm.train()(conv(x)))
+    assert torch.equal(layer.norm.running_mean, norm.running_mean)
+    assert torch.equal(layer.norm.running_var, norm.running_var)
+
+
+def test_every_candidate_starts_from_the_norm_s_scales_and_shifts_and_has_its_own():
+    norm = nn.BatchNorm2d(8)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    layer = SearchableConv2d(nn.Conv2d(3, 8, 3), norm, Choice((2, 4, 8)))
+    assert layer.norm.scales.shape == layer.norm.shifts.shape == (3, 8)
+    for row in range(3):
+        assert torch.equal(layer.norm.scales[row], norm.weight)
+        assert torch.equal(layer.norm.shifts[row], norm.bias)
+    before = norm.weight.detach().clone()
+    with torch.no_grad():
+        layer.norm.scales.zero_()
+    assert torch.equal(norm.weight, before)
+
+
+def test_with_one_candidate_drawn_the_logits_get_no_gradient():
+    layer = make_layer((4, 6, 8))
+    draw(layer, [1])
+    layer(torch.randn(2, 5, 4, 4, dtype=torch.float64)).square().sum().backward()
+    assert layer.choice.logits.grad is None
+    assert layer.conv.weight.grad is not None
+
+
+def test_a_norm_without_momentum_keeps_the_cumulative_average():
+    # As `update_bn` asks for, when the statistics of one network are measured anew.
+    layer = make_layer((4, 8)).float()
+    layer.choice.fix(4)
+    batches = [torch.randn(6, 5, 4, 4) for _ in range(3)]
+    update_bn(batches, layer)
+    outputs = [layer.conv(batch)[:, :4].transpose(0, 1).flatten(1) for batch in batches]
+    means = torch.stack([out.mean(1) for out in outputs]).mean(0)
+    variances = torch.stack([out.var(1) for out in outputs]).mean(0)
+    torch.testing.assert_close(layer.norm.running_mean[:4], means)
+    torch.testing.assert_close(layer.norm.running_var[:4], variances)
+    assert layer.norm.momentum == 0.1
+
+
+def test_a_batch_that_has_no_variance_is_refused_as_by_batch_norm():
+    layer = make_layer((4, 8))
+    draw(layer, [0, 1])
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        layer(torch.randn(1, 5, 1, 1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("branch", "shortcut"), [(3, 3), (3, 5), (5, 3)])
+def test_a_padded_sum_adds_the_channels_that_both_have_and_keeps_the_others(branch, shortcut):
+    a = torch.randn(2, branch, 4, 3, requires_grad=True)
+    b = torch.randn(2, shortcut, 4, 3, requires_grad=True)
+    out = PaddedAdd()(a, b)
+    common = min(branch, shortcut)
+    wider = a if branch > shortcut else b
+    assert out.shape == (2, max(branch, shortcut), 4, 3)
+    assert torch.equal(out[:, :common], a[:, :common] + b[:, :common])
+    assert torch.equal(out[:, common:], wider[:, common:])
+    out.sum().backward()
+    assert torch.equal(a.grad, torch.ones_like(a))
+    assert torch.equal(b.grad, torch.ones_like(b))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_a_searchable_stage_is_eq_5(data):
+    # Blocks of different widths, as residual sums of different candidates have.
+    widths = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=6))
+    torch.manual_seed(data.draw(st.integers(0, 2**32)))
+    blocks = nn.Sequential(*(nn.Conv2d(i, o, 3, padding=1) for i, o in zip([4, *widths], widths))).double()
+    candidates = tuple(sorted(data.draw(st.sets(st.integers(1, len(widths)), min_size=1))))
+    choice = Choice(candidates).double()
+    nn.init.normal_(choice.logits)
+    stage = SearchableStage(blocks, choice)
+    indices = sorted(data.draw(st.sets(st.integers(0, len(candidates) - 1), min_size=1)))
+    weights = choice.probabilities()[indices]
+    choice.draw(indices, weights / weights.sum())
+
+    x = torch.randn(2, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+    ends = [x]
+    for block in blocks:
+        ends.append(block(ends[-1]))
+    ends = [ends[depth] for depth in choice.drawn()]
+    width = max(end.shape[1] for end in ends)
+    expected = sum(weight * cwi(end, width) for weight, end in zip(choice.weights, ends))
+
+    out = stage(x)
+    torch.testing.assert_close(out, expected, **CLOSE)
+    inputs = [x, blocks[0].weight, *([choice.logits] if len(indices) > 1 else [])]
+    upstream = torch.randn_like(out)
+    references = torch.autograd.grad(expected, inputs, upstream, retain_graph=True)
+    for gradient, reference in zip(torch.autograd.grad(out, inputs, upstream), references):
+        torch.testing.assert_close(gradient, reference, **CLOSE)
+
+
+def test_a_stage_runs_no_block_beyond_the_deepest_drawn():
+    class Refuses(nn.Module):
+        def forward(self, x):
+            raise AssertionError("this block is not drawn")
+
+    stage = SearchableStage(nn.Sequential(nn.Identity(), nn.ReLU(), Refuses()), Choice((1, 2, 3)))
+    x = torch.randn(2, 3, 4, 4)
+    stage.choice.fix(2)
+    assert torch.equal(stage(x), x.relu())
+    stage.choice.draw([0, 1], torch.tensor([0.25, 0.75]))
+    torch.testing.assert_close(stage(x), 0.25 * x + 0.75 * x.relu())
+    stage.choice.fix(3)
+    with pytest.raises(AssertionError, match="not drawn"):
+        stage(x)
+
+
+@pytest.mark.parametrize("features", [1, 4, 6])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_sliced_linear_layer_reads_the_first_features(features, bias):
+    linear = nn.Linear(6, 3, bias=bias)
+    x = torch.randn(2, features)
+    # As if the features that are missing were zero.
+    expected = linear(F.pad(x, (0, 6 - features)))
+    torch.testing.assert_close(SlicedLinear(linear)(x), expected)

@@ -1,0 +1,250 @@
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tas.cli import explanations, main, parse
+from tas.config import SearchOptions, TrainOptions, flag
+from tas.errors import TasError
+from tas.runs import Run
+from tests.conftest import environment, run_script
+
+COMMANDS = {"search": SearchOptions, "train": TrainOptions}
+
+
+def search(*arguments: str) -> SearchOptions:
+    return parse("search", SearchOptions, arguments)
+
+
+def error_of(*arguments: str) -> str:
+    with pytest.raises(TasError) as error:
+        search(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "options.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--flops-target", "0.3"],
+        ["--flops_target", "0.3"],
+        ["--flops-target=0.3"],
+        ["--flops_target=0.3"],
+    ],
+)
+def test_a_flag_is_taken_in_both_spellings_with_a_space_or_an_equals_sign(given: list[str]) -> None:
+    assert search(*given) == SearchOptions(flops_target=0.3)
+
+
+def test_an_underscore_in_a_value_stays() -> None:
+    assert search("--data-dir=my_images", "--output", "a_b").data_dir == "my_images"
+    assert search("--output", "a_b").output == "a_b"
+
+
+def test_without_flags_options_are_the_defaults_of_the_dataclass() -> None:
+    assert search() == SearchOptions()
+    assert parse("train", TrainOptions, []) == TrainOptions()
+
+
+def test_flags_win_over_yaml_wherever_they_stand(config: Callable[[str], str]) -> None:
+    path = config("epochs: 3\nflops_target: 0.3\n")
+    assert search("--config", path, "--epochs", "5") == SearchOptions(epochs=5, flops_target=0.3)
+    assert search("--epochs", "5", "--config", path) == SearchOptions(epochs=5, flops_target=0.3)
+
+
+def test_no_kd_wins_over_yaml(config: Callable[[str], str]) -> None:
+    path = config("kd: true\n")
+    assert parse("train", TrainOptions, ["--config", path]).kd
+    assert not parse("train", TrainOptions, ["--config", path, "--no-kd"]).kd
+    assert parse("train", TrainOptions, ["--kd"]).kd
+
+
+def test_ratios_are_a_list() -> None:
+    assert search("--ratios", "[0.5, 1.0]").ratios == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("search", SearchOptions(flops_target=0.3, ratios=(0.5, 1.0), search="width", output="kept", image_size=None)),
+        ("train", TrainOptions(kd=True, network="resnet20", data="cifar10", data_dir="x y", image_size=32)),
+    ],
+)
+def test_config_accepts_the_file_that_a_run_wrote(
+    command: str, options: SearchOptions | TrainOptions, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    run.start(options)
+    assert parse(command, type(options), ["--config", str(run.config)]) == options
+
+
+def test_the_config_of_a_run_is_complete(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.start(SearchOptions())
+    assert set(yaml.safe_load(run.config.read_text())) == {field.name for field in fields(SearchOptions)}
+
+
+def test_an_unknown_flag_suggests_the_nearest() -> None:
+    assert error_of("--flops-targt", "0.5") == "--flops-targt is not an option, did you mean '--flops-target'?"
+    assert "did you mean '--batch-size'?" in error_of("--batch_siz=3")
+
+
+def test_an_abbreviated_flag_is_unknown() -> None:
+    # An abbreviation that works today would mean something else once there is another option.
+    assert "--epoch is not an option, did you mean '--epochs'?" in error_of("--epoch", "3")
+
+
+def test_an_unknown_key_names_the_file_and_suggests_the_nearest(config: Callable[[str], str]) -> None:
+    path = config("flops_targt: 0.5\n")
+    message = error_of("--config", path)
+    assert path in message and "'flops_targt'" in message and "did you mean 'flops_target'?" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "allowed"),
+    [
+        (["--epochs", "soon"], "--epochs", "whole number"),
+        (["--epochs", "1.5"], "--epochs", "whole number"),
+        (["--flops-target", "half"], "--flops-target", "number"),
+        (["--flops-target", "nan"], "--flops-target", "number"),
+        (["--ratios", "wide"], "--ratios", "a list such as [0.5,1.0]"),
+        (["--search", "widths"], "--search", "width"),
+        (["--search", "widths"], "--search", "both"),
+        (["--flops-target", "2"], "--flops-target", "above 0, at most 1"),
+    ],
+)
+def test_a_wrong_value_names_its_flag_and_what_is_allowed(given: list[str], named: str, allowed: str) -> None:
+    message = error_of(*given)
+    assert message.startswith(f"{named} is {given[1]}") and allowed in message.removeprefix(named)
+
+
+def test_a_wrong_value_in_yaml_names_its_key(config: Callable[[str], str]) -> None:
+    assert "--epochs is soon" in error_of("--config", config("epochs: soon\n"))
+
+
+@pytest.mark.parametrize("text", ["epochs: [1,\n", "- epochs\n- 1\n", "just words\n", "a: b: c\n", "\x00"])
+def test_what_is_no_yaml_with_options_names_the_file(text: str, config: Callable[[str], str]) -> None:
+    path = config(text)
+    assert path in error_of("--config", path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = str(tmp_path / "missing.yaml")
+    message = error_of("--config", path)
+    assert message.startswith("--config") and path in message
+
+
+def test_a_flag_without_a_value_is_named() -> None:
+    assert "--epochs" in error_of("--epochs")
+
+
+def test_a_stray_word_is_named() -> None:
+    assert "stray" in error_of("stray")
+
+
+def test_resume_takes_the_options_of_the_run_and_flags_win(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.start(SearchOptions(epochs=7, flops_target=0.3))
+    resumed = search("--resume", str(run.path), "--workers", "2")
+    assert asdict(resumed) == asdict(SearchOptions(epochs=7, flops_target=0.3, workers=2, resume=str(run.path)))
+    assert search(f"--resume={run.path}").epochs == 7
+
+
+def test_resume_needs_an_unfinished_run_of_the_same_command(tmp_path: Path) -> None:
+    assert "--resume nowhere: no run is there" in error_of("--resume", "nowhere")
+    run = Run(tmp_path / "run")
+    run.start(TrainOptions())
+    assert str(run.config) in error_of("--resume", str(run.path))
+    run.metrics.write_text("{}")
+    assert "finished" in error_of("--resume", str(run.path))
+
+
+def test_an_unknown_command_suggests_the_nearest(refused: Callable) -> None:
+    assert "unknown command 'serch', did you mean 'search'?" in refused("serch")
+
+
+def test_help_of_tas_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"^  {command}\s+\w", shown, re.MULTILINE) for command in COMMANDS)
+
+
+def test_tas_alone_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: tas COMMAND" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_option_with_its_default(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")  # no line is wrapped inside a word
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for field in fields(COMMANDS[command]):
+        explained = explanations(COMMANDS[command])[field.name]
+        default = yaml.safe_dump(field.default).split("\n")[0] if not isinstance(field.default, tuple) else ""
+        start = shown.index(f"{explained} [default: ")
+        assert shown[start:].lower().startswith(f"{explained} [default: {default}".lower()), field.name
+        assert f" {flag(field.name)}" in shown[:start], field.name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_that_help_names_is_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    named = set(re.findall(r"^  (?:-h, )?(--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
+    assert named == {"--help", "--config", *map(flag, COMMANDS[command].__dataclass_fields__)}
+
+
+@pytest.mark.parametrize(
+    "code", ["import tas", "from tas.cli import main\ntry: main(['search', '--help'])\nexcept SystemExit: pass"]
+)
+def test_neither_import_nor_help_waits_for_torch(code: str) -> None:
+    script = f"import sys\n{code}\nassert not {{'torch', 'pytorch_lightning', 'sklearn'}} & set(sys.modules)"
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("script", ["search.py", "train.py"])
+def test_the_scripts_show_the_help_of_their_command(script: str, tmp_path: Path) -> None:
+    status, out, err = run_script(script, "--help", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    assert f"usage: tas {script.removesuffix('.py')}" in out
+
+
+@pytest.mark.parametrize("script", ["search.py", "train.py"])
+def test_a_script_refuses_bad_input_in_one_line_with_status_2(script: str, tmp_path: Path) -> None:
+    status, out, err = run_script(script, "--epochs", "soon", cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert err == f"tas {script.removesuffix('.py')}: error: --epochs is soon; expected: a whole number\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_package_has_what_it_promises_and_nothing_else() -> None:
+    import tas
+
+    assert set(tas.__all__) >= {"Architecture", "build", "flops", "load", "TasError"}
+    assert all(getattr(tas, name) for name in tas.__all__)
+    with pytest.raises(AttributeError, match="serach"):
+        _ = tas.serach

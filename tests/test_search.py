@@ -1,0 +1,281 @@
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from tas.architecture import Architecture, build
+from tas.budget import Budget
+from tas.cost import cost_tables, exact_flops, expected_flops
+from tas.plan import Plan, read_plan
+from tas.schedules import cosine, linear
+from tas.search import SearchModule, accuracy, confidence, mean_confidence, one_hot
+from tas.space import SearchSpace
+from tas.supernet import Supernet
+from tas.trainer import quiet
+
+SHAPE = (1, 8, 8)
+
+
+@cache
+def planned() -> tuple[Architecture, torch.nn.Module, Plan, SearchSpace]:
+    torch.manual_seed(0)
+    full = Architecture.full("resnet20", num_classes=3, in_channels=1)
+    network = build(full)
+    return full, network, read_plan(network, SHAPE), SearchSpace.of(full)
+
+
+def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchModule:
+    full, network, plan, space = planned()
+    torch.manual_seed(seed)
+    flops_full = exact_flops(plan, full)
+    settings: dict[str, Any] = {
+        "epochs": 2,
+        "samples": 2,
+        "cost_weight": 2.0,
+        "tau": (10.0, 0.1),
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "arch_lr": 0.02,
+        "arch_weight_decay": 1e-3,
+        "seed": seed,
+    }
+    return SearchModule(
+        Supernet(network, plan, space),
+        cost_tables(plan, space.widths, space.depths),
+        Budget(target * flops_full),
+        flops_full,
+        **settings | changed,
+    )
+
+
+def fit(module: SearchModule, batches: int = 3, callback: pl.Callback | None = None) -> None:
+    """Search on noise, in as many epochs as the module is for."""
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randn(2, batches * 4, *SHAPE, generator=noise)
+    labels = torch.arange(batches * 4) % 3
+    loaders = {
+        half: DataLoader(TensorDataset(pixels, labels), batch_size=4)
+        for half, pixels in zip(("weights", "architecture"), images)
+    }
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=module.epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[callback] if callback else [],
+    )
+    quiet()
+    trainer.fit(module, loaders, loaders["architecture"])
+
+
+def copies(parameters: list[torch.nn.Parameter]) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in parameters]
+
+
+def equal(first: list[Tensor], second: list[Tensor]) -> list[bool]:
+    return [torch.equal(a, b) for a, b in zip(first, second, strict=True)]
+
+
+def watch(module: SearchModule, step: str, look: Callable[[], None]) -> None:
+    """Call `look` before and after every call of one of the module's methods."""
+    original = getattr(module, step)
+
+    def watched(*arguments: Any) -> Any:
+        look()
+        result = original(*arguments)
+        look()
+        return result
+
+    setattr(module, step, watched)
+
+
+@pytest.mark.parametrize(
+    ("step", "moved", "still"),
+    [
+        ("weights_step", "weight_parameters", "architecture_parameters"),
+        ("architecture_step", "architecture_parameters", "weight_parameters"),
+    ],
+)
+def test_a_step_moves_its_own_parameters_and_leaves_the_others_as_they_are(step: str, moved: str, still: str) -> None:
+    module = make_module(epochs=1)
+    seen: dict[str, list[list[Tensor]]] = {moved: [], still: []}
+
+    def look() -> None:
+        for name, states in seen.items():
+            states.append(copies(getattr(module.supernet, name)()))
+
+    watch(module, step, look)
+    fit(module, batches=2)
+    for before, after in zip(seen[still][::2], seen[still][1::2]):
+        assert all(equal(before, after))
+    for before, after in zip(seen[moved][::2], seen[moved][1::2]):
+        assert not any(equal(before, after)) if moved == "architecture_parameters" else not all(equal(before, after))
+    assert len(seen[moved]) == 4
+
+
+def test_each_step_takes_a_sample_and_a_half_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = make_module(epochs=1)
+    drawn: list[tuple[tuple[int, ...], ...]] = []
+    halves: list[Tensor] = []
+    forward = module.supernet.forward
+
+    def spy(images: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # not when it is judged
+            drawn.append(tuple(choice.indices for choice in module.supernet.widths.values()))
+            halves.append(images.clone())
+        return forward(images)
+
+    monkeypatch.setattr(module.supernet, "forward", spy)
+    fit(module, batches=2)
+    assert len(drawn) == len(set(drawn)) == 4
+    assert all(len(indices) == 2 for sample in drawn for indices in sample)
+    assert len({float(images.sum()) for images in halves}) == 4
+
+
+def test_the_optimisers_are_sgd_for_the_weights_and_adam_for_the_logits() -> None:
+    module = make_module()
+    weights, logits = module.configure_optimizers()
+    assert isinstance(weights, torch.optim.SGD) and isinstance(logits, torch.optim.Adam)
+    expected = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+    assert {key: weights.param_groups[0][key] for key in expected} == expected
+    expected = {"lr": 0.02, "betas": (0.5, 0.999), "weight_decay": 1e-3}
+    assert {key: logits.param_groups[0][key] for key in expected} == expected
+
+
+def test_every_parameter_has_one_optimiser() -> None:
+    module = make_module()
+    owned = [
+        id(parameter)
+        for optimizer in module.configure_optimizers()
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
+    assert sorted(owned) == sorted(id(parameter) for parameter in module.parameters())
+
+
+def test_without_momentum_there_is_no_nesterov() -> None:
+    # SGD refuses the one without the other.
+    assert not make_module(momentum=0.0).configure_optimizers()[0].param_groups[0]["nesterov"]
+
+
+def test_tau_and_the_learning_rate_follow_their_schedules_over_the_whole_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = make_module()
+    taus: list[float] = []
+    rates: list[float] = []
+    sample = module.supernet.sample
+
+    def spy(tau: float, samples: int, generator: torch.Generator) -> None:
+        taus.append(tau)
+        sample(tau, samples, generator)
+
+    monkeypatch.setattr(module.supernet, "sample", spy)
+    weights_step = module.weights_step
+
+    def rate(batch: Any, optimizer: Any, tau: float) -> Tensor:
+        rates.append(optimizer.param_groups[0]["lr"])
+        return weights_step(batch, optimizer, tau)
+
+    monkeypatch.setattr(module, "weights_step", rate)
+    fit(module, batches=3)
+    progress = [iteration / 6 for iteration in range(6)]
+    assert taus[::2] == taus[1::2] == [linear(10.0, 0.1, p) for p in progress]
+    assert rates == [cosine(0.1, p) for p in progress]
+
+
+def test_a_search_is_a_function_of_its_seed() -> None:
+    def learned(seed: int) -> list[Tensor]:
+        module = make_module(epochs=1, seed=seed)
+        fit(module, batches=2)
+        return copies(list(module.supernet.parameters()))
+
+    assert all(equal(learned(0), learned(0)))
+    assert not all(equal(learned(0), learned(1)))
+
+
+def expected_ratio(module: SearchModule) -> float:
+    return expected_flops(module.tables, *module.supernet.probabilities()).item() / module.flops_full
+
+
+@pytest.mark.parametrize(("target", "start", "direction"), [(0.3, -1, -1), (1.0, 0, 1)])
+def test_a_huge_lambda_moves_the_expected_flops_toward_the_target(target: float, start: int, direction: int) -> None:
+    module = make_module(target, cost_weight=1e4, epochs=1, arch_weight_decay=0.0)
+    for logits in module.supernet.architecture_parameters():
+        logits.data[start] += 1.0  # the argmax is the largest, or the smallest, network and stays so for these steps
+    ratios: list[float] = []
+    watch(module, "architecture_step", lambda: ratios.append(expected_ratio(module)))
+    fit(module, batches=4)
+    steps = [direction * (after - before) for before, after in zip(ratios[::2], ratios[1::2])]
+    assert len(steps) == 4 and min(steps) > 1e-3
+
+
+def test_with_lambda_0_the_budget_pulls_nothing() -> None:
+    def learned(target: float) -> list[Tensor]:
+        module = make_module(target, cost_weight=0.0, epochs=1)
+        fit(module, batches=2)
+        return copies(module.supernet.architecture_parameters())
+
+    assert all(equal(learned(0.1), learned(1.0)))
+
+
+def test_with_one_sample_only_the_cost_moves_the_widths() -> None:
+    module = make_module(samples=1, cost_weight=0.0, epochs=1, arch_weight_decay=0.0)
+    before = copies(module.supernet.architecture_parameters())
+    fit(module, batches=2)
+    widths = len(module.supernet.widths)
+    same = equal(before, copies(module.supernet.architecture_parameters()))
+    assert all(same[:widths])
+    assert not any(same[widths:])  # depths are always mixed
+
+
+def test_what_is_logged_is_complete() -> None:
+    module = make_module(epochs=1)
+    logged: dict[str, float] = {}
+
+    class Keep(pl.Callback):
+        def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+            logged.update({key: float(value) for key, value in trainer.callback_metrics.items()})
+
+    fit(module, batches=2, callback=Keep())
+    steps = {f"{step}/{value}" for step in ("weights", "architecture") for value in ("loss", "accuracy")}
+    flops = {f"flops/{key}" for key in ("expected_ratio", "derived_ratio", "band_low", "band_high")}
+    schedule = {"schedule/tau", "schedule/lr", "schedule/arch_lr"}
+    gaps = {f"confidence/{name}" for name in (*module.supernet.widths, *module.supernet.depths, "mean")}
+    assert steps | flops | schedule | gaps <= set(logged)
+    assert logged["flops/band_low"] == pytest.approx(0.475)
+    assert logged["flops/band_high"] == pytest.approx(0.525)
+    found = mean_confidence(*module.supernet.probabilities())
+    assert logged["confidence/mean"] == pytest.approx(found)
+
+
+def test_one_hot_puts_all_on_the_argmax() -> None:
+    spread = {"a": torch.tensor([0.2, 0.5, 0.3]), "b": torch.tensor([1.0])}
+    assert {name: p.tolist() for name, p in one_hot(spread).items()} == {"a": [0, 1, 0], "b": [1]}
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "gap"), [([0.2, 0.5, 0.3], 0.2), ([0.25] * 4, 0.0), ([0.0, 1.0], 1.0), ([1.0], 1.0)]
+)
+def test_confidence_is_the_highest_minus_the_second_highest(probabilities: list[float], gap: float) -> None:
+    assert confidence(torch.tensor(probabilities)) == pytest.approx(gap)
+
+
+def test_the_mean_confidence_is_of_what_is_searched() -> None:
+    widths = {"a": torch.tensor([0.2, 0.8]), "fixed": torch.tensor([1.0])}
+    depths = {"b": torch.tensor([0.6, 0.4])}
+    assert mean_confidence(widths, depths) == pytest.approx((0.6 + 0.2) / 2)
+    assert mean_confidence({"fixed": torch.tensor([1.0])}, {}) == 1.0
+
+
+def test_accuracy_is_the_share_of_right_answers() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.5], [0.0, 0.0, 1.0]])
+    assert float(accuracy(logits, torch.tensor([0, 1, 2, 2]))) == 0.75
