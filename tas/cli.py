@@ -1,5 +1,6 @@
 """The command line: `tas search`, `tas train`."""
 
+import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -8,10 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import docstring_parser
-import yaml
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
 
-from tas.config import CommonOptions, SearchOptions, TrainOptions, flag
+from tas.config import CommonOptions, SearchOptions, TrainOptions, flag, read_yaml
 from tas.errors import TasError, nearest
 
 Options = TypeVar("Options", bound=CommonOptions)
@@ -74,56 +74,50 @@ def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Opt
     """Options from flags, which win, and the YAML of --config or of the run to --resume. TasError on anything else."""
     parser = make_parser(command, options)
     given = [re.sub(r"^--[^=]+", lambda name: flag(name[0][2:]), argument) for argument in arguments]
-    resume = value_of("--resume", given)
-    if resume is not None:
-        run = Path(resume)
-        if not (run / "config.yaml").is_file():
-            raise TasError(f"--resume {resume}: no run is there; it lacks config.yaml")
-        if (run / "metrics.json").is_file():
-            raise TasError(f"--resume {resume}: that run is finished")
-        given = ["--config", str(run / "config.yaml"), *given]
     names = [field.name for field in fields(options)]
-    config = value_of("--config", given)
-    if config is not None:
-        check_config(config, names)
     try:
+        files, given = file_parser().parse_known_args(given)
+        if files.resume is not None:
+            if files.config is not None:
+                raise TasError("--resume takes the run's own options; --config does not go with it")
+            files.config = str(config_to_resume(files.resume))
+            given += ["--resume", files.resume]
+        if files.config is not None:
+            read_yaml(f"--config {files.config}", files.config, names)
+            given = ["--config", files.config, *given]  # first, so that a flag wins wherever it stands
         parsed = parser.parse_args(given)
-    except ArgumentError as error:
+    except (ArgumentError, argparse.ArgumentError) as error:
         raise TasError(explain(str(error), names)) from None
     values = parsed.as_dict()
     values.pop("config")
     return options(**values)
 
 
-def value_of(wanted: str, arguments: Sequence[str]) -> str | None:
-    """What is given with a flag, or None; two of them have to be known before the others can be parsed."""
-    for position, argument in enumerate(arguments):
-        if argument.startswith(f"{wanted}="):
-            return argument.removeprefix(f"{wanted}=")
-        if argument == wanted and position + 1 < len(arguments):
-            return arguments[position + 1]
-    return None
+def file_parser() -> argparse.ArgumentParser:
+    """A parser for the two flags that name a file with options, which are read before the others."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    parser.add_argument("--resume")
+    return parser
 
 
-def check_config(config: str, known: Sequence[str]) -> None:
-    """TasError, naming the file, unless it is YAML with known options."""
-    try:
-        values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TasError(f"--config {config}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TasError(f"--config {config}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise TasError(f"--config {config}: must map options to values")
-    for key in values:
-        if key not in known:
-            raise TasError(f"--config {config}: key {key!r} is not an option{nearest(str(key), known)}")
+def config_to_resume(run: str) -> Path:
+    """The options of the unfinished run in a directory. TasError if there is none."""
+    if not Path(run, "config.yaml").is_file():
+        raise TasError(f"--resume {run}: no run is there; it lacks config.yaml")
+    if Path(run, "metrics.json").is_file():
+        raise TasError(f"--resume {run}: that run is finished")
+    return Path(run, "config.yaml")
 
 
 def make_parser(command: str, options: type[CommonOptions]) -> ArgumentParser:
     """A parser with a flag and a YAML key for every field; the fields' docstrings are its help."""
     parser = ArgumentParser(
-        prog=f"tas {command}", description=COMMANDS[command][1], exit_on_error=False, allow_abbrev=False
+        prog=f"tas {command}",
+        description=COMMANDS[command][1],
+        exit_on_error=False,
+        allow_abbrev=False,
+        print_config=None,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these options; flags win over it.")
     hints, explained = get_type_hints(options), explanations(options)

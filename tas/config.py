@@ -1,9 +1,13 @@
 """The options of the commands: one field each, for Python, YAML and flags alike."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from tas.errors import TasError
+import yaml
+
+from tas.errors import TasError, nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,8 @@ class CommonOptions:
 
     def __post_init__(self) -> None:
         at_least(1, batch_size=self.batch_size, epochs=self.epochs, num_nodes=self.num_nodes)
-        at_least(0, workers=self.workers, weight_decay=self.weight_decay, seed=self.seed)
+        at_least(0, workers=self.workers, weight_decay=self.weight_decay)
+        inside("seed", self.seed, 0 <= self.seed < 2**32, "0 to 4294967295")
         above(0, lr=self.lr)
         inside("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
         if self.image_size is not None:
@@ -126,6 +131,22 @@ class TrainOptions(CommonOptions):
             raise TasError("--teacher goes with --kd")
         inside("kd_alpha", self.kd_alpha, 0 <= self.kd_alpha <= 1, "from 0 to 1")
         above(0, kd_temperature=self.kd_temperature)
+
+
+def read_yaml(blamed: str, path: str | Path, known: Collection[str]) -> dict[str, Any]:
+    """Options from a YAML file. TasError, naming what is blamed, unless it maps known options to values."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TasError(f"{blamed}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TasError(f"{blamed}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise TasError(f"{blamed}: must map options to values")
+    for key in values:
+        if key not in known:
+            raise TasError(f"{blamed}: key {key!r} is not an option{nearest(str(key), known)}")
+    return values
 
 
 def flag(key: str) -> str:

@@ -3,6 +3,8 @@
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -37,8 +39,15 @@ class SeedEachEpoch(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
 
 
-def make_trainer(options: CommonOptions, run: Run, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch."""
+def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch.
+
+    Args:
+        options: Those of the command.
+        run: Where things go.
+        batches: Of one epoch.
+        callbacks: What the command adds.
+    """
     quiet()
     checkpoint = ModelCheckpoint(run.checkpoint.parent, filename=run.checkpoint.stem, enable_version_counter=False)
     try:
@@ -52,7 +61,7 @@ def make_trainer(options: CommonOptions, run: Run, callbacks: list[pl.Callback])
             logger=TensorBoardLogger(run.path, name="", version=""),
             callbacks=[checkpoint, SeedEachEpoch(options.seed), *callbacks],
             plugins=[WholeFileCheckpointIO()],
-            log_every_n_steps=10,
+            log_every_n_steps=min(10, batches),
             num_sanity_val_steps=0,
             limit_val_batches=1.0,
             enable_model_summary=False,
@@ -63,9 +72,22 @@ def make_trainer(options: CommonOptions, run: Run, callbacks: list[pl.Callback])
         raise TasError(f"{flags}: Lightning refuses this ({' '.join(str(error).split())})") from None
 
 
-def fit(
-    trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: CommonOptions, go_on: str
-) -> None:
+@contextmanager
+def interruptible(run: Run, go_on: str) -> Iterator[None]:
+    """Turn Ctrl-C, and Lightning's exit after it, into an Interrupted that says what is kept and how to go on.
+
+    Args:
+        run: Where the checkpoint is.
+        go_on: The command that goes on with the run.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        kept = f"kept {run.checkpoint}" if run.checkpoint.is_file() else "no epoch was complete"
+        raise Interrupted(f"{kept}; go on with: {go_on}") from None
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: CommonOptions) -> None:
     """Start the run's directory and train, from its checkpoint if it has one.
 
     Args:
@@ -73,20 +95,12 @@ def fit(
         module, data: As for `Trainer.fit`.
         run: Where things go.
         options: Those of the run, for its config.yaml.
-        go_on: The command that goes on with the run, for the message of the Interrupted that Ctrl-C raises.
     """
     run.start(options)
     assert trainer.logger is not None
     trainer.logger.log_hyperparams(asdict(options))
     checkpoint = run.checkpoint if run.checkpoint.is_file() else None
-    try:
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        if not trainer.interrupted:
-            raise
-    if trainer.interrupted:
-        kept = f"kept {run.checkpoint}" if run.checkpoint.is_file() else "no epoch was complete"
-        raise Interrupted(f"{kept}; go on with: {go_on}")
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
 
 
 def quiet() -> None:
@@ -95,7 +109,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
-        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists and is not empty.*",  # the run is being resumed
         ".*in eval mode at the start of training.*",  # the teacher
         ".*sync_dist=True.*",  # what is logged without it is the same on every process
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 with torch 2.15

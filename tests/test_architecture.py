@@ -10,9 +10,6 @@ from tas.architecture import Architecture, build
 from tas.errors import TasError
 from tas.networks import NETWORKS
 
-# The networks are small: threads that wait for one another cost more than they help.
-torch.set_num_threads(1)
-
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_is_saved_loads_equal(network, tmp_path):

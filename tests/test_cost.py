@@ -17,8 +17,6 @@ from tas.cost import cost_tables, exact_flops, expected_flops, flops, parameters
 from tas.plan import read_plan
 from tas.space import SearchSpace
 
-# The networks are small: threads that wait for one another cost more than they help.
-torch.set_num_threads(1)
 
 PUBLISHED = Path(__file__).parents[1] / "configs" / "published"
 FLOPS_OF_PUBLISHED = {

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SEARCH_ONLY = ("tas.search", "tas.space", "tas.supernet", "tas.derive", "tas.monitor", "tas.budget")
 
 
@@ -9,6 +11,7 @@ def modules_after(statement: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
 
 
+@pytest.mark.slow
 def test_training_imports_nothing_of_search():
     assert not modules_after("import tas.commands.train").intersection(SEARCH_ONLY)
     assert modules_after("import tas.commands.search").issuperset(SEARCH_ONLY)

@@ -23,7 +23,7 @@ from tas.runs import Run
 from tas.search import SearchModule, mean_confidence
 from tas.space import SearchSpace
 from tas.supernet import Supernet
-from tas.trainer import fit, make_trainer
+from tas.trainer import fit, interruptible, make_trainer
 
 
 def search(options: SearchOptions) -> Run:
@@ -68,16 +68,17 @@ def search(options: SearchOptions) -> Run:
         seed=options.seed,
     )
     timer = Timer()
-    trainer = make_trainer(options, run, [RunBar("search", options.flops_target), Distributions(), timer])
-    fit(trainer, module, halves, run, options, f"tas search --resume {run.path}")
-
-    widths, depths = module.supernet.probabilities()
-    found = derive(plan, space, widths, depths, budget)
-    flops = exact_flops(plan, found)
-    module.supernet.force(found)
-    # The running statistics are those of many sampled networks; this one needs its own.
-    update_bn(halves.train_dataloader()["weights"], module.supernet)
-    val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
+    batches = len(halves.train_dataloader()["weights"])
+    trainer = make_trainer(options, run, batches, [RunBar("search", options.flops_target), Distributions(), timer])
+    with interruptible(run, f"tas search --resume {run.path}"):
+        fit(trainer, module, halves, run, options)
+        widths, depths = module.supernet.probabilities()
+        found = derive(plan, space, widths, depths, budget)
+        flops = exact_flops(plan, found)
+        module.supernet.force(found)
+        # The running statistics are those of many sampled networks; this one needs its own.
+        update_bn(halves.train_dataloader()["weights"], module.supernet)
+        val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
     params_full, params = parameters(network), parameters(build(found))
     metrics = {
         "flops": flops,

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml
 from pytorch_lightning.callbacks import Timer
 from torch import nn
 
 from tas.architecture import Architecture, build
 from tas.commands.shared import data_of, say
-from tas.config import TrainOptions
+from tas.config import SearchOptions, TrainOptions, read_yaml
 from tas.cost import flops, parameters
 from tas.data import ImageData
 from tas.errors import TasError, blame
@@ -22,7 +21,7 @@ from tas.progress import RunBar
 from tas.report import change, percent, summary
 from tas.runs import ROOT, Run, load, newest_search
 from tas.train import TrainModule
-from tas.trainer import fit, make_trainer
+from tas.trainer import fit, interruptible, make_trainer
 
 RECIPE = ("data", "image_size", "batch_size", "epochs", "lr", "momentum", "weight_decay", "seed")
 """The options that, with the network and the place of the data, make one teacher another."""
@@ -54,8 +53,9 @@ def settle(options: TrainOptions) -> TrainOptions:
         # Beside the architecture.json of a search stands the data set that it searched on; with another set named
         # on the command line, nothing of it fits.
         if options.data is None and config.is_file():
-            saved = yaml.safe_load(config.read_text(encoding="utf-8"))
-            open_ends |= {key: saved[key] for key in ("data", "data_dir", "image_size")}
+            known = {field.name for kind in (SearchOptions, TrainOptions) for field in dataclasses.fields(kind)}
+            saved = read_yaml(str(config), config, known)
+            open_ends |= {key: saved[key] for key in ("data", "data_dir", "image_size") if key in saved}
     return dataclasses.replace(
         options, **{key: value for key, value in open_ends.items() if getattr(options, key) is None}
     )
@@ -128,9 +128,10 @@ def train_network(
         kd_temperature=options.kd_temperature,
     )
     timer = Timer()
-    trainer = make_trainer(options, run, [RunBar("train", None), timer])
-    fit(trainer, module, data, run, options, go_on)
-    accuracies = trainer.test(module, data, verbose=False)[0]
+    trainer = make_trainer(options, run, len(data.train_dataloader()), [RunBar("train"), timer])
+    with interruptible(run, go_on):
+        fit(trainer, module, data, run, options)
+        accuracies = trainer.test(module, data, verbose=False)[0]
 
     input_shape = (data.in_channels, data.image_size, data.image_size)
     full = build(Architecture.full(architecture.network, architecture.num_classes, architecture.in_channels))

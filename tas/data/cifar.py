@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 through torchvision, with the paper's augmentation."""
 
-import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.error import URLError
 
 import torch
@@ -34,12 +34,13 @@ class Cifar10(ImageData):
 
     def prepare_data(self) -> None:
         """Download the data set unless it is there."""
-        was_there = os.path.exists(self.data_dir)
+        path = Path(self.data_dir).absolute()
+        missing = [place for place in (path, *path.parents) if not place.exists()]
         try:
             self.dataset(self.data_dir, download=True)
         except (URLError, OSError, RuntimeError) as error:
-            if not was_there:
-                shutil.rmtree(self.data_dir, ignore_errors=True)  # torchvision makes it before it tries
+            if missing:
+                shutil.rmtree(missing[-1], ignore_errors=True)  # torchvision makes directories before it tries
             archive = self.dataset.filename
             raise TasError(
                 f"--data-dir {self.data_dir}: holds no {self.dataset.__name__}, and the download failed "

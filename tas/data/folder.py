@@ -40,6 +40,7 @@ class Folder(ImageData):
         if class_names(test) != self.classes:
             odd = sorted(set(class_names(test)) ^ set(self.classes))
             raise TasError(f"--data-dir: {test} and {self.part(train=True)} differ in the classes {', '.join(odd)}")
+        self.files(test)  # better missed now than after the training
 
     def part(self, train: bool) -> Path:
         """The directory of the training or the test images."""
@@ -54,20 +55,24 @@ class Folder(ImageData):
             )
         return found[0]
 
-    def load(self, train: bool) -> Images:
-        part = self.part(train)
-        classes = class_names(part)
-        if train:
-            self.classes = classes
-            self.num_classes = len(classes)
+    def files(self, part: Path) -> tuple[list[Path], list[int]]:
+        """All images below a directory and their classes. TasError if a class has none."""
         files: list[Path] = []
         labels: list[int] = []
-        for label, name in enumerate(classes):
+        for label, name in enumerate(class_names(part)):
             found = sorted(path for path in (part / name).rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
             if not found:
                 raise TasError(f"--data-dir: class folder {part / name} holds no images ({', '.join(IMG_EXTENSIONS)})")
             files += found
             labels += [label] * len(found)
+        return files, labels
+
+    def load(self, train: bool) -> Images:
+        part = self.part(train)
+        if train:
+            self.classes = class_names(part)
+            self.num_classes = len(self.classes)
+        files, labels = self.files(part)
         size = self.resize or read_image(files[0], None).shape[-1]
         self.image_size = size
         pixels = ImageFiles(files, size, resize=self.resize is not None)
@@ -112,7 +117,7 @@ def read_image(path: Path, size: int | None) -> Tensor:
     try:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise TasError(f"{path}: not a readable image ({' '.join(str(error).split())})") from None
     if size is not None and rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -70,6 +70,18 @@ class EpochSampler(RandomSampler):
         return super().__iter__()
 
 
+class LateDataLoader(DataLoader):
+    """A DataLoader that draws its seed and its order when the first batch is asked for.
+
+    Lightning makes the iterator of a run's first epoch before it sets the epoch, that of the others after; a resumed
+    run would see other images than an unbroken one.
+    """
+
+    def __iter__(self) -> Any:
+        """The batches of one epoch."""
+        yield from super().__iter__()
+
+
 class ImageData(pl.LightningDataModule, ABC):
     """A data set for training: all training images, and the test images.
 
@@ -125,13 +137,12 @@ class ImageData(pl.LightningDataModule, ABC):
 
     def training_batches(self, dataset: Dataset) -> DataLoader:
         """Shuffled full batches; a rest too small for one is left out of the epoch, since batch norm would feel it."""
-        return DataLoader(
+        return LateDataLoader(
             dataset,
             batch_size=min(self.batch_size, len(cast(Sized, dataset))),
             sampler=EpochSampler(dataset, self.seed),
             drop_last=True,
             num_workers=self.workers,
-            persistent_workers=self.workers > 0,
         )
 
     def judging_batches(self, dataset: Dataset) -> DataLoader:

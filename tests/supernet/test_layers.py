@@ -11,8 +11,6 @@ from torch.optim.swa_utils import update_bn
 from tas.supernet.choice import Choice
 from tas.supernet.layers import PaddedAdd, SearchableConv2d, SearchableStage, SlicedLinear
 
-# The networks are small: threads that wait for one another cost more than they help.
-torch.set_num_threads(1)
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 

@@ -16,8 +16,6 @@ from tas.space import SearchSpace
 from tas.supernet import Supernet
 from tas.supernet.layers import CandidateNorm, SearchableConv2d
 
-# The networks are small: threads that wait for one another cost more than they help.
-torch.set_num_threads(1)
 
 BOTH = ["resnet20", "resnet164"]
 
