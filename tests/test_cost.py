@@ -17,7 +17,6 @@ from tas.cost import cost_tables, exact_flops, expected_flops, flops, parameters
 from tas.plan import read_plan
 from tas.space import SearchSpace
 
-
 PUBLISHED = Path(__file__).parents[1] / "configs" / "published"
 FLOPS_OF_PUBLISHED = {
     "cifar10-resnet20": 22_444_472,

@@ -11,7 +11,6 @@ from torch.optim.swa_utils import update_bn
 from tas.supernet.choice import Choice
 from tas.supernet.layers import PaddedAdd, SearchableConv2d, SearchableStage, SlicedLinear
 
-
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 

@@ -16,7 +16,6 @@ from tas.space import SearchSpace
 from tas.supernet import Supernet
 from tas.supernet.layers import CandidateNorm, SearchableConv2d
 
-
 BOTH = ["resnet20", "resnet164"]
 
 
