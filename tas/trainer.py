@@ -63,7 +63,7 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
             plugins=[WholeFileCheckpointIO()],
             log_every_n_steps=min(10, batches),
             num_sanity_val_steps=0,
-            limit_val_batches=1.0,
+            check_val_every_n_epoch=options.epochs + 1,  # a command that validates does so after the last epoch
             enable_model_summary=False,
         )
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
