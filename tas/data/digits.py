@@ -27,8 +27,9 @@ class Digits(ImageData):
         return Images(pixels, digits.target[part].tolist())
 
     def augmentation(self) -> Transform:
-        # A digit stays itself when shifted by a pixel, not when flipped.
-        return v2.Compose([v2.RandomCrop(8, padding=1), self.normalisation()])
+        # A digit stays itself when turned, shifted by a pixel or scaled a little, not when flipped.
+        place = v2.RandomAffine(10, (1 / 8, 1 / 8), (0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR)
+        return v2.Compose([place, self.normalisation()])
 
     def normalisation(self) -> Transform:
         # Mean and standard deviation of the training pixels.
