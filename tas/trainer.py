@@ -49,7 +49,12 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
         callbacks: What the command adds.
     """
     quiet()
-    checkpoint = ModelCheckpoint(run.checkpoint.parent, filename=run.checkpoint.stem, enable_version_counter=False)
+    checkpoint = ModelCheckpoint(
+        run.checkpoint.parent,
+        filename=run.checkpoint.stem,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
     try:
         return pl.Trainer(
             accelerator=options.accelerator,
