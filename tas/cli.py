@@ -77,13 +77,15 @@ def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Opt
     names = [field.name for field in fields(options)]
     try:
         files, given = file_parser().parse_known_args(given)
+        blamed = f"--config {files.config}"
         if files.resume is not None:
-            if files.config is not None:
-                raise TasError("--resume takes the run's own options; --config does not go with it")
+            beside = [argument.partition("=")[0] for argument in given if argument.startswith("--")]
+            check_beside_resume([*beside, "--config"] if files.config else beside)
             files.config = str(config_to_resume(files.resume))
+            blamed = f"--resume: {files.config}"
             given += ["--resume", files.resume]
         if files.config is not None:
-            read_yaml(f"--config {files.config}", files.config, names)
+            read_yaml(blamed, files.config, names)
             given = ["--config", files.config, *given]  # first, so that a flag wins wherever it stands
         parsed = parser.parse_args(given)
     except (ArgumentError, argparse.ArgumentError) as error:
@@ -99,6 +101,16 @@ def file_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config")
     parser.add_argument("--resume")
     return parser
+
+
+def check_beside_resume(flags: Sequence[str]) -> None:
+    """TasError if a flag is given beside --resume that would change what the run is, not how it is computed."""
+    allowed = list(map(flag, ("workers", "accelerator", "devices", "strategy", "precision", "num_nodes")))
+    for name in flags:
+        if name not in allowed and name not in ("--help", "--resume"):
+            raise TasError(
+                f"{name} does not go with --resume, which takes the run's own; allowed: {', '.join(allowed)}"
+            )
 
 
 def config_to_resume(run: str) -> Path:

@@ -91,13 +91,15 @@ class SearchOptions(CommonOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         inside("flops_target", self.flops_target, 0 < self.flops_target <= 1, "above 0, at most 1")
-        inside("tolerance", self.tolerance, 0 <= self.tolerance < 1, "from 0 to below 1")
+        inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
         inside("search", self.search, self.search in ("width", "depth", "both"), "width, depth or both")
         usable = bool(self.ratios) and all(0 < ratio <= 1 for ratio in self.ratios) and max(self.ratios) == 1
         inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
-        inside("samples", self.samples, 1 <= self.samples <= len(self.ratios), f"1 to the {len(self.ratios)} --ratios")
+        kinds = len(set(self.ratios))
+        inside("samples", self.samples, 1 <= self.samples <= kinds, f"1 to the {kinds} --ratios")
         at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
-        above(0, tau_start=self.tau_start, tau_end=self.tau_end, arch_lr=self.arch_lr)
+        at_least(0.001, tau_start=self.tau_start, tau_end=self.tau_end)
+        above(0, arch_lr=self.arch_lr)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,8 @@ class TrainOptions(CommonOptions):
     """Options of `tas train`."""
 
     architecture: str | None = None
-    """The network to train: an architecture.json, or the run that holds it; none takes the newest finished search."""
+    """The network to train: an architecture.json, or the run that holds it; none takes the newest finished search
+    in runs/search."""
     network: str | None = None
     """Train this unpruned network instead."""
     data: str | None = None

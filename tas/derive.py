@@ -54,11 +54,12 @@ def derive(
     if budget.holds(exact_flops(plan, likeliest)):
         return likeliest
     programme = Programme(space, cost_tables(plan, space.widths, space.depths))
-    found = programme.most_probable(widths, depths, budget)
-    # The solver's tolerance is a millionth of the target; the budget has none.
-    if found is None or not budget.holds(exact_flops(plan, found)):
-        return programme.nearest(budget.target)
-    return found
+    # The solver may overstep a bound by a millionth, the budget none: then it is asked again for a little less.
+    for margin in (0.0, 1e-5):
+        found = programme.most_probable(widths, depths, Budget(budget.target, budget.tolerance - margin))
+        if found is None or budget.holds(exact_flops(plan, found)):
+            break
+    return found or programme.nearest(budget.target)
 
 
 class Programme:

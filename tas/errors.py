@@ -1,8 +1,10 @@
 """How a command ends early: by bad input, which is the user's to mend, or by Ctrl-C."""
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import SupportsFloat
 
 
 class TasError(ValueError):
@@ -25,6 +27,12 @@ def blame(source: str) -> Iterator[None]:
         yield
     except TasError as error:
         raise TasError(f"{source}: {error}") from None
+
+
+def check_finite(loss: SupportsFloat, flags: str) -> None:
+    """TasError, naming the flags to lower, if a loss is infinite or no number."""
+    if not math.isfinite(loss):
+        raise TasError(f"{flags}: the loss is {float(loss)}; a lower value may help")
 
 
 class Interrupted(KeyboardInterrupt):

@@ -54,14 +54,20 @@ class Run:
         return self.metrics.is_file()
 
     @rank_zero_only  # with several processes they all come here
-    def start(self, options: CommonOptions) -> None:
-        """Make the directory and write the complete options. TasError if it is another run's, or cannot be written."""
+    def check_free(self, options: CommonOptions) -> None:
+        """TasError if the directory is another run's."""
         if options.resume is None and self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
             raise TasError(f"--output {self.path}: exists already; give another directory, or go on with --resume")
+
+    @rank_zero_only
+    def start(self, options: CommonOptions) -> None:
+        """Make the directory and write the complete options. TasError if it is another run's, or cannot be written."""
+        self.check_free(options)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # Without `resume`, so that --config takes the file for a new run.
-            write_text(self.config, yaml.safe_dump(asdict(options) | {"resume": None}, sort_keys=False))
+            if not (options.resume and self.config.is_file()):
+                # Without `resume`, so that --config takes the file for a new run.
+                write_text(self.config, yaml.safe_dump(asdict(options) | {"resume": None}, sort_keys=False))
         except OSError as error:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
 

@@ -12,6 +12,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from tas.budget import Budget, cost_loss
 from tas.cost import CostTable, Probabilities, expected_flops
+from tas.errors import check_finite
 from tas.schedules import cosine, linear
 from tas.supernet import Supernet
 
@@ -117,6 +118,7 @@ class SearchModule(pl.LightningModule):
         self.supernet.sample(tau, self.samples, self.generator)
         logits = self.supernet(images)
         loss = F.cross_entropy(logits, labels)
+        check_finite(loss.detach(), "--lr or --arch-lr")
         self.descend(loss, optimizer)
         self.log("weights/loss", loss)
         self.log("weights/accuracy", accuracy(logits, labels))
@@ -129,6 +131,7 @@ class SearchModule(pl.LightningModule):
         self.supernet.sample(tau, self.samples, self.generator)
         logits = self.supernet(images)
         loss = F.cross_entropy(logits, labels)
+        check_finite(loss.detach(), "--lr or --arch-lr")
         expected, derived = self.costs()
         penalty = cost_loss(expected, derived, self.budget)
         self.descend(loss + self.cost_weight * penalty.to(loss), optimizer)

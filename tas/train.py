@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from tas.distill import distillation_loss
+from tas.errors import check_finite
 from tas.schedules import cosine
 
 Batch = tuple[Tensor, Tensor]
@@ -88,6 +89,10 @@ class TrainModule(pl.LightningModule):
         self.log("loss", loss, prog_bar=True)
         self.log("accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        # Before the checkpoint is written: the last one of a run that diverges is from before that.
+        check_finite(self.trainer.callback_metrics["loss"], "--lr")
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch

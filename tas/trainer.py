@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -105,7 +106,18 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, op
     assert trainer.logger is not None
     trainer.logger.log_hyperparams(asdict(options))
     checkpoint = run.checkpoint if run.checkpoint.is_file() else None
+    if checkpoint is not None:
+        check_readable(checkpoint)
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+
+
+def check_readable(checkpoint: Path) -> None:
+    """TasError if a checkpoint is damaged."""
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise TasError(f"{checkpoint}: damaged ({reason:.100}); delete it to start the run anew") from None
 
 
 def quiet() -> None:

@@ -248,3 +248,13 @@ def test_the_package_has_what_it_promises_and_nothing_else() -> None:
     assert all(getattr(tas, name) for name in tas.__all__)
     with pytest.raises(AttributeError, match="serach"):
         _ = tas.serach
+
+
+@pytest.mark.parametrize("flags", [["--network", "resnet32"], ["--flops_target=0.4"], ["--config", "some.yaml"]])
+def test_what_a_run_is_cannot_change_when_it_is_resumed(tmp_path: Path, flags: list[str]) -> None:
+    run = Run(tmp_path / "run")
+    run.start(SearchOptions())
+    with pytest.raises(TasError, match=r"--[a-z-]+ does not go with --resume"):
+        parse("search", SearchOptions, ["--resume", str(run.path), *flags])
+    options = parse("search", SearchOptions, ["--resume", str(run.path), "--workers", "2"])
+    assert (options.workers, options.resume) == (2, str(run.path))

@@ -31,7 +31,8 @@ OUT_OF_RANGE_SEARCH = [
     ("flops_target", -0.5),
     ("flops_target", 1.01),
     ("flops_target", float("nan")),
-    ("tolerance", -0.01),
+    ("tolerance", 0.0009),
+    ("tau_end", 0.0009),
     ("tolerance", 1.0),
     ("search", "widths"),
     ("samples", 0),
@@ -88,7 +89,7 @@ def test_a_value_out_of_range_is_refused_by_its_flag(options: type[CommonOptions
     ("options", "key", "value"),
     [
         (SearchOptions, "flops_target", 1.0),
-        (SearchOptions, "tolerance", 0.0),
+        (SearchOptions, "tolerance", 0.001),
         (SearchOptions, "samples", 8),
         (SearchOptions, "cost_weight", 0.0),
         (SearchOptions, "image_size", 8),

@@ -100,12 +100,12 @@ def test_an_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Run(tmp_path / "file" / "below").start(SearchOptions())
 
 
-def test_a_resumed_run_writes_into_its_directory_and_forgets_that_it_was_resumed(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_the_options_that_it_began_with(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.start(SearchOptions(epochs=3))
-    run.start(SearchOptions(epochs=5, resume=str(run.path)))
+    run.start(SearchOptions(epochs=3, workers=1, resume=str(run.path)))
     saved = yaml.safe_load(run.config.read_text())
-    assert (saved["epochs"], saved["resume"]) == (5, None)
+    assert (saved["epochs"], saved["workers"], saved["resume"]) == (3, 0, None)
 
 
 def test_a_run_is_finished_once_its_metrics_are_written(tmp_path: Path) -> None:

@@ -76,8 +76,10 @@ def search(options: SearchOptions) -> Run:
         found = derive(plan, space, widths, depths, budget)
         flops = exact_flops(plan, found)
         module.supernet.force(found)
-        # The running statistics are those of many sampled networks; this one needs its own.
-        update_bn(halves.train_dataloader()["weights"], module.supernet)
+        # The running statistics are those of many sampled networks; this one needs its own. Lightning has put the
+        # module back on the CPU by now, and leaves it in the precision of the training.
+        device = trainer.strategy.root_device
+        update_bn(halves.train_dataloader()["weights"], module.supernet.float().to(device), device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
     params_full, params = parameters(network), parameters(build(found))
     metrics = {
@@ -101,7 +103,7 @@ def search(options: SearchOptions) -> Run:
     rows = [
         ("network", f"{options.network} on {options.data}, {images} images"),
         ("FLOPs", change(flops_full, flops)),
-        ("target", f"{target}: {'met' if budget.holds(flops) else 'NOT MET; no network of this space lies inside'}"),
+        ("target", f"{target}: {'met' if budget.holds(flops) else 'NOT MET; this is the nearest network found'}"),
         ("parameters", change(params_full, params)),
         ("blocks kept", ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in found.depths.items())),
         ("accuracy", f"{percent(val_accuracy)} on the architecture half, with the supernet's weights"),

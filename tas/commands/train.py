@@ -24,7 +24,7 @@ from tas.train import TrainModule
 from tas.trainer import fit, interruptible, make_trainer
 
 RECIPE = ("data", "image_size", "batch_size", "epochs", "lr", "momentum", "weight_decay", "seed")
-"""The options that, with the network and the place of the data, make one teacher another."""
+"""The options that, with the network and the training images, make one teacher another."""
 
 
 def train(options: TrainOptions) -> Run:
@@ -36,10 +36,11 @@ def train(options: TrainOptions) -> Run:
     assert options.data is not None and options.data_dir is not None
     data = data_of(options, options.data, options.data_dir)
     architecture = chosen_architecture(options, data)
+    run = Run.of(options, "train", f"{architecture.network}-{options.data}")
+    run.check_free(options)  # before hours go into a teacher
     teacher_run = None
     if options.kd:
         teacher_run = Run(options.teacher) if options.teacher else trained_teacher(options, architecture, data)
-    run = Run.of(options, "train", f"{architecture.network}-{options.data}")
     return train_network(options, architecture, data, run, teacher_run, f"tas train --resume {run.path}")
 
 
@@ -48,14 +49,17 @@ def settle(options: TrainOptions) -> TrainOptions:
     open_ends: dict[str, Any] = {"data": "digits", "data_dir": "data", "image_size": None}
     if options.network is None:
         path = Path(options.architecture) if options.architecture else newest_search().path
+        if not options.architecture:
+            say(f"architecture: that of the newest finished search, {path}")
         open_ends["architecture"] = str(path)
         config = Run(path if path.is_dir() else path.parent).config
         # Beside the architecture.json of a search stands the data set that it searched on; with another set named
         # on the command line, nothing of it fits.
-        if options.data is None and config.is_file():
+        if config.is_file():
             known = {field.name for kind in (SearchOptions, TrainOptions) for field in dataclasses.fields(kind)}
             saved = read_yaml(str(config), config, known)
-            open_ends |= {key: saved[key] for key in ("data", "data_dir", "image_size") if key in saved}
+            if options.data in (None, saved.get("data")):
+                open_ends |= {key: saved[key] for key in ("data", "data_dir", "image_size") if key in saved}
     return dataclasses.replace(
         options, **{key: value for key, value in open_ends.items() if getattr(options, key) is None}
     )
@@ -83,17 +87,17 @@ def check_fit(what: str, architecture: Architecture, options: TrainOptions, data
 
 def trained_teacher(options: TrainOptions, architecture: Architecture, data: ImageData) -> Run:
     """The unpruned network trained on this data set with these options: found if that was done before, else trained."""
-    recipe = {key: getattr(options, key) for key in RECIPE} | {"network": architecture.network}
-    if options.data != "digits":  # which lies in no directory
-        assert options.data_dir is not None
-        recipe["data_dir"] = str(Path(options.data_dir).resolve())
+    recipe = {key: getattr(options, key) for key in RECIPE}
+    recipe |= {"network": architecture.network, "images": data.fingerprint()}
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:10]
     run = Run(ROOT / "teachers" / f"{architecture.network}-{options.data}-{key}")
     if run.finished():
         say(f"teacher: {architecture.network} as trained before, {run.path}")
         return run
     say(f"teacher: training {architecture.network} once for this data set and these options, {run.path}")
-    own = dataclasses.replace(options, network=architecture.network, architecture=None, kd=False, resume=str(run.path))
+    own = dataclasses.replace(
+        options, network=architecture.network, architecture=None, kd=False, output=None, resume=str(run.path)
+    )
     full = Architecture.full(architecture.network, architecture.num_classes, architecture.in_channels)
     return train_network(own, full, data, run, None, "the same command (the teacher is trained first)")
 

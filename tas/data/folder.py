@@ -1,10 +1,12 @@
 """One's own images: a directory with train/ and test/ (or val/), in each a sub-folder per class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
@@ -40,7 +42,9 @@ class Folder(ImageData):
         if class_names(test) != self.classes:
             odd = sorted(set(class_names(test)) ^ set(self.classes))
             raise TasError(f"--data-dir: {test} and {self.part(train=True)} differ in the classes {', '.join(odd)}")
-        self.files(test)  # better missed now than after the training
+        # Better missed or found unreadable now than after the training.
+        for path in self.files(test)[0]:
+            check_header(path, None if self.resize else self.image_size)
 
     def part(self, train: bool) -> Path:
         """The directory of the training or the test images."""
@@ -60,7 +64,7 @@ class Folder(ImageData):
         files: list[Path] = []
         labels: list[int] = []
         for label, name in enumerate(class_names(part)):
-            found = sorted(path for path in (part / name).rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+            found = sorted(path for path in (part / name).rglob("*") if is_image(path))
             if not found:
                 raise TasError(f"--data-dir: class folder {part / name} holds no images ({', '.join(IMG_EXTENSIONS)})")
             files += found
@@ -78,7 +82,10 @@ class Folder(ImageData):
         pixels = ImageFiles(files, size, resize=self.resize is not None)
         if len(files) * 3 * size**2 > IN_MEMORY:
             return Images(pixels, labels)
-        return Images(torch.stack([pixels[index] for index in range(len(files))]), labels)
+        whole = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
+        for index in range(len(files)):
+            whole[index] = pixels[index]
+        return Images(whole, labels)
 
     def augmentation(self) -> Transform:
         crop = v2.RandomCrop(self.image_size, padding=max(1, self.image_size // 8))
@@ -103,22 +110,56 @@ class ImageFiles:
 
     def __getitem__(self, index: int) -> Tensor:
         image = read_image(self.files[index], self.size if self.resize else None)
-        if image.shape[1:] != (self.size, self.size):
-            height, width = image.shape[1:]
-            raise TasError(
-                f"{self.files[index]} is {width}x{height} pixels, not {self.size}x{self.size}; "
-                "give --image-size to bring all images to one size"
-            )
+        check_size(self.files[index], (image.shape[2], image.shape[1]), self.size)
         return image
+
+    def __repr__(self) -> str:
+        """What changes when a file is added, taken away or replaced."""
+        return repr([(str(path), path.stat().st_size) for path in self.files] + [self.size])
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its name; macOS leaves hidden companions of every file."""
+    return path.suffix.lower() in IMG_EXTENSIONS and not path.name.startswith(".")
+
+
+def check_size(path: Path, size: tuple[int, int], needed: int) -> None:
+    """TasError unless an image of (width, height) pixels is a square of the size needed."""
+    if size != (needed, needed):
+        raise TasError(
+            f"{path} is {size[0]}x{size[1]} pixels, not {needed}x{needed}; "
+            "without --image-size all images must be squares of one size"
+        )
+
+
+def check_header(path: Path, needed: int | None) -> None:
+    """TasError if a file is no image or, with a size needed, not of that size; its pixels are not decoded."""
+    with reading(path), Image.open(path) as image:
+        size = image.size
+        image.verify()
+    if needed is not None:
+        check_size(path, size, needed)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises into a TasError that names the file."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TasError(f"{path}: not a readable image ({' '.join(str(error).split())})") from None
 
 
 def read_image(path: Path, size: int | None) -> Tensor:
     """An image file as RGB, (3, H, W) uint8, scaled to size x size if given. TasError if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise TasError(f"{path}: not a readable image ({' '.join(str(error).split())})") from None
+    with reading(path), Image.open(path) as image:
+        if image.mode == "F":
+            raise ValueError("floating-point pixels, whose range is not known")
+        if image.mode.startswith("I"):
+            # 16 bits a pixel, which `convert` would clip at 255 instead of scaling.
+            rgb = Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+        else:
+            rgb = ImageOps.exif_transpose(image).convert("RGB")
     if size is not None and rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
     return transforms.pil_to_tensor(rgb)

@@ -1,5 +1,6 @@
 """Labelled images, and the LightningDataModules that feed training and search with them."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -126,6 +127,15 @@ class ImageData(pl.LightningDataModule, ABC):
     def train_images(self) -> Images:
         assert self.train is not None, "setup comes first"
         return self.train
+
+    def fingerprint(self) -> str:
+        """A digest of the training images and their classes: another one means another data set."""
+        images = self.train_images()
+        digest = hashlib.sha256(repr((self.num_classes, list(images.labels))).encode())
+        digest.update(
+            images.pixels.numpy().tobytes() if isinstance(images.pixels, Tensor) else repr(images.pixels).encode()
+        )
+        return digest.hexdigest()
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled batches of augmented training images."""

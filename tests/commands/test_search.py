@@ -188,7 +188,7 @@ def test_a_search_of_one_kind_keeps_the_other_full(
 
 def test_a_target_that_no_network_meets_is_said_to_be_missed(cli: Callable, few_digits: None, tmp_path: Path) -> None:
     # A narrow band between the costs of two depths, which are all that is searched.
-    narrow = ["--search", "depth", "--flops-target", "0.6", "--tolerance", "0.0001"]
+    narrow = ["--search", "depth", "--flops-target", "0.6", "--tolerance", "0.001"]
     status, out, _ = cli("search", *QUICK, *narrow, "--output", "run")
     assert status == 0
     assert "NOT MET" in out
@@ -332,3 +332,26 @@ def test_bad_input_found_late_is_one_line_as_a_script_too(tmp_path: Path) -> Non
     assert err.startswith("tas search: error: --network: unknown network 'resnet21', did you mean 'resnet")
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
+def test_a_search_ends_in_other_precisions_too(cli: Callable, few_digits: None, tmp_path: Path, precision: str) -> None:
+    assert cli("search", *QUICK, "--precision", precision, "--output", "run").status == 0
+    assert Run(tmp_path / "run").finished()
+
+
+def test_a_loss_that_diverges_is_one_line_and_no_result(cli: Callable, few_digits: None, tmp_path: Path) -> None:
+    status, _, err = cli("search", *QUICK, "--epochs", "4", "--lr", "1e20", "--output", "run")
+    assert status == 2
+    assert "--lr" in err.splitlines()[-1] and "Traceback" not in err
+    assert not Run(tmp_path / "run").finished()
+
+
+def test_a_damaged_checkpoint_is_named(cli: Callable, few_digits: None, tmp_path: Path) -> None:
+    assert cli("search", *QUICK, "--output", "run").status == 0
+    run = Run(tmp_path / "run")
+    run.metrics.unlink()  # as if it had been interrupted at the very end
+    run.checkpoint.write_bytes(b"junk")
+    status, _, err = cli("search", "--resume", "run")
+    assert status == 2
+    assert "last.ckpt: damaged" in err

@@ -390,3 +390,20 @@ def test_a_training_run_of_a_search_is_not_resumed_as_a_training(refused: Callab
     run.metrics.unlink()
     line = refused("train", "--resume", os.path.relpath(run.path))
     assert os.path.relpath(run.config) in line
+
+
+def test_a_training_that_diverges_is_one_line_and_no_result(cli: Callable, few_digits: None, tmp_path: Path) -> None:
+    status, _, err = cli("train", *PLAIN, "--lr", "1e30", "--output", "run")
+    assert status == 2
+    assert "--lr" in err.splitlines()[-1] and "Traceback" not in err
+    assert not Run(tmp_path / "run").finished()
+
+
+def test_an_output_that_is_taken_is_refused_before_a_teacher_is_trained(
+    cli: Callable, few_digits: None, make_search: Callable, tmp_path: Path
+) -> None:
+    make_search()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("")
+    assert cli("train", "--kd", *QUICK, "--output", "taken").status == 2
+    assert not (tmp_path / "runs" / "teachers").exists()

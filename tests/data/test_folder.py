@@ -202,3 +202,38 @@ def test_an_unknown_data_set_suggests_the_nearest() -> None:
 def test_image_size_goes_with_folders_only(name: str) -> None:
     with pytest.raises(TasError, match="--image-size"):
         open_data(name, "data", 16, batch_size=8)
+
+
+def test_sixteen_bit_pixels_are_scaled_not_clipped(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    expected = torch.from_numpy((ramp / 257).astype(np.uint8)).expand(3, 8, 8)
+    assert torch.equal(read_image(tmp_path / "deep.png", None), expected)
+
+
+def test_hidden_files_are_passed_over(make_folder: Callable[..., Path]) -> None:
+    root = make_folder()
+    count = len(Folder(str(root), None, batch_size=4).files(root / "train")[0])
+    (root / "train" / "cat" / "._000.jpg").write_bytes(b"what macOS leaves")
+    assert len(Folder(str(root), None, batch_size=4).files(root / "train")[0]) == count
+
+
+def test_an_unreadable_test_image_is_found_at_the_start(make_folder: Callable[..., Path]) -> None:
+    root = make_folder()
+    (root / "test" / "dog" / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(TasError, match=r"broken\.jpg: not a readable image"):
+        Folder(str(root), None, batch_size=4).setup()
+
+
+def test_the_fingerprint_changes_with_the_images(make_folder: Callable[..., Path]) -> None:
+    root = make_folder()
+
+    def fingerprint() -> str:
+        data = Folder(str(root), None, batch_size=4)
+        data.setup()
+        return data.fingerprint()
+
+    before = fingerprint()
+    assert fingerprint() == before
+    (root / "train" / "cat" / "000.jpg").write_bytes((root / "train" / "dog" / "000.jpg").read_bytes())
+    assert fingerprint() != before
