@@ -1,0 +1,316 @@
+"""Time a search iteration against a plain training step of the unpruned network, and against eq. 4 taken literally.
+
+    python benchmarks/search_step.py --network resnet20 resnet56 --pairs 10
+
+One pair is a plain step, a search iteration (a weight step and an architecture step, as `tas.search` takes them) and
+optionally a literal iteration, one after the other in one process, so that whatever else the machine does meets all.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from literal import make_literal
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.profiler import ProfilerActivity, profile
+
+from tas.architecture import Architecture, build
+from tas.budget import Budget, cost_loss
+from tas.cost import CostTable, cost_tables, exact_flops, expected_flops
+from tas.plan import read_plan
+from tas.search import one_hot
+from tas.space import SearchSpace
+from tas.supernet import Supernet
+
+Step = Callable[[], None]
+IMAGE = (3, 32, 32)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured of one network; times are medians, in milliseconds."""
+
+    network: str
+    batch_size: int
+    samples: int
+    plain_ms: float
+    search_ms: float
+    literal_ms: float | None
+    ratio: float
+    """Median over the pairs of search iteration / plain step."""
+    ratio_min: float
+    ratio_max: float
+    literal_ratio: float | None
+    saved_bytes_ratio: float
+    """What the larger of the two steps keeps for its backward pass / what a plain step keeps."""
+    peak_memory_ratio: float
+    """Peak of allocated memory above that before the step, search iteration / plain step."""
+    plain_setting: str
+
+
+class Search:
+    """A search iteration without Lightning around it.
+
+    Args:
+        supernet: Eq. 4 as `tas` computes it, or literal.
+        tables: The cost of the candidates.
+        budget: The FLOPs aimed at.
+        samples: |I|.
+        toggle: Whether a step computes gradients of its own parameters alone.
+        images, labels: One batch, which serves both steps.
+        autocast: Makes the context of the forward passes.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        tables: list[CostTable],
+        budget: Budget,
+        samples: int,
+        toggle: bool,
+        images: Tensor,
+        labels: Tensor,
+        autocast: Callable[[], object],
+    ) -> None:
+        self.supernet, self.tables, self.budget, self.samples = supernet, tables, budget, samples
+        self.toggle, self.images, self.labels, self.autocast = toggle, images, labels, autocast
+        self.generator = torch.Generator().manual_seed(0)
+        self.groups = (supernet.weight_parameters(), supernet.architecture_parameters())
+        self.optimizers = (
+            torch.optim.SGD(self.groups[0], 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4),
+            torch.optim.Adam(self.groups[1], 1e-3, betas=(0.5, 0.999), weight_decay=1e-3),
+        )
+
+    @contextmanager
+    def learning(self, group: int) -> Iterator[None]:
+        """Gradients for one of the two groups of parameters."""
+        others = self.groups[1 - group] if self.toggle else []
+        for parameter in others:
+            parameter.requires_grad_(False)
+        yield
+        for parameter in others:
+            parameter.requires_grad_(True)
+
+    def loss(self) -> Tensor:
+        """Cross-entropy of a sampled network, at a temperature in the middle of a search."""
+        self.supernet.sample(5.0, self.samples, self.generator)
+        with self.autocast():
+            return F.cross_entropy(self.supernet(self.images).float(), self.labels)
+
+    def weights_step(self) -> None:
+        """One step of the weights."""
+        with self.learning(0):
+            self.descend(self.loss(), 0)
+
+    def architecture_step(self) -> None:
+        """One step of the logits."""
+        with self.learning(1):
+            loss = self.loss()
+            widths, depths = self.supernet.probabilities()
+            derived = float(expected_flops(self.tables, one_hot(widths), one_hot(depths)))
+            penalty = cost_loss(expected_flops(self.tables, widths, depths), derived, self.budget)
+            self.descend(loss + 2 * penalty.to(loss), 1)
+
+    def descend(self, loss: Tensor, group: int) -> None:
+        """Gradients and an update of one group."""
+        self.optimizers[group].zero_grad()
+        loss.backward()
+        self.optimizers[group].step()
+
+    def iteration(self) -> None:
+        """Both steps."""
+        self.weights_step()
+        self.architecture_step()
+
+
+def plain_step(network: nn.Module, images: Tensor, labels: Tensor, autocast: Callable[[], object]) -> Step:
+    """A training step of a plain network."""
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+    def step() -> None:
+        with autocast():
+            loss = F.cross_entropy(network(images).float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def milliseconds(step: Step) -> float:
+    """The duration of one call, the device's work included."""
+    synchronise()
+    began = time.perf_counter()
+    step()
+    synchronise()
+    return 1e3 * (time.perf_counter() - began)
+
+
+def synchronise() -> None:
+    """Wait for the GPU, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def saved_bytes(step: Step, parameters: list[nn.Parameter]) -> int:
+    """Bytes of the distinct tensors that a step keeps for its backward pass, parameters left out."""
+    known = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(kept.values())
+
+
+def peak_bytes(step: Step, device: str) -> int:
+    """The most bytes that a step has allocated at once, beyond what was there before."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    allocated = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        allocated += event.nbytes()
+        peak = max(peak, allocated)
+    return peak
+
+
+def fastest_plain(
+    network: nn.Module, images: Tensor, labels: Tensor, autocast: Callable[[], object], compiled: bool
+) -> tuple[str, Step]:
+    """The plain step in the setting in which it takes least: memory format, compiled or not."""
+    settings: dict[str, Step] = {}
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        name = str(memory_format).removeprefix("torch.")
+        batch = images.to(memory_format=memory_format)
+        own = copy.deepcopy(network).to(memory_format=memory_format)
+        settings[name] = plain_step(own, batch, labels, autocast)
+        if compiled:
+            own = torch.compile(copy.deepcopy(network).to(memory_format=memory_format))
+            settings[f"{name}, compiled"] = plain_step(own, batch, labels, autocast)
+    times = {}
+    for name, step in settings.items():
+        step()
+        times[name] = statistics.median(milliseconds(step) for _ in range(5))
+    best = min(times, key=times.__getitem__)
+    return best, settings[best]
+
+
+def measure(name: str, options: argparse.Namespace) -> Row:
+    """Time one network."""
+    torch.manual_seed(0)
+    full = Architecture.full(name, 10)
+    network = build(full)
+    plan, space = read_plan(network, IMAGE), SearchSpace.of(full)
+    tables, budget = cost_tables(plan, space.widths, space.depths), Budget(0.5 * exact_flops(plan, full))
+    images = torch.randn(options.batch_size, *IMAGE, device=options.device)
+    labels = torch.randint(10, (options.batch_size,), device=options.device)
+    low = options.precision == "bf16"
+
+    def autocast() -> object:
+        return torch.autocast(options.device, torch.bfloat16) if low else nullcontext()
+
+    def search(literal: bool) -> Search:
+        supernet = Supernet(network, plan, space)
+        supernet = (make_literal(supernet) if literal else supernet).to(options.device)
+        return Search(supernet, tables, budget, options.samples, not literal, images, labels, autocast)
+
+    setting, plain = fastest_plain(network.to(options.device), images, labels, autocast, options.compile)
+    ours = search(literal=False)
+    steps = [plain, ours.iteration]
+    if options.literal:
+        steps.append(search(literal=True).iteration)
+    for _ in range(3):
+        for step in steps:
+            step()
+    pairs = [[milliseconds(step) for step in steps] for _ in range(options.pairs)]
+    ratios = [pair[1] / pair[0] for pair in pairs]
+    medians = [statistics.median(column) for column in zip(*pairs)]
+    own = list(ours.supernet.parameters())
+    bare = copy.deepcopy(network).to(options.device)
+    kept = saved_bytes(plain_step(bare, images, labels, autocast), list(bare.parameters()))
+    kept_search = max(saved_bytes(step, own) for step in (ours.weights_step, ours.architecture_step))
+    bare_step = plain_step(bare, images, labels, autocast)
+    bare_step()
+    peak_ratio = peak_bytes(ours.iteration, options.device) / peak_bytes(bare_step, options.device)
+    return Row(
+        network=name,
+        batch_size=options.batch_size,
+        samples=options.samples,
+        plain_ms=round(medians[0], 1),
+        search_ms=round(medians[1], 1),
+        literal_ms=round(medians[2], 1) if options.literal else None,
+        ratio=round(statistics.median(ratios), 2),
+        ratio_min=round(min(ratios), 2),
+        ratio_max=round(max(ratios), 2),
+        literal_ratio=round(statistics.median(p[2] / p[0] for p in pairs), 2) if options.literal else None,
+        saved_bytes_ratio=round(kept_search / kept, 2),
+        peak_memory_ratio=round(peak_ratio, 2),
+        plain_setting=setting,
+    )
+
+
+def circumstances(options: argparse.Namespace) -> dict[str, object]:
+    """Machine, versions and commit."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    device = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": commit,
+        "precision": options.precision,
+        "pairs": options.pairs,
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", nargs="+", default=["resnet20", "resnet32", "resnet56", "resnet110"])
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=2, help="|I|")
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
+    parser.add_argument("--literal", action=argparse.BooleanOptionalAction, default=True, help="time eq. 4 as written")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=False, help="try a compiled plain step"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a network, nothing else")
+    options = parser.parse_args()
+    torch.set_float32_matmul_precision("high" if options.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
+    if not options.json:
+        print(json.dumps(circumstances(options)))
+    for name in options.network:
+        row = asdict(measure(name, options))
+        if options.json:
+            row |= circumstances(options)
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
