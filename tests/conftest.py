@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from tas.cli import main
 # Before torch is imported. Tensors as small as the tests' gain nothing from a second thread, and where others use the
 # machine too, threads that wait for one another make a step take seconds.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +48,24 @@ def run_script(name: str, *arguments: str, cwd: Path) -> Outcome:
         [sys.executable, ROOT / name, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def bare_trainer(epochs: int, callback: "pl.Callback | None") -> "pl.Trainer":
+    """A Trainer that writes and shows nothing."""
+    import pytorch_lightning as pl
+
+    from tas.trainer import quiet
+
+    quiet()
+    return pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[callback] if callback else [],
+    )
 
 
 @pytest.fixture

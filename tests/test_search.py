@@ -16,7 +16,7 @@ from tas.schedules import cosine, linear
 from tas.search import SearchModule, accuracy, confidence, mean_confidence, one_hot
 from tas.space import SearchSpace
 from tas.supernet import Supernet
-from tas.trainer import quiet
+from tests.conftest import bare_trainer
 
 SHAPE = (1, 8, 8)
 
@@ -63,16 +63,7 @@ def fit(module: SearchModule, batches: int = 3, callback: pl.Callback | None = N
         half: DataLoader(TensorDataset(pixels, labels), batch_size=4)
         for half, pixels in zip(("weights", "architecture"), images)
     }
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=module.epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[callback] if callback else [],
-    )
-    quiet()
+    trainer = bare_trainer(module.epochs, callback)
     trainer.fit(module, loaders, loaders["architecture"])
 
 

@@ -12,7 +12,7 @@ from tas.architecture import Architecture, build
 from tas.distill import distillation_loss
 from tas.schedules import cosine
 from tas.train import TrainModule
-from tas.trainer import quiet
+from tests.conftest import bare_trainer
 
 SMALL = Architecture.full("resnet20", num_classes=3, in_channels=1)
 
@@ -41,16 +41,7 @@ def loader(batches: int = 3) -> DataLoader:
 
 def run(module: TrainModule, test: bool = False, callback: pl.Callback | None = None) -> dict[str, float]:
     """Train (or test) on noise; returns what was logged."""
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=module.epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[callback] if callback else [],
-    )
-    quiet()
+    trainer = bare_trainer(module.epochs, callback)
     if test:
         trainer.test(module, loader(), verbose=False)
     else:
