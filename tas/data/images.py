@@ -2,17 +2,17 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
+from tas.data.loaders import judging_loader, training_loader
 from tas.errors import TasError
 
 Transform = Callable[[Tensor], Tensor]
@@ -50,37 +50,6 @@ class TransformedImages(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(self.images.pixels[index]), self.images.labels[index]
-
-
-class EpochSampler(RandomSampler):
-    """A shuffle that is a function of seed and epoch alone, so that a resumed run sees what an unbroken one would.
-
-    Lightning calls `set_epoch`, and puts a DistributedSampler in its place when several processes share the data.
-    """
-
-    def __init__(self, data: Dataset, seed: int) -> None:
-        super().__init__(cast(Sized, data), generator=torch.Generator())
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        self.generator.manual_seed(self.seed * 1_000_003 + self.epoch)
-        return super().__iter__()
-
-
-class LateDataLoader(DataLoader):
-    """A DataLoader that draws its seed and its order when the first batch is asked for.
-
-    Lightning makes the iterator of a run's first epoch before it sets the epoch, that of the others after; a resumed
-    run would see other images than an unbroken one.
-    """
-
-    def __iter__(self) -> Any:
-        """The batches of one epoch."""
-        yield from super().__iter__()
 
 
 class ImageData(pl.LightningDataModule, ABC):
@@ -145,19 +114,13 @@ class ImageData(pl.LightningDataModule, ABC):
         """All test images, in order."""
         return self.judging_batches(self.load(train=False).transformed(self.normalisation()))
 
-    def training_batches(self, dataset: Dataset) -> DataLoader:
-        """Shuffled full batches; a rest too small for one is left out of the epoch, since batch norm would feel it."""
-        return LateDataLoader(
-            dataset,
-            batch_size=min(self.batch_size, len(cast(Sized, dataset))),
-            sampler=EpochSampler(dataset, self.seed),
-            drop_last=True,
-            num_workers=self.workers,
-        )
+    def training_batches(self, dataset: Dataset[tuple[Tensor, int]]) -> DataLoader:
+        """Shuffled full batches, augmented as a function of seed and epoch."""
+        return training_loader(dataset, self.batch_size, self.workers, self.seed)
 
-    def judging_batches(self, dataset: Dataset) -> DataLoader:
+    def judging_batches(self, dataset: Dataset[tuple[Tensor, int]]) -> DataLoader:
         """All images, in order."""
-        return DataLoader(dataset, batch_size=max(self.batch_size, 256), num_workers=self.workers)
+        return judging_loader(dataset, max(self.batch_size, 256), self.workers)
 
 
 class SearchData(pl.LightningDataModule):

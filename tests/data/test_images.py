@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
-from tas.data.images import EpochSampler, ImageData, Images, SearchData, Transform, stratified_halves
+from tas.data.images import ImageData, Images, SearchData, Transform, stratified_halves
 from tas.errors import TasError
 
 
@@ -125,26 +124,3 @@ def test_halves_are_a_function_of_the_seed() -> None:
 def test_a_class_with_a_single_image_cannot_be_halved(labels: list[int]) -> None:
     with pytest.raises(TasError, match="every class needs at least 2"):
         stratified_halves(labels, 0)
-
-
-def order(seed: int, epoch: int, sampler: EpochSampler | None = None) -> list[int]:
-    sampler = sampler or EpochSampler(TensorDataset(torch.arange(50)), seed)
-    sampler.set_epoch(epoch)
-    return list(sampler)
-
-
-def test_the_shuffle_is_a_function_of_seed_and_epoch_alone() -> None:
-    sampler = EpochSampler(TensorDataset(torch.arange(50)), 1)
-    unbroken = [order(1, epoch, sampler) for epoch in range(3)]
-    torch.manual_seed(99)
-    resumed = order(1, 2)
-    assert resumed == unbroken[2]
-    assert all(sorted(shuffle) == list(range(50)) for shuffle in unbroken)
-    assert len({tuple(shuffle) for shuffle in [*unbroken, order(2, 0), order(2, 1), order(2, 2)]}) == 6
-
-
-def test_the_shuffle_neither_reads_nor_moves_the_global_generator() -> None:
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    order(0, 0)
-    assert torch.equal(before, torch.get_rng_state())

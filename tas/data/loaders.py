@@ -1,0 +1,99 @@
+"""The order and the augmentation of training images as functions of seed and epoch, so that runs can be resumed."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+
+class EpochSampler(RandomSampler):
+    """A shuffle that is a function of seed and epoch alone, so that a resumed run sees what an unbroken one would.
+
+    Lightning calls `set_epoch`, and puts a DistributedSampler in its place when several processes share the data.
+    """
+
+    def __init__(self, data: Dataset, seed: int) -> None:
+        super().__init__(cast(Any, data), generator=torch.Generator())
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self.generator.manual_seed(self.seed * 1_000_003 + self.epoch)
+        return super().__iter__()
+
+
+class WorkerSeeded(Dataset[tuple[Tensor, int]]):
+    """A dataset for workers that outlive an epoch: how it augments an image depends on one draw per epoch, made in the
+    main process, and on the image's index; not on the worker, nor on what that did in the epochs before.
+
+    Args:
+        data: The dataset. Its randomness must be that of torch's default generator.
+    """
+
+    def __init__(self, data: Dataset[tuple[Tensor, int]]) -> None:
+        self.data = data
+        # Shared, so that the workers see each new draw.
+        self.drawn: Tensor = cast(Any, torch.zeros((), dtype=torch.int64)).share_memory_()
+
+    def draw(self) -> None:
+        """Draw for one epoch, from the default generator."""
+        self.drawn.random_()
+
+    def __len__(self) -> int:
+        return len(cast(Any, self.data))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        torch.default_generator.manual_seed(int(self.drawn) + index)
+        return self.data[index]
+
+
+class LateDataLoader(DataLoader):
+    """A DataLoader that draws its seed and its order when the first batch is asked for.
+
+    Lightning makes the iterator of a run's first epoch before it sets the epoch, that of the others after; a resumed
+    run would see other images than an unbroken one.
+    """
+
+    def __iter__(self) -> Any:
+        """The batches of one epoch."""
+        if isinstance(self.dataset, WorkerSeeded):
+            self.dataset.draw()
+        yield from super().__iter__()
+
+
+def training_loader(dataset: Dataset[tuple[Tensor, int]], batch_size: int, workers: int, seed: int) -> DataLoader:
+    """Shuffled full batches; a rest too small for one is left out of the epoch, since batch norm would feel it.
+
+    Args:
+        dataset: Augmented images.
+        batch_size: Images in a batch, at most; a smaller dataset gives smaller ones.
+        workers: Processes that load images, kept from epoch to epoch; 0 loads in this one.
+        seed: Of the shuffle.
+    """
+    return LateDataLoader(
+        WorkerSeeded(dataset) if workers else dataset,
+        batch_size=min(batch_size, len(cast(Any, dataset))),
+        sampler=EpochSampler(dataset, seed),
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pinned(workers),
+        # Starting workers draws a seed, which WorkerSeeded leaves unused; from the default generator it would be one
+        # draw more in a run's first epoch than in the others.
+        generator=torch.Generator() if workers else None,
+    )
+
+
+def judging_loader(dataset: Dataset[tuple[Tensor, int]], batch_size: int, workers: int) -> DataLoader:
+    """All images, in order."""
+    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, pin_memory=pinned(workers))
+
+
+def pinned(workers: int) -> bool:
+    """Whether batches go into memory from which a GPU copies while it computes."""
+    return workers > 0 and torch.cuda.is_available()
