@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from tas.data import folder, open_data
-from tas.data.folder import Folder, ImageFiles, read_image
+from tas.data.folder import Folder
+from tas.data.image_files import ImageFiles, read_image
 from tas.data.images import ImageData
 from tas.errors import TasError
 

@@ -1,0 +1,105 @@
+"""Image files: found by name, checked, read as RGB."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms.v2 import functional as transforms
+
+from tas.errors import TasError
+
+
+class ImageFiles:
+    """Images by index, each (3, H, W) uint8, read from its file when asked for.
+
+    Args:
+        root: The directory that they are in.
+        names: Their paths from there.
+        size: Height and width, in pixels, that all have or are brought to; None takes them as they are.
+        resize: Whether they are brought to it, rather than refused if they are not of that size.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], size: int | None = None, resize: bool = False) -> None:
+        self.root = root
+        # An array, because workers share its memory; of a list, whose reference counts they write to, each would come
+        # to hold a copy.
+        self.names = np.asarray(names)
+        self.size = size
+        self.resize = resize
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Tensor:
+        path = self.root / str(self.names[index])
+        image = read_image(path, self.size if self.resize else None)
+        if self.size is not None:
+            check_size(path, (image.shape[2], image.shape[1]), self.size)
+        return image
+
+    def __repr__(self) -> str:
+        """What changes when a file is added, taken away or replaced."""
+        sizes = ((str(name), os.path.getsize(self.root / str(name))) for name in self.names)
+        return f"{self.size} {list(sizes)}"
+
+
+def image_names(root: Path, folder: str) -> list[str]:
+    """The image files, by name alone, at any depth below a folder of a directory: their paths from the directory, in
+    alphabetical order."""
+    found = []
+    for place, _, names in os.walk(root / folder):
+        below = os.path.relpath(place, root)
+        found += [os.path.join(below, name) for name in names if is_image(name)]
+    return sorted(found)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its name; macOS leaves hidden companions of every file."""
+    return name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
+
+
+def check_size(path: Path, size: tuple[int, int], needed: int) -> None:
+    """TasError unless an image of (width, height) pixels is a square of the size needed."""
+    if size != (needed, needed):
+        raise TasError(
+            f"{path} is {size[0]}x{size[1]} pixels, not {needed}x{needed}; "
+            "without --image-size all images must be squares of one size"
+        )
+
+
+def check_header(path: Path, needed: int | None) -> None:
+    """TasError if a file is no image or, with a size needed, not of that size; its pixels are not decoded."""
+    with reading(path), Image.open(path) as image:
+        size = image.size
+        image.verify()
+    if needed is not None:
+        check_size(path, size, needed)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises into a TasError that names the file."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TasError(f"{path}: not a readable image ({' '.join(str(error).split())})") from None
+
+
+def read_image(path: Path, size: int | None) -> Tensor:
+    """An image file as RGB, (3, H, W) uint8, scaled to size x size if given. TasError if it cannot be read."""
+    with reading(path), Image.open(path) as image:
+        if image.mode == "F":
+            raise ValueError("floating-point pixels, whose range is not known")
+        if image.mode.startswith("I"):
+            # 16 bits a pixel, which `convert` would clip at 255 instead of scaling.
+            rgb = Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+        else:
+            rgb = ImageOps.exif_transpose(image).convert("RGB")
+    if size is not None and rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+    return transforms.pil_to_tensor(rgb)
