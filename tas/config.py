@@ -15,7 +15,8 @@ class CommonOptions:
     """What every command takes."""
 
     image_size: int | None = None
-    """With --data folder: height and width, in pixels, to which images are brought; none leaves them as they are."""
+    """With --data folder: height and width, in pixels, to which images are brought; none leaves them as they are. With
+    --data imagenet: height and width of the crops; none is 224."""
     batch_size: int = 64
     """Images in a batch."""
     workers: int = 0
@@ -62,7 +63,7 @@ class SearchOptions(CommonOptions):
     network: str = "resnet20"
     """The network to make smaller: resnet20, resnet32, resnet44, resnet56, resnet110 or resnet164."""
     data: str = "digits"
-    """The data set: digits, cifar10, cifar100 or folder."""
+    """The data set: digits, cifar10, cifar100, folder or imagenet."""
     data_dir: str = "data"
     """Directory of the data set; the CIFARs are downloaded into it when absent."""
     epochs: int = 40
@@ -112,7 +113,7 @@ class TrainOptions(CommonOptions):
     network: str | None = None
     """Train this unpruned network instead."""
     data: str | None = None
-    """The data set: digits, cifar10, cifar100 or folder; none takes the search's, or digits without one."""
+    """The data set: digits, cifar10, cifar100, folder or imagenet; none takes the search's, or digits without one."""
     data_dir: str | None = None
     """Directory of the data set; none takes the search's, or "data" without one."""
     epochs: int = 60

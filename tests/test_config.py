@@ -55,13 +55,20 @@ CASES = [
 ]
 
 
+def said_by(path: Path) -> tuple[str, str, str | None]:
+    """Command, data and network that a path says: COMMAND/DATA-NETWORK.yaml or DATA/COMMAND-NETWORK.yaml."""
+    folder, (stem, *network) = path.parent.name, path.stem.split("-")
+    command, data = (folder, stem) if folder in COMMANDS else (stem, folder)
+    return command, data, network[0] if network else None
+
+
 def test_there_are_configurations_of_both_commands() -> None:
-    assert {path.parent.name for path in CONFIGS} == set(COMMANDS)
+    assert {said_by(path)[0] for path in CONFIGS} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_configuration_parses_and_every_key_of_it_counts(path: Path) -> None:
-    command = path.parent.name
+    command = said_by(path)[0]
     options = parse(command, COMMANDS[command], ["--config", str(path)])
     stated = re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert stated
@@ -70,11 +77,10 @@ def test_every_configuration_parses_and_every_key_of_it_counts(path: Path) -> No
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_configuration_is_of_the_network_and_data_that_its_name_says(path: Path) -> None:
-    command = path.parent.name
+    command, data, network = said_by(path)
     options = parse(command, COMMANDS[command], ["--config", str(path)])
-    data, *network = path.stem.split("-")
     assert options.data == data
-    assert not network or options.network == network[0]
+    assert network is None or options.network.removeprefix("torchvision/") == network
 
 
 @pytest.mark.parametrize(("options", "key", "value"), CASES, ids=str)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tas.data.cifar import Cifar10, Cifar100
 from tas.data.digits import Digits
 from tas.data.folder import Folder
+from tas.data.imagenet import ImageNet
 from tas.data.images import ImageData, SearchData
 from tas.errors import TasError, nearest
 
@@ -15,6 +16,7 @@ DATA: dict[str, Callable[..., ImageData]] = {
     "cifar10": lambda data_dir, image_size, **loading: Cifar10(data_dir, **loading),
     "cifar100": lambda data_dir, image_size, **loading: Cifar100(data_dir, **loading),
     "folder": lambda data_dir, image_size, **loading: Folder(data_dir, image_size, **loading),
+    "imagenet": lambda data_dir, image_size, **loading: ImageNet(data_dir, image_size, **loading),
 }
 
 
@@ -26,15 +28,16 @@ def open_data(
     Args:
         name: One of `DATA`.
         data_dir: Where it is, or is to be put.
-        image_size: For "folder": pixels to which height and width are brought; None leaves them.
+        image_size: Pixels of height and width: for "folder", to which images are brought, None leaves them; for
+            "imagenet", of the crops, None is 224.
         batch_size: Images in a training batch.
         workers: Processes that load images.
         seed: Of the shuffle.
     """
     if name not in DATA:
         raise TasError(f"--data: unknown data set {name!r}{nearest(name, DATA)}; known: {', '.join(DATA)}")
-    if image_size is not None and name != "folder":
-        raise TasError(f"--image-size goes with --data folder; {name} has images of one size")
+    if image_size is not None and name not in ("folder", "imagenet"):
+        raise TasError(f"--image-size goes with --data folder or imagenet; {name} has images of one size")
     data = DATA[name](data_dir, image_size, batch_size=batch_size, workers=workers, seed=seed)
     data.prepare_data()
     data.setup()

@@ -1,0 +1,39 @@
+"""ImageNet, or photographs of any size in class folders like its own, with the augmentation of the paper."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchvision.transforms import v2
+
+from tas.data.class_folders import ClassFolders, normalise
+from tas.data.image_files import ImageFiles
+from tas.data.images import Pixels, Transform
+
+
+class ImageNet(ClassFolders):
+    """Photographs in class folders, read from their files in every epoch; a search or training opens none before.
+
+    Args:
+        data_dir: As for every ClassFolders.
+        image_size: Height and width, in pixels, of what the network sees; None is 224.
+        batch_size, workers, seed: As for every ImageData.
+    """
+
+    test_parts = ("val", "test")  # the test images that ImageNet comes with have no classes
+
+    def __init__(self, data_dir: str, image_size: int | None, batch_size: int, workers: int = 0, seed: int = 0) -> None:
+        super().__init__(data_dir, batch_size, workers, seed)
+        self.image_size = image_size or 224
+
+    def pixels(self, part: Path, names: Sequence[str]) -> Pixels:
+        return ImageFiles(part, names)
+
+    def augmentation(self) -> Transform:
+        crop = v2.RandomResizedCrop(self.image_size, antialias=True)
+        colours = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
+        return v2.Compose([crop, colours, v2.RandomHorizontalFlip(), normalise()])
+
+    def normalisation(self) -> Transform:
+        shorter_side = round(self.image_size * 256 / 224)
+        resize = v2.Resize(shorter_side, antialias=True)
+        return v2.Compose([resize, v2.CenterCrop(self.image_size), normalise()])
