@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tas.supernet import Supernet
 from tas.supernet.choice import Choice
-from tas.supernet.layers import SearchableConv2d, SearchableStage
+from tas.supernet.layers import CandidateNorm, SearchableLayer, SearchableStage
 
 
 def interpolate(x: Tensor, channels: int) -> Tensor:
@@ -15,22 +15,30 @@ def interpolate(x: Tensor, channels: int) -> Tensor:
 
 
 class LiteralConv2d(nn.Module):
-    """sum_j w_j CWI(BN_j(O[:, :C_j]), max C), with all channels of O computed and a norm for each candidate."""
+    """All channels of a convolution's output O, whatever is drawn."""
 
-    def __init__(self, searchable: SearchableConv2d) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.conv = searchable.conv
-        self.choice: Choice = searchable.choice
-        has_norm = searchable.norm is not None
-        kinds = [nn.BatchNorm2d(c) if has_norm else nn.Identity() for c in self.choice.candidates]
-        self.norms = nn.ModuleList(kinds)
+        self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
-        out = F.conv2d(x, conv.weight[:, : x.shape[1]], conv.bias, conv.stride, conv.padding)
+        return F.conv2d(x, conv.weight[:, : x.shape[1]], conv.bias, conv.stride, conv.padding)
+
+
+class LiteralMixture(nn.Module):
+    """sum_j w_j CWI(BN_j(O[:, :C_j]), max C), with a norm for each candidate, or none."""
+
+    def __init__(self, choice: Choice, has_norm: bool) -> None:
+        super().__init__()
+        self.choice = choice
+        kinds = [nn.BatchNorm2d(c) if has_norm else nn.Identity() for c in choice.candidates]
+        self.norms = nn.ModuleList(kinds)
+
+    def forward(self, x: Tensor) -> Tensor:
         width = self.choice.drawn()[-1]
         mixed = [
-            weight * interpolate(self.norms[index](out[:, : self.choice.candidates[index]]), width)
+            weight * interpolate(self.norms[index](x[:, : self.choice.candidates[index]]), width)
             for weight, index in zip(self.choice.weights, self.choice.indices)
         ]
         return torch.stack(mixed).sum(0)
@@ -57,8 +65,13 @@ class LiteralStage(nn.Module):
 def make_literal(supernet: Supernet) -> Supernet:
     """The same supernet with every searchable layer and stage replaced by its literal form; changed in place."""
     for name, module in list(supernet.network.named_modules()):
-        if isinstance(module, SearchableConv2d):
-            supernet.replace(name, LiteralConv2d(module))
+        if isinstance(module, SearchableLayer) and isinstance(module.layer, nn.Conv2d):
+            literal: nn.Module = LiteralConv2d(module.layer)
+            if module.mixes and module.choice is not None:
+                literal = nn.Sequential(literal, LiteralMixture(module.choice, has_norm=False))
+            supernet.replace(name, literal)
+        elif isinstance(module, CandidateNorm):
+            supernet.replace(name, LiteralMixture(module.choice, has_norm=True))
     for name, module in list(supernet.network.named_modules()):
         if isinstance(module, SearchableStage):
             supernet.replace(name, LiteralStage(module))

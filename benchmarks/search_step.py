@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
 from tas.budget import Budget, cost_loss
+from tas.building import build
 from tas.cost import CostTable, cost_tables, exact_flops, expected_flops
-from tas.plan import read_plan
+from tas.reading import read_plan
 from tas.search import one_hot
 from tas.space import SearchSpace
 from tas.supernet import Supernet
@@ -222,7 +223,8 @@ def measure(name: str, options: argparse.Namespace) -> Row:
     torch.manual_seed(0)
     full = Architecture.full(name, 10)
     network = build(full)
-    plan, space = read_plan(network, IMAGE), SearchSpace.of(full)
+    plan = read_plan(network, IMAGE)
+    space = SearchSpace.of(plan, full)
     tables, budget = cost_tables(plan, space.widths, space.depths), Budget(0.5 * exact_flops(plan, full))
     images = torch.randn(options.batch_size, *IMAGE, device=options.device)
     labels = torch.randint(10, (options.batch_size,), device=options.device)
@@ -232,7 +234,7 @@ def measure(name: str, options: argparse.Namespace) -> Row:
         return torch.autocast(options.device, torch.bfloat16) if low else nullcontext()
 
     def search(literal: bool) -> Search:
-        supernet = Supernet(network, plan, space)
+        supernet = Supernet(network, space)
         supernet = (make_literal(supernet) if literal else supernet).to(options.device)
         return Search(supernet, tables, budget, options.samples, not literal, images, labels, autocast)
 

@@ -61,7 +61,15 @@ class SearchOptions(CommonOptions):
     """Options of `tas search`."""
 
     network: str = "resnet20"
-    """The network to make smaller: resnet20, resnet32, resnet44, resnet56, resnet110 or resnet164."""
+    """The network to make smaller: resnet20, resnet32, resnet44, resnet56, resnet110, resnet164, torchvision/NAME,
+    timm/NAME, or package.module:factory, a function of one's own that makes a network."""
+    pretrained: bool = False
+    """Start from the trained weights of the library that --network names."""
+    weights: str | None = None
+    """Start from the trained weights in this file (a state dict) or finished training run."""
+    init: Literal["scratch", "teacher"] | None = None
+    """How the search starts: scratch, or teacher, the given trained weights with their channels sorted by importance;
+    none takes teacher where weights are given."""
     data: str = "digits"
     """The data set: digits, cifar10, cifar100, folder or imagenet."""
     data_dir: str = "data"
@@ -78,6 +86,10 @@ class SearchOptions(CommonOptions):
     """|I|: candidates of each width that are sampled and mixed in every step."""
     ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Candidate widths, as shares of a convolution's channels, e.g. --ratios [0.25,0.5,1.0]."""
+    round_to: int = 1
+    """Widths are multiples of this, or the full ones; 8 suits most processors."""
+    exclude: tuple[str, ...] = ()
+    """Layers and stages that keep their full width or depth, e.g. --exclude [conv1,layer4.*]."""
     cost_weight: float = 2.0
     """lambda: the weight of the cost loss beside the cross-entropy; 0 searches without a budget's pull."""
     tau_start: float = 10.0
@@ -96,6 +108,8 @@ class SearchOptions(CommonOptions):
         inside("search", self.search, self.search in ("width", "depth", "both"), "width, depth or both")
         usable = bool(self.ratios) and all(0 < ratio <= 1 for ratio in self.ratios) and max(self.ratios) == 1
         inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
+        at_least(1, round_to=self.round_to)
+        check_start(self.pretrained, self.weights, self.init)
         kinds = len(set(self.ratios))
         inside("samples", self.samples, 1 <= self.samples <= kinds, f"1 to the {kinds} --ratios")
         at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
@@ -118,6 +132,15 @@ class TrainOptions(CommonOptions):
     """Directory of the data set; none takes the search's, or "data" without one."""
     epochs: int = 60
     """Passes over the training images."""
+    pretrained: bool = False
+    """With --network: the trained weights of its library are those of the original network. With --architecture that
+    is taken from its search."""
+    weights: str | None = None
+    """With --network: trained weights of the original network, in this file (a state dict) or finished training run.
+    With --architecture that is taken from its search."""
+    init: Literal["scratch", "teacher", "supernet"] = "scratch"
+    """How the found network starts: scratch, fresh; teacher, the best channels of the trained original; supernet, the
+    weights that its search left."""
     kd: bool = False
     """Distil the knowledge of a teacher: the unpruned network, trained first unless that was done before."""
     teacher: str | None = None
@@ -131,10 +154,25 @@ class TrainOptions(CommonOptions):
         super().__post_init__()
         if self.network is not None and self.architecture is not None:
             raise TasError("--network and --architecture exclude each other; give one")
-        if self.teacher is not None and not self.kd:
-            raise TasError("--teacher goes with --kd")
+        if self.teacher is not None and not (self.kd or self.init == "teacher"):
+            raise TasError("--teacher goes with --kd or --init teacher")
+        if self.network is None and (self.pretrained or self.weights):
+            raise TasError("--pretrained and --weights go with --network; an architecture has its search's")
+        if self.init == "supernet" and self.network is not None:
+            raise TasError("--init supernet goes with --architecture, which is where a search left its weights")
+        check_start(self.pretrained, self.weights, None)
         inside("kd_alpha", self.kd_alpha, 0 <= self.kd_alpha <= 1, "from 0 to 1")
         above(0, kd_temperature=self.kd_temperature)
+
+
+def check_start(pretrained: bool, weights: str | None, init: str | None) -> None:
+    """TasError unless the ways to start from trained weights go together."""
+    if pretrained and weights is not None:
+        raise TasError("--pretrained and --weights exclude each other; give one")
+    if init == "teacher" and not pretrained and weights is None:
+        raise TasError("--init teacher needs trained weights: give --pretrained or --weights")
+    if init == "scratch" and (pretrained or weights is not None):
+        raise TasError("--init scratch would not use the weights given; leave out --pretrained and --weights")
 
 
 def read_yaml(blamed: str, path: str | Path, known: Collection[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ activations, pooling, interpolation and biases are not counted. `torch.utils.flo
 
 One formula throughout: a network's cost is a sum of tables, each over the candidates of two widths, each switched on by
 the depth of a stage. Their exact sum, their expectation and the search for the best architecture inside a budget
-(`tas.derive`) read the same tables.
+(`tas.derivation`) read the same tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tas.applied import applied_layers
 from tas.architecture import Architecture
-from tas.plan import Plan, Width, applied_layers
+from tas.plan import Plan, Width
 
 Probabilities = Mapping[str, Tensor]
 """Width or stage -> the probability of each of its candidates, (number of candidates,)."""
@@ -41,14 +42,19 @@ def cost_tables(
     """The cost of every network that the candidates allow; layers with the same ends share a table."""
     merged: dict[tuple[Width, Width, str | None, tuple[int, ...]], Tensor] = {}
     for layer in plan.layers:
-        for case in plan.cases(layer, depths):
-            inputs, outputs = channels(case.reads, widths), channels(layer.writes, widths)
-            cost = layer.kernel * layer.positions * inputs[:, None] * outputs
-            if layer.if_unequal:
-                cost = cost * (inputs[:, None] != outputs)
-            indices = tuple(depths[case.stage].index(depth) for depth in case.depths) if case.stage else ()
-            key = (case.reads, layer.writes, case.stage, indices)
-            merged[key] = merged[key] + cost if key in merged else cost
+        scale = layer.kernel * layer.positions * layer.writes.repeat
+        for segment in layer.reads:
+            for case in plan.cases(layer, segment.source, depths):
+                reads, writes = case.reads, layer.writes.source
+                inputs, outputs = channels(reads, widths), channels(writes, widths)
+                cost = scale * segment.repeat * inputs[:, None] * outputs
+                if layer.if_unequal:
+                    cost = cost * (inputs[:, None] != outputs)
+                if reads == writes:
+                    reads, cost = 1, cost.diagonal()[None]  # one choice, not two independent ones
+                indices = tuple(depths[case.stage].index(depth) for depth in case.depths) if case.stage else ()
+                key = (reads, writes, case.stage, indices)
+                merged[key] = merged[key] + cost if key in merged else cost
     return [CostTable(*key, cost) for key, cost in merged.items()]
 
 

@@ -46,15 +46,16 @@ def distribution_figure(space: SearchSpace, widths: Probabilities, depths: Proba
     """A picture of what a search has learned: a row a width or depth, a cell for each candidate's probability."""
     from matplotlib.figure import Figure
 
+    kinds = [("width, narrowest", space.widths, widths), ("depth, shallowest", space.depths, depths)]
+    kinds = [kind for kind in kinds if kind[1]]
     figure = Figure(figsize=(7, 1.5 + 0.17 * (len(widths) + len(depths))), layout="constrained")
-    parts = figure.subplots(2, 1, height_ratios=[len(widths), len(depths)])
-    for axes, candidates, learned in zip(parts, (space.widths, space.depths), (widths, depths)):
+    parts = figure.subplots(len(kinds), 1, height_ratios=[len(learned) for _, _, learned in kinds], squeeze=False)
+    for axes, (kind, candidates, learned) in zip(parts[:, 0], kinds):
         columns = max(len(values) for values in candidates.values())
         cells = [learned[name].tolist() + [math.nan] * (columns - len(learned[name])) for name in learned]
         picture = axes.imshow(cells, aspect="auto", vmin=0, cmap="viridis")
         axes.set_yticks(range(len(learned)), list(learned), fontsize=6)
         axes.set_xticks(range(columns))
+        axes.set_title(f"probability of each {kind} candidate first", fontsize=8)
         figure.colorbar(picture, ax=axes)
-    parts[0].set_title("probability of each width, narrowest candidate first", fontsize=8)
-    parts[1].set_title("probability of each depth, shallowest candidate first", fontsize=8)
     return figure

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tas.architecture import Architecture
+from tas.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,38 +33,38 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.2%}"
 
 
-def draw_architecture(architecture: Architecture) -> "Figure":
-    """A picture of an architecture: for each convolution, in forward order, its channels out of the unpruned ones.
+def draw_architecture(plan: Plan, architecture: Architecture) -> "Figure":
+    """A picture of an architecture: for each width, in forward order, its channels out of the unpruned ones.
 
-    Convolutions of blocks that are not kept are left empty.
+    Widths of blocks that are not kept are left empty.
+
+    Args:
+        plan: The structure of the unpruned network.
+        architecture: What was kept of it.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    full = Architecture.full(architecture.network, architecture.num_classes, architecture.in_channels)
-    names = list(full.widths)
-    kept = [architecture.widths[name] if is_kept(architecture, name) else 0 for name in names]
+    names, most = list(plan.widths), max(plan.widths.values(), default=1)
+    home = {layer.name: layer for layer in plan.layers}
+    depths = architecture.depths
+    kept = [home[name].stage is None or home[name].block < depths[str(home[name].stage)] for name in names]
     figure = Figure(figsize=(max(6.0, 0.22 * len(names)), 3.4), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(names))
-    axes.bar(places, [full.widths[name] for name in names], color="#dde3ea", label=f"{architecture.network}, unpruned")
-    axes.bar(places, kept, color="#2b6cb0", label="kept")
-    for stage in full.depths:
-        last = max(place for place, name in enumerate(names) if name.startswith(f"{stage}."))
-        first = min(place for place, name in enumerate(names) if name.startswith(f"{stage}."))
-        axes.axvline(first - 0.5, color="#a0aec0", linewidth=0.8)
-        blocks = f"{stage}: {architecture.depths[stage]} of {full.depths[stage]} blocks"
-        axes.text((first + last) / 2, 1.02 * max(full.widths.values()), blocks, ha="center", va="bottom", fontsize=8)
+    axes.bar(places, list(plan.widths.values()), color="#dde3ea", label=f"{architecture.network}, unpruned")
+    axes.bar(places, [architecture.widths[n] * k for n, k in zip(names, kept)], color="#2b6cb0", label="kept")
+    for stage, full in plan.depths().items():
+        inside = [place for place, name in enumerate(names) if home[name].stage == stage]
+        if not inside:
+            continue
+        axes.axvline(inside[0] - 0.5, color="#a0aec0", linewidth=0.8)
+        text = f"{stage}: {depths[stage]} of {full} blocks"
+        axes.text((inside[0] + inside[-1]) / 2, 1.02 * most, text, ha="center", va="bottom", fontsize=8)
     axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_ylim(0, 1.14 * max(full.widths.values()))
-    axes.set_xlabel("convolution, in forward order")
+    axes.set_ylim(0, 1.14 * most)
+    axes.set_xlabel("width, in forward order")
     axes.set_ylabel("output channels")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     return figure
-
-
-def is_kept(architecture: Architecture, name: str) -> bool:
-    """Whether a convolution stands in a block that the architecture keeps; those outside the stages always do."""
-    stage, *place = name.split(".")
-    return stage not in architecture.depths or int(place[0]) < architecture.depths[stage]

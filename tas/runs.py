@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,7 +14,8 @@ import yaml
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
+from tas.building import build
 from tas.config import CommonOptions
 from tas.errors import TasError
 
@@ -23,7 +25,7 @@ ROOT = Path("runs")
 
 class Run:
     """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on; when it is
-    finished architecture.json, of a training weights.pt, and last of all metrics.json.
+    finished architecture.json, of a training weights.pt, of a search supernet.pt, and last of all metrics.json.
 
     Args:
         path: The directory; it need not exist.
@@ -35,6 +37,7 @@ class Run:
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.architecture = self.path / "architecture.json"
         self.weights = self.path / "weights.pt"
+        self.supernet = self.path / "supernet.pt"
         self.metrics = self.path / "metrics.json"
 
     @classmethod
@@ -76,8 +79,13 @@ class Run:
         """Write the results, metrics.json last: it is what makes the run a finished one."""
         architecture.save(self.architecture)
         if network is not None:
-            torch.save({name: tensor.cpu() for name, tensor in network.state_dict().items()}, self.weights)
+            torch.save(network.cpu().state_dict(), self.weights)
         write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
+
+
+def label(network: str, data: str) -> str:
+    """What the directories of runs with this network and data set begin with."""
+    return f"{re.sub('[^A-Za-z0-9._]+', '-', network)}-{data}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -103,11 +103,11 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, op
         options: Those of the run, for its config.yaml.
     """
     run.start(options)
-    assert trainer.logger is not None
-    trainer.logger.log_hyperparams(asdict(options))
     checkpoint = run.checkpoint if run.checkpoint.is_file() else None
     if checkpoint is not None:
         check_readable(checkpoint)
+    assert trainer.logger is not None
+    trainer.logger.log_hyperparams(asdict(options))
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
 
 

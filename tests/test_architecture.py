@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
+from tas.building import build
 from tas.errors import TasError
 from tas.networks import NETWORKS
 

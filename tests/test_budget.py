@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
 from tas.budget import Budget, cost_loss
+from tas.building import build
 from tas.cost import cost_tables, exact_flops, expected_flops
-from tas.derive import argmax
-from tas.plan import read_plan
-from tas.space import SearchSpace
+from tas.derivation import argmax
+from tas.reading import read_plan
+from tests.spaces import paper_space
 
 
 def test_the_band_lies_around_the_target_and_holds_its_ends():
@@ -42,7 +43,7 @@ def test_the_slope_is_that_of_the_logarithm_and_nothing_inside(derived, slope):
 @pytest.mark.parametrize(("share_of_derived", "direction"), [(0.5, -1), (2.0, 1), (1.0, 0)])
 def test_a_step_down_the_loss_moves_the_expected_cost_toward_the_band(share_of_derived, direction, seed):
     full = Architecture.full("resnet20", 10)
-    plan, space = read_plan(build(full), (3, 32, 32)), SearchSpace.of(full)
+    plan, space = read_plan(build(full), (3, 32, 32)), paper_space(full)
     tables = cost_tables(plan, space.widths, space.depths)
     generator = torch.Generator().manual_seed(seed)
 

@@ -1,6 +1,5 @@
 """FLOPs: one closed form, torch's own counter, the cost tables and their expectation must all agree."""
 
-import functools
 import itertools
 import random
 from pathlib import Path
@@ -12,10 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
+from tas.building import build
 from tas.cost import cost_tables, exact_flops, expected_flops, flops, parameters
-from tas.plan import read_plan
 from tas.space import SearchSpace
+from tests.spaces import paper_space, plan_of
 
 PUBLISHED = Path(__file__).parents[1] / "configs" / "published"
 FLOPS_OF_PUBLISHED = {
@@ -28,11 +28,6 @@ FLOPS_OF_PUBLISHED = {
     "cifar100-resnet164": 171_143_792,
 }
 IMAGE = (3, 32, 32)
-
-
-@functools.cache
-def plan_of(network, size=32):
-    return read_plan(build(Architecture.full(network, 10)), (3, size, size))
 
 
 def torch_flops(network, input_shape):
@@ -76,7 +71,7 @@ def random_space(network, seed, searched=6, depths=(1, 2, 3)):
         count = min(rng.choice([2, 2, 3]), full.widths[name])
         # Low numbers: equal widths on both sides of a shortcut are then common.
         widths[name] = tuple(sorted(rng.sample(range(1, min(full.widths[name], 6) + 1), count)))
-    return SearchSpace(full, widths, dict.fromkeys(full.depths, depths))
+    return SearchSpace(plan_of(full.network), full, widths, dict.fromkeys(full.depths, depths))
 
 
 def every_choice(space):
@@ -133,7 +128,7 @@ def test_exact_flops_are_those_of_the_network_that_is_built(network, data):
     widths = {name: rng.randint(1, min(width, most)) for name, width in full.widths.items()}
     depths = {name: rng.randint(1, min(depth, 7)) for name, depth in full.depths.items()}
     architecture = Architecture(network, 10, 3, widths, depths)
-    exact = exact_flops(plan_of(network, size), architecture)
+    exact = exact_flops(plan_of(network, size=size), architecture)
     assert exact == flops(build(architecture), (3, size, size)) == closed_form(architecture, size)
 
 
@@ -183,7 +178,7 @@ def test_the_gradient_of_expected_flops_passes_gradcheck():
 
 @pytest.mark.parametrize("network", ["resnet56", "resnet164"])
 def test_with_certain_choices_the_expected_flops_are_exact(network):
-    space = SearchSpace.of(Architecture.full(network, 10))
+    space = paper_space(Architecture.full(network, 10))
     rng = random.Random(0)
     index = {name: rng.randrange(len(values)) for name, values in (*space.widths.items(), *space.depths.items())}
     certain = [
@@ -199,7 +194,7 @@ def test_with_certain_choices_the_expected_flops_are_exact(network):
 
 
 def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double_precision():
-    space = SearchSpace.of(Architecture.full("resnet20", 10), ratios=(1.0,), search_depths=False)
+    space = paper_space(Architecture.full("resnet20", 10), ratios=(1.0,), search_depths=False)
     ones = [{name: torch.ones(1) for name in part} for part in (space.widths, space.depths)]
     expected = expected_flops(cost_tables(plan_of("resnet20"), space.widths, space.depths), *ones)
     assert expected.dtype == torch.float64
@@ -208,7 +203,7 @@ def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet110", "resnet164"])
 def test_the_smallest_network_of_a_space_is_cheaper_than_random_ones_and_the_unpruned_one_dearer(network):
-    space, plan = SearchSpace.of(Architecture.full(network, 10)), plan_of(network)
+    space, plan = paper_space(Architecture.full(network, 10)), plan_of(network)
     low, high = exact_flops(plan, space.smallest()), exact_flops(plan, space.full)
     rng = random.Random(0)
     for _ in range(20):

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tas.architecture import Architecture, build
-from tas.plan import applied_layers, read_plan
+from tas.applied import applied_layers
+from tas.architecture import Architecture
+from tas.building import build
+from tas.reading import read_plan
 
 NETWORKS = ["resnet20", "resnet44", "resnet164"]
 
@@ -18,11 +20,6 @@ NETWORKS = ["resnet20", "resnet44", "resnet164"]
 def network_and_plan(name, size=32):
     network = build(Architecture.full(name, 10))
     return network, read_plan(network, (3, size, size))
-
-
-def resolve(plan, source, depths):
-    """The convolution or number that a source stands for, when each stage keeps so many blocks."""
-    return plan.stages[source][depths[source] - 1] if source in plan.stages else source
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -46,14 +43,14 @@ def test_the_sources_of_a_plan_give_the_channels_of_the_unpruned_network(name):
     applied = {layer.name: layer for layer in applied_layers(network, (3, 32, 32))}
     for layer in plan.layers:
         if layer.name in applied:
-            assert width[resolve(plan, layer.reads, full.depths)] == applied[layer.name].in_channels
-            assert width[layer.writes] == applied[layer.name].out_channels
+            assert width[plan.resolve(layer.reads[0].source, full.depths)] == applied[layer.name].in_channels
+            assert width[layer.writes.source] == applied[layer.name].out_channels
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_width_is_written_by_the_convolution_of_its_name(name):
     _, plan = network_and_plan(name)
-    written = {layer.name: layer.writes for layer in plan.layers}
+    written = {layer.name: layer.writes.source for layer in plan.layers}
     for width in Architecture.full(name, 10).widths:
         assert written[width] == width
 
@@ -81,8 +78,8 @@ def test_a_projected_input_and_the_block_beside_it_have_the_same_ends(name):
         if ".shortcut" in layer.name:
             block = layer.name.split(".shortcut")[0]
             assert layer.reads == by_name[f"{block}.conv1"].reads
-            assert layer.writes == plan.stages[layer.stage][layer.block]
-            assert layer.positions == by_name[layer.writes].positions
+            assert layer.writes.source == plan.stages[layer.stage].ends[layer.block]
+            assert layer.positions == by_name[layer.writes.source].positions
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -102,16 +99,16 @@ def test_at_any_depths_a_layer_has_one_case_if_it_runs_and_none_if_not(data):
     name = data.draw(st.sampled_from(NETWORKS))
     _, plan = network_and_plan(name)
     candidates, chosen = {}, {}
-    for stage, blocks in plan.stages.items():
-        drawn = data.draw(st.sets(st.integers(1, len(blocks)), min_size=1))
+    for stage, blocks in plan.depths().items():
+        drawn = data.draw(st.sets(st.integers(1, blocks), min_size=1))
         candidates[stage] = tuple(sorted(drawn))
         chosen[stage] = data.draw(st.sampled_from(candidates[stage]))
     for layer in plan.layers:
-        active = [
-            case for case in plan.cases(layer, candidates) if case.stage is None or chosen[case.stage] in case.depths
-        ]
+        (segment,) = layer.reads
+        cases = plan.cases(layer, segment.source, candidates)
+        active = [case for case in cases if case.stage is None or chosen[case.stage] in case.depths]
         runs = layer.stage is None or chosen[layer.stage] > layer.block
-        assert [case.reads for case in active] == [resolve(plan, layer.reads, chosen)] * runs
+        assert [case.reads for case in active] == [plan.resolve(segment.source, chosen)] * runs
 
 
 def test_reading_leaves_the_network_as_it_was():

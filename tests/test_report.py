@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from tas.architecture import Architecture
-from tas.report import change, draw_architecture, is_kept, millions, percent, summary
+from tas.report import change, draw_architecture, millions, percent, summary
+from tests.spaces import plan_of
 
 FULL = Architecture.full("resnet20", num_classes=10)
 
@@ -39,18 +40,12 @@ def found() -> Architecture:
     return dataclasses.replace(FULL, widths=widths, depths={**FULL.depths, stages[-1]: 2})
 
 
-def test_a_convolution_is_kept_with_its_block() -> None:
-    last = list(FULL.depths)[-1]
-    dropped = [name for name in FULL.widths if not is_kept(found(), name)]
-    assert dropped and all(name.startswith(f"{last}.2.") for name in dropped)
-    assert all(is_kept(FULL, name) for name in FULL.widths)
-
-
 def test_the_picture_has_a_bar_for_every_convolution_full_and_kept() -> None:
-    (axes,) = draw_architecture(found()).axes
+    (axes,) = draw_architecture(plan_of(FULL.network), found()).axes
     full, kept = axes.containers
     assert [bar.get_height() for bar in full] == list(FULL.widths.values())
-    expected = [width // 2 if is_kept(found(), name) else 0 for name, width in FULL.widths.items()]
+    last = list(FULL.depths)[-1]
+    expected = [0 if name.startswith(f"{last}.2.") else width // 2 for name, width in FULL.widths.items()]
     assert [bar.get_height() for bar in kept] == expected
     assert 0 in expected
     centres = [bar.get_x() + bar.get_width() / 2 for bar in kept]
@@ -58,7 +53,7 @@ def test_the_picture_has_a_bar_for_every_convolution_full_and_kept() -> None:
 
 
 def test_the_picture_names_every_stage_with_the_blocks_kept() -> None:
-    (axes,) = draw_architecture(found()).axes
+    (axes,) = draw_architecture(plan_of(FULL.network), found()).axes
     shown = [text.get_text() for text in axes.texts]
     assert shown == [f"{stage}: {found().depths[stage]} of {depth} blocks" for stage, depth in FULL.depths.items()]
 
@@ -66,5 +61,5 @@ def test_the_picture_names_every_stage_with_the_blocks_kept() -> None:
 @pytest.mark.parametrize("network", ["resnet110", "resnet164"])
 def test_the_picture_of_a_deep_network_can_be_saved(network: str, tmp_path) -> None:
     path = tmp_path / "architecture.png"
-    draw_architecture(Architecture.full(network, num_classes=10)).savefig(path)
+    draw_architecture(plan_of(network), Architecture.full(network, num_classes=10)).savefig(path)
     assert path.read_bytes().startswith(b"\x89PNG")

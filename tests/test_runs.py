@@ -8,7 +8,8 @@ import torch
 import yaml
 
 import tas
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
+from tas.building import build
 from tas.config import SearchOptions, TrainOptions
 from tas.errors import TasError
 from tas.runs import Run, load, newest_search, write_text

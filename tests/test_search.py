@@ -8,15 +8,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
 from tas.budget import Budget
+from tas.building import build
 from tas.cost import cost_tables, exact_flops, expected_flops
-from tas.plan import Plan, read_plan
+from tas.plan import Plan
+from tas.reading import read_plan
 from tas.schedules import cosine, linear
 from tas.search import SearchModule, accuracy, confidence, mean_confidence, one_hot
 from tas.space import SearchSpace
 from tas.supernet import Supernet
 from tests.conftest import bare_trainer
+from tests.spaces import paper_space
 
 SHAPE = (1, 8, 8)
 
@@ -26,7 +29,7 @@ def planned() -> tuple[Architecture, torch.nn.Module, Plan, SearchSpace]:
     torch.manual_seed(0)
     full = Architecture.full("resnet20", num_classes=3, in_channels=1)
     network = build(full)
-    return full, network, read_plan(network, SHAPE), SearchSpace.of(full)
+    return full, network, read_plan(network, SHAPE), paper_space(full, 8)
 
 
 def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchModule:
@@ -46,7 +49,7 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
         "seed": seed,
     }
     return SearchModule(
-        Supernet(network, plan, space),
+        Supernet(network, space),
         cost_tables(plan, space.widths, space.depths),
         Budget(target * flops_full),
         flops_full,

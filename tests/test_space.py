@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tas.architecture import Architecture
-from tas.space import RATIOS, SearchSpace, depth_candidates, width_candidates
+from tas.space import RATIOS, depth_candidates, width_candidates
+from tests.spaces import paper_space
 
 PERCENT = st.sets(st.integers(1, 100), min_size=1).map(sorted)
 
@@ -61,7 +62,7 @@ def test_above_three_blocks_a_depth_is_odd_or_full(blocks):
 
 def test_the_space_has_the_candidates_of_every_width_and_depth_of_the_network():
     full = Architecture.full("resnet56", 10)
-    space = SearchSpace.of(full)
+    space = paper_space(full)
     assert space.full is full
     assert list(space.widths) == list(full.widths)
     assert list(space.depths) == list(full.depths)
@@ -71,23 +72,23 @@ def test_the_space_has_the_candidates_of_every_width_and_depth_of_the_network():
 
 def test_what_is_not_searched_has_the_unpruned_network_s_value_alone():
     full = Architecture.full("resnet56", 10)
-    only_depths = SearchSpace.of(full, search_widths=False)
+    only_depths = paper_space(full, search_widths=False)
     assert only_depths.widths == {name: (width,) for name, width in full.widths.items()}
-    assert only_depths.depths == SearchSpace.of(full).depths
-    only_widths = SearchSpace.of(full, search_depths=False)
+    assert only_depths.depths == paper_space(full).depths
+    only_widths = paper_space(full, search_depths=False)
     assert only_widths.depths == {name: (depth,) for name, depth in full.depths.items()}
-    assert only_widths.widths == SearchSpace.of(full).widths
+    assert only_widths.widths == paper_space(full).widths
 
 
 def test_given_ratios_take_the_place_of_the_paper_s():
-    space = SearchSpace.of(Architecture.full("resnet20", 10), ratios=(0.25, 1.0))
+    space = paper_space(Architecture.full("resnet20", 10), ratios=(0.25, 1.0))
     assert space.widths["conv1"] == (4, 16)
     assert space.widths["stage3.0.conv1"] == (16, 64)
 
 
 def test_the_smallest_network_has_the_first_candidate_of_everything():
     full = Architecture.full("resnet56", 100, in_channels=1)
-    smallest = SearchSpace.of(full).smallest()
+    smallest = paper_space(full).smallest()
     assert smallest.widths == {name: int(width * 0.3) for name, width in full.widths.items()}
     assert set(smallest.depths.values()) == {1}
     assert (smallest.network, smallest.num_classes, smallest.in_channels) == ("resnet56", 100, 1)

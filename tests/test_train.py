@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
+from tas.building import build
 from tas.distill import distillation_loss
 from tas.schedules import cosine
 from tas.train import TrainModule

@@ -3,23 +3,24 @@
 import sys
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Timer
 from torch.optim.swa_utils import update_bn
 
-from tas.architecture import Architecture, build
 from tas.budget import Budget
-from tas.commands.shared import data_of
+from tas.commands.shared import data_of, open_original
 from tas.config import SearchOptions
 from tas.cost import cost_tables, exact_flops, parameters
+from tas.cutting import cut
 from tas.data import SearchData
-from tas.derive import derive
+from tas.derivation import derive
 from tas.errors import TasError, blame
+from tas.importance import sorted_by_importance
 from tas.monitor import Distributions
-from tas.networks import network_spec
-from tas.plan import read_plan
+from tas.networks import check_name
 from tas.progress import RunBar
 from tas.report import change, draw_architecture, percent, summary
-from tas.runs import Run
+from tas.runs import Run, label
 from tas.search import SearchModule, mean_confidence
 from tas.space import SearchSpace
 from tas.supernet import Supernet
@@ -29,15 +30,25 @@ from tas.trainer import fit, interruptible, make_trainer
 def search(options: SearchOptions) -> Run:
     """Search, leave the results in the run's directory, print a summary; returns the finished run."""
     with blame("--network"):
-        network_spec(options.network)
+        check_name(options.network)
     pl.seed_everything(options.seed, workers=True, verbose=False)
     data = data_of(options, options.data, options.data_dir)
     halves = SearchData(data, options.seed)
-    input_shape = (data.in_channels, data.image_size, data.image_size)
-    full = Architecture.full(options.network, data.num_classes, data.in_channels)
-    network = build(full)
-    plan = read_plan(network, input_shape)
-    space = SearchSpace.of(full, options.ratios, options.search != "depth", options.search != "width")
+    original = open_original(
+        options.network, options.pretrained, options.weights, data.num_classes, data.in_channels, data.image_size
+    )
+    network, plan, full = original.network, original.plan, original.full
+    space = SearchSpace.of(
+        plan,
+        full,
+        options.ratios,
+        options.search != "depth",
+        options.search != "width",
+        options.round_to,
+        options.exclude,
+    )
+    if original.trained:
+        network.load_state_dict(sorted_by_importance(network.state_dict(), plan))
     flops_full = exact_flops(plan, full)
     budget = Budget(options.flops_target * flops_full, options.tolerance)
     smallest = exact_flops(plan, space.smallest()) / flops_full
@@ -49,10 +60,13 @@ def search(options: SearchOptions) -> Run:
     if options.samples == 1 and options.search != "depth":
         warning = "with --samples 1 the loss gives the widths no gradient; only the cost moves them"
         print(f"tas search: warning: {warning}", file=sys.stderr)
+    if plan.widths and not any(layer.norm for layer in plan.layers):
+        warning = f"{options.network} has no batch norm after any layer that is searched; widths are mixed without one"
+        print(f"tas search: warning: {warning}", file=sys.stderr)
 
-    run = Run.of(options, "search", f"{options.network}-{options.data}")
+    run = Run.of(options, "search", label(options.network, options.data))
     module = SearchModule(
-        Supernet(network, plan, space),
+        Supernet(network, space),
         cost_tables(plan, space.widths, space.depths),
         budget,
         flops_full,
@@ -73,7 +87,7 @@ def search(options: SearchOptions) -> Run:
     with interruptible(run, f"tas search --resume {run.path}"):
         fit(trainer, module, halves, run, options)
         widths, depths = module.supernet.probabilities()
-        found = derive(plan, space, widths, depths, budget)
+        found = derive(space, widths, depths, budget)
         flops = exact_flops(plan, found)
         module.supernet.force(found)
         # The running statistics are those of many sampled networks; this one needs its own. Lightning has put the
@@ -81,7 +95,8 @@ def search(options: SearchOptions) -> Run:
         device = trainer.strategy.root_device
         update_bn(halves.train_dataloader()["weights"], module.supernet.float().to(device), device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
-    params_full, params = parameters(network), parameters(build(found))
+    weights = module.supernet.weights(found)
+    params_full, params = parameters(network), parameters(cut(network, plan, found, weights))
     metrics = {
         "flops": flops,
         "flops_full": flops_full,
@@ -96,16 +111,19 @@ def search(options: SearchOptions) -> Run:
         "seed": options.seed,
     }
     if trainer.is_global_zero:
-        draw_architecture(found).savefig(run.path / "architecture.png", dpi=150)
+        draw_architecture(plan, found).savefig(run.path / "architecture.png", dpi=150)
+        torch.save(weights, run.supernet)
     run.finish(found, metrics)
     target = f"{options.flops_target:g} +- {options.tolerance:.0%}"
     images = f"{len(halves.weights_half)} + {len(halves.architecture_half)}"
+    blocks = ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in found.depths.items())
     rows = [
         ("network", f"{options.network} on {options.data}, {images} images"),
+        ("started from", original.source),
         ("FLOPs", change(flops_full, flops)),
         ("target", f"{target}: {'met' if budget.holds(flops) else 'NOT MET; this is the nearest network found'}"),
         ("parameters", change(params_full, params)),
-        ("blocks kept", ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in found.depths.items())),
+        ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(val_accuracy)} on the architecture half, with the supernet's weights"),
         ("confidence", f"{metrics['confidence']:.3f}"),
         ("time", f"{metrics['seconds']:.0f} s"),

@@ -7,19 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import yaml
 from pytorch_lightning.callbacks import Timer
 from torch import nn
 
-from tas.architecture import Architecture, build
-from tas.commands.shared import data_of, say
+from tas.architecture import Architecture
+from tas.building import build
+from tas.commands.shared import Original, data_of, open_original, say
 from tas.config import SearchOptions, TrainOptions, read_yaml
 from tas.cost import flops, parameters
+from tas.cutting import cut
 from tas.data import ImageData
 from tas.errors import TasError, blame
-from tas.networks import network_spec
+from tas.importance import sorted_by_importance
+from tas.networks import check_name
+from tas.networks.library import read_weights
 from tas.progress import RunBar
 from tas.report import change, percent, summary
-from tas.runs import ROOT, Run, load, newest_search
+from tas.runs import ROOT, Run, label, load, newest_search
 from tas.train import TrainModule
 from tas.trainer import fit, interruptible, make_trainer
 
@@ -31,17 +36,43 @@ def train(options: TrainOptions) -> Run:
     """Train, leave the results in the run's directory, print a summary; returns the finished run."""
     if options.network is not None:
         with blame("--network"):
-            network_spec(options.network)
+            check_name(options.network)
     options = settle(options)
     assert options.data is not None and options.data_dir is not None
     data = data_of(options, options.data, options.data_dir)
-    architecture = chosen_architecture(options, data)
-    run = Run.of(options, "train", f"{architecture.network}-{options.data}")
+    architecture = None if options.network is not None else chosen_architecture(options, data)
+    name = options.network or (architecture.network if architecture else "")
+    start = starting_weights(options)
+    original = open_original(name, *start, data.num_classes, data.in_channels, data.image_size)
+    run = Run.of(options, "train", label(name, options.data))
     run.check_free(options)  # before hours go into a teacher
-    teacher_run = None
-    if options.kd:
-        teacher_run = Run(options.teacher) if options.teacher else trained_teacher(options, architecture, data)
-    return train_network(options, architecture, data, run, teacher_run, f"tas train --resume {run.path}")
+    teacher = None
+    if options.kd or options.init == "teacher":
+        teacher = find_teacher(options, original, data)
+    job = Job(architecture or original.full, original, teacher, run, f"tas train --resume {run.path}")
+    return train_network(options, job, data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A trained network, and where it is from, in words."""
+
+    network: nn.Module
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What one training trains."""
+
+    architecture: Architecture
+    original: Original
+    """The unpruned network."""
+    teacher: Teacher | None
+    run: Run
+    """Where the results go; gone on with if the options say so."""
+    go_on: str
+    """The command that goes on with this run after Ctrl-C."""
 
 
 def settle(options: TrainOptions) -> TrainOptions:
@@ -67,8 +98,6 @@ def settle(options: TrainOptions) -> TrainOptions:
 
 def chosen_architecture(options: TrainOptions, data: ImageData) -> Architecture:
     """The architecture to train. TasError if it does not fit the data set."""
-    if options.network is not None:
-        return Architecture.full(options.network, data.num_classes, data.in_channels)
     assert options.architecture is not None
     path = Path(options.architecture)
     file = Run(path).architecture if path.is_dir() else path
@@ -85,45 +114,95 @@ def check_fit(what: str, architecture: Architecture, options: TrainOptions, data
             raise TasError(f"{what}: is for {has} {name}; --data {options.data} has {needs}")
 
 
-def trained_teacher(options: TrainOptions, architecture: Architecture, data: ImageData) -> Run:
+def starting_weights(options: TrainOptions) -> tuple[bool, str | None]:
+    """--pretrained and --weights of the original network: given, or those with which its search started."""
+    if options.architecture is not None:
+        path = Path(options.architecture)
+        config = Run(path if path.is_dir() else path.parent).config
+        if config.is_file():
+            saved = yaml.safe_load(config.read_text(encoding="utf-8"))  # `settle` has checked it
+            return bool(saved.get("pretrained")), saved.get("weights")
+    return options.pretrained, options.weights
+
+
+def find_teacher(options: TrainOptions, original: Original, data: ImageData) -> Teacher:
+    """The trained original: of the run that --teacher names, or as given if its classifier fits, or trained now."""
+    if options.teacher:
+        return load_teacher(Run(options.teacher), options, data)
+    if original.complete:
+        say(f"teacher: {original.full.network} with {original.source}, as it is")
+        return Teacher(original.network, original.source)
+    return load_teacher(trained_teacher(options, original, data), options, data)
+
+
+def trained_teacher(options: TrainOptions, original: Original, data: ImageData) -> Run:
     """The unpruned network trained on this data set with these options: found if that was done before, else trained."""
+    name = original.full.network
     recipe = {key: getattr(options, key) for key in RECIPE}
-    recipe |= {"network": architecture.network, "images": data.fingerprint()}
+    recipe |= {"network": name, "images": data.fingerprint()}
+    if original.trained:
+        recipe["weights"] = digest(original.network)
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:10]
-    run = Run(ROOT / "teachers" / f"{architecture.network}-{options.data}-{key}")
+    run = Run(ROOT / "teachers" / f"{label(name, str(options.data))}-{key}")
     if run.finished():
-        say(f"teacher: {architecture.network} as trained before, {run.path}")
+        say(f"teacher: {name} as trained before, {run.path}")
         return run
-    say(f"teacher: training {architecture.network} once for this data set and these options, {run.path}")
+    say(f"teacher: training {name} once for this data set and these options, {run.path}")
+    pretrained, weights = starting_weights(options)
     own = dataclasses.replace(
-        options, network=architecture.network, architecture=None, kd=False, output=None, resume=str(run.path)
+        options,
+        network=name,
+        architecture=None,
+        pretrained=pretrained,
+        weights=weights,
+        init="scratch",
+        kd=False,
+        teacher=None,
+        output=None,
+        resume=str(run.path),
     )
-    full = Architecture.full(architecture.network, architecture.num_classes, architecture.in_channels)
-    return train_network(own, full, data, run, None, "the same command (the teacher is trained first)")
+    job = Job(original.full, original, None, run, "the same command (the teacher is trained first)")
+    return train_network(own, job, data)
 
 
-def train_network(
-    options: TrainOptions, architecture: Architecture, data: ImageData, run: Run, teacher_run: Run | None, go_on: str
-) -> Run:
-    """One training from start to summary.
+def digest(network: nn.Module) -> str:
+    """A digest of the trained weights that a network starts from; those of a fresh classifier follow from the seed."""
+    total = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        total.update(name.encode() + tensor.double().sum().cpu().numpy().tobytes())
+    return total.hexdigest()
 
-    Args:
-        options: Settled options.
-        architecture: What to train.
-        data: The images, set up.
-        run: Where the results go; gone on with if `options.resume` says so.
-        teacher_run: The finished run whose network teaches; None trains without a teacher.
-        go_on: The command that goes on with this run after Ctrl-C.
-    """
+
+def starting_network(options: TrainOptions, job: Job) -> nn.Module:
+    """The network to train, with the weights that it starts from."""
+    if options.network is not None:
+        if job.original.trained:
+            return job.original.network
+        return build(job.architecture)
+    if options.init == "teacher":
+        assert job.teacher is not None
+        state = sorted_by_importance(job.teacher.network.state_dict(), job.original.plan)
+        return cut(job.original.network, job.original.plan, job.architecture, state)
+    if options.init == "supernet":
+        path = Path(str(options.architecture))
+        file = Run(path if path.is_dir() else path.parent).supernet
+        if not file.is_file():
+            raise TasError(f"--init supernet: {file} is not there; it is left by the search that found the network")
+        state = read_weights(str(file))
+        return cut(job.original.network, job.original.plan, job.architecture, state)
+    return build(job.architecture)
+
+
+def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
+    """One training from start to summary, with settled options."""
+    architecture, run = job.architecture, job.run
     pl.seed_everything(options.seed, workers=True, verbose=False)
-    network = build(architecture)
-    teacher = None
-    if teacher_run is not None:
-        teacher = load_teacher(teacher_run, options, data)
+    network = starting_network(options, job)
+    teacher = job.teacher if options.kd else None
     module = TrainModule(
         network,
         architecture.num_classes,
-        teacher,
+        teacher.network if teacher else None,
         epochs=options.epochs,
         lr=options.lr,
         momentum=options.momentum,
@@ -133,12 +212,12 @@ def train_network(
     )
     timer = Timer()
     trainer = make_trainer(options, run, len(data.train_dataloader()), [RunBar("train"), timer])
-    with interruptible(run, go_on):
+    with interruptible(run, job.go_on):
         fit(trainer, module, data, run, options)
         accuracies = trainer.test(module, data, verbose=False)[0]
 
     input_shape = (data.in_channels, data.image_size, data.image_size)
-    full = build(Architecture.full(architecture.network, architecture.num_classes, architecture.in_channels))
+    full = job.original.network
     flops_full, flops_kept = flops(full, input_shape), flops(network, input_shape)
     metrics = {
         "test_accuracy": accuracies["test_accuracy"],
@@ -154,13 +233,15 @@ def train_network(
     }
     run.finish(architecture, metrics, network)
     trainer.strategy.barrier()  # other processes may read the run next: a teacher's
+    start = job.original.source if options.network else options.init
     rows = [
         ("network", f"{architecture.network} on {options.data}, {options.epochs} epochs"),
         ("architecture", options.architecture or "unpruned"),
+        ("started from", {"teacher": "the teacher's weights", "supernet": "the supernet's weights"}.get(start, start)),
         ("FLOPs", change(flops_full, flops_kept)),
         ("parameters", change(parameters(full), parameters(network))),
         ("test accuracy", percent(metrics["test_accuracy"])),
-        ("teacher", f"{percent(metrics['teacher_accuracy'])}, {teacher_run.path}" if teacher_run else "none"),
+        ("teacher", f"{percent(metrics['teacher_accuracy'])}, {teacher.source}" if teacher else "none"),
         ("time", f"{metrics['seconds']:.0f} s"),
         ("weights", str(run.weights)),
         ("curves", "tensorboard --logdir runs"),
@@ -171,9 +252,9 @@ def train_network(
     return run
 
 
-def load_teacher(run: Run, options: TrainOptions, data: ImageData) -> nn.Module:
+def load_teacher(run: Run, options: TrainOptions, data: ImageData) -> Teacher:
     """The trained network of a run. TasError if it is not there or does not fit the data set."""
     with blame("--teacher"):
         teacher = load(run.path)
     check_fit(f"--teacher {run.path}", Architecture.load(run.architecture), options, data)
-    return teacher
+    return Teacher(teacher, str(run.path))

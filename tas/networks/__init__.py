@@ -1,7 +1,10 @@
 """The networks that TAS knows by name. A network here is plain: nothing in it knows of search."""
 
+from torch import nn
+
 from tas.errors import TasError, nearest
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, ResNetSpec
+from tas.networks.library import is_library_name, open_library_network
 
 NETWORKS = {
     "resnet20": ResNetSpec(3, BasicBlock),
@@ -14,7 +17,28 @@ NETWORKS = {
 
 
 def network_spec(name: str) -> ResNetSpec:
-    """The network of that name; a name that is not known raises a TasError which lists those that are."""
+    """The CIFAR ResNet of that name; a name that is not known raises a TasError which lists those that are."""
     if not isinstance(name, str) or name not in NETWORKS:
-        raise TasError(f"unknown network {name!r}{nearest(str(name), NETWORKS)}; known: {', '.join(NETWORKS)}")
+        known = f"{', '.join(NETWORKS)}, torchvision/NAME, timm/NAME, package.module:factory"
+        raise TasError(f"unknown network {name!r}{nearest(str(name), NETWORKS)}; known: {known}")
     return NETWORKS[name]
+
+
+def check_name(name: str) -> None:
+    """TasError unless a name can be a network's; whether a library has it is seen when it is opened."""
+    if not (isinstance(name, str) and is_library_name(name)):
+        network_spec(name)
+
+
+def open_network(name: str, num_classes: int, in_channels: int) -> nn.Module:
+    """An unpruned network by name, freshly initialised. TasError if there is none, or it cannot be made.
+
+    Args:
+        name: resnet20 ... resnet164, torchvision/NAME, timm/NAME or package.module:factory.
+        num_classes: Length of the logits.
+        in_channels: Channels of the images.
+    """
+    if is_library_name(name):
+        return open_library_network(name, num_classes, in_channels)
+    spec = network_spec(name)
+    return spec.build(spec.full_widths(), spec.full_depths(), num_classes, in_channels)

@@ -5,61 +5,75 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tas.supernet.choice import Choice
+from tas.supernet.features import Features
 from tas.supernet.interpolation import interpolate_channels, interpolation_matrix
 
 
-class SearchableConv2d(nn.Module):
-    """A convolution whose width is searched, with a batch norm of its own for every candidate (eq. 4).
+class SearchableLayer(nn.Module):
+    """A convolution or linear layer that reads the features that are there and writes the channels that are drawn.
 
-    Its output is sum_j w_j CWI(BN_j(O[:, :C_j]), max C) over the drawn candidates j, O being the convolution's output.
-    All candidates normalise the same O with the same batch statistics, so the sum is one linear map A x + b of the
-    normalised O: A = sum_j w_j M_j diag(scale_j), b = sum_j w_j M_j shift_j, M_j the matrix of CWI. Hence one buffer of
-    running statistics serves them all.
+    Where a batch norm follows that every candidate has for itself, the output is O[:, :max C], and `CandidateNorm`
+    mixes the candidates. Without one in between, the mixture sum_j w_j CWI(O[:, :C_j], max C) is a linear map of the
+    weights, and is made here.
 
     Args:
-        conv: The convolution; its parameters are taken over.
-        norm: The batch norm that follows it, whose place this layer takes too; None if none does.
-        choice: The width.
+        layer: The layer; its parameters are taken over.
+        reads: Where its input features come from.
+        choice: The width of its output; None if that is fixed.
+        mixes: Whether it mixes the candidates itself.
     """
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, choice: Choice) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.Linear, reads: Features, choice: Choice | None, mixes: bool) -> None:
         super().__init__()
-        self.conv = conv
+        self.layer = layer
+        self.reads = reads
         self.choice = choice
-        self.norm = None if norm is None else CandidateNorm(norm, choice)
+        self.mixes = mixes
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, any number up to the full input channels, H, W) to (N, widest drawn candidate, H', W')."""
-        conv, width = self.conv, self.choice.drawn()[-1]
-        weight = conv.weight[:width, : x.shape[1]]
-        bias = None if conv.bias is None else conv.bias[:width]
-        if self.norm is None and len(self.choice.indices) > 1:
-            # Without a norm in between, the mixture is a linear map of the kernel.
-            mixture = candidate_maps(self.choice, width).sum(0)
-            weight = torch.einsum("om,mikl->oikl", mixture, weight)
+        """(N, features, H, W) to (N, widest drawn candidate, H', W'), or for a linear layer (N, ..., features)."""
+        layer, choice = self.layer, self.choice
+        is_conv = isinstance(layer, nn.Conv2d)
+        weight, bias = layer.weight, layer.bias
+        if choice is not None:
+            width = choice.drawn()[-1]
+            weight, bias = weight[:width], None if bias is None else bias[:width]
+        weight = self.reads.take(weight, 1, x.shape[1] if is_conv else x.shape[-1])
+        if choice is not None and self.mixes and len(choice.indices) > 1:
+            mixture = candidate_maps(choice, len(weight)).sum(0)
+            weight = torch.tensordot(mixture, weight, 1)
             bias = None if bias is None else mixture @ bias
-        out = F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
-        return out if self.norm is None else self.norm(out)
+        if type(layer) is nn.Conv2d:
+            return layer._conv_forward(x, weight, bias)
+        if type(layer) is nn.Linear:
+            return F.linear(x, weight, bias)
+        # A class derived from them may do more than they do; its own forward runs.
+        tensors = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        return torch.func.functional_call(layer, tensors, (x,))
 
 
 class CandidateNorm(nn.BatchNorm2d):
-    """The batch norms of all candidates of a width, and their interpolated mixture.
+    """The batch norms of all candidates of a width, and their interpolated mixture (eq. 4).
+
+    Its output is sum_j w_j CWI(BN_j(x[:, :C_j]), max C) over the drawn candidates j. All candidates normalise the same
+    x with the same batch statistics, so the sum is one linear map A x + b of the normalised x: A = sum_j w_j M_j
+    diag(scale_j), b = sum_j w_j M_j shift_j, M_j the matrix of CWI. Hence one buffer of running statistics serves all.
 
     Args:
         norm: The norm of the unpruned network; every candidate starts from its scales and shifts.
         choice: The width.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d, choice: Choice) -> None:
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm, choice: Choice) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, affine=False)
-        self.load_state_dict(dict(norm.named_buffers()))
+        self.load_state_dict({name: buffer for name, buffer in norm.named_buffers() if "." not in name})
         rows = len(choice.candidates)
         self.scales = nn.Parameter(norm.weight.detach().repeat(rows, 1))
         self.shifts = nn.Parameter(norm.bias.detach().repeat(rows, 1))
         self.choice = choice
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape, C being the widest drawn candidate."""
+        """(N, C, H, W) or (N, C) to the same shape, C being the widest drawn candidate."""
         width, choice = x.shape[1], self.choice
         momentum = self.momentum
         assert self.running_mean is not None and self.running_var is not None  # they are: this norm tracks
@@ -76,9 +90,14 @@ class CandidateNorm(nn.BatchNorm2d):
         x = F.batch_norm(x, mean, variance, None, None, self.training, momentum or 0.0, self.eps)
         rows = list(choice.indices)
         maps = candidate_maps(choice, width)
-        mixture = (maps * self.scales[rows, None, :width]).sum(0)
-        shift = (maps @ self.shifts[rows, :width, None]).sum(0)[:, 0]
-        return F.conv2d(x, mixture[:, :, None, None].to(x.dtype), shift.to(x.dtype))
+        mixture = (maps * self.scales[rows, None, :width]).sum(0).to(x.dtype)
+        shift = (maps @ self.shifts[rows, :width, None]).sum(0)[:, 0].to(x.dtype)
+        return F.linear(x, mixture, shift) if x.dim() == 2 else F.conv2d(x, mixture[:, :, None, None], shift)
+
+    def tensors(self, candidate: int) -> dict[str, Tensor]:
+        """The state of a candidate's norm at full width, under the names of a batch norm."""
+        row = self.choice.candidates.index(candidate)
+        return {"weight": self.scales[row], "bias": self.shifts[row], **dict(self.named_buffers(recurse=False))}
 
 
 def candidate_maps(choice: Choice, width: int) -> Tensor:
@@ -95,16 +114,52 @@ def candidate_maps(choice: Choice, width: int) -> Tensor:
     return like[:, None, None] * torch.stack(padded)
 
 
-class SlicedLinear(nn.Module):
-    """A linear layer that reads as many features as it is given, from the first."""
+class Channelwise(nn.Module):
+    """A module that treats every channel by itself, such as a depthwise convolution or a norm, on those that are there.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    The module's own forward runs, with the first entries of its parameters and buffers.
+
+    Args:
+        module: The module; its class may be the user's own.
+        features: Where its input features come from.
+        dim: The dimension of its input that has them.
+    """
+
+    def __init__(self, module: nn.Module, features: Features, dim: int) -> None:
         super().__init__()
-        self.linear = linear
+        self.module = module
+        self.features = features
+        self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, any number up to the full features) to (N, out_features)."""
-        return F.linear(x, self.linear.weight[:, : x.shape[1]], self.linear.bias)
+        """Any number of channels up to the full one, to as many, or to a fixed multiple."""
+        module, features = self.module, self.features
+        count = x.shape[self.dim]
+        if isinstance(module, nn.Conv2d):
+            module.groups = count // module.weight.shape[1]
+        elif isinstance(module, nn.LayerNorm):
+            module.normalized_shape = (count,)
+        state = dict([*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)])
+        taken = {name: features.take(tensor, 0, count) for name, tensor in state.items() if tensor.dim()}
+        result = torch.func.functional_call(module, taken, (x,))
+        if module.training and len(features.parts) > 1:
+            # Concatenated running statistics are a copy, which the module has updated; a prefix is a view.
+            for name, buffer in module.named_buffers(recurse=False):
+                if name in taken:
+                    features.put(buffer, taken[name])
+        return result
+
+
+class SlicedParameter(nn.Module):
+    """A parametrisation: of a bare parameter with a number for each channel, those of the channels that are there."""
+
+    def __init__(self, features: Features, dim: int) -> None:
+        super().__init__()
+        self.features = features
+        self.dim = dim
+
+    def forward(self, parameter: Tensor) -> Tensor:
+        return self.features.take(parameter, self.dim, self.features.drawn())
 
 
 class PaddedAdd(nn.Module):

@@ -1,60 +1,89 @@
 """A plain network made searchable from outside: all candidate networks at once, sharing weights."""
 
 import copy
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from tas.architecture import Architecture
 from tas.networks.cifar_resnet import Add
-from tas.plan import Plan
+from tas.plan import Channelwise as ChannelwisePlan
+from tas.plan import Layer, Stage
 from tas.space import SearchSpace
 from tas.supernet.choice import Choice
-from tas.supernet.layers import PaddedAdd, SearchableConv2d, SearchableStage, SlicedLinear
+from tas.supernet.features import Features
+from tas.supernet.layers import CandidateNorm, Channelwise, PaddedAdd, SearchableLayer, SearchableStage, SlicedParameter
 from tas.supernet.sampling import gumbel_weights, sample_candidates
 
 
 class Supernet(nn.Module):
-    """A copy of a network in which layers and stages are replaced by searchable ones.
+    """A copy of a network in which layers and stages are replaced by searchable ones; its class stays what it is.
 
     A forward pass computes what was last set by `sample` or `force`; before that, the unpruned network.
 
     Args:
         network: The unpruned network; its class, its wiring and its weights are kept, it is not changed.
-        plan: What it is made of.
-        space: The candidates.
+        space: What it is made of, and the candidates.
     """
 
-    def __init__(self, network: nn.Module, plan: Plan, space: SearchSpace) -> None:
+    def __init__(self, network: nn.Module, space: SearchSpace) -> None:
         super().__init__()
         self.network = copy.deepcopy(network)
         self.space = space
         self.widths = {name: Choice(candidates) for name, candidates in space.widths.items()}
         self.depths = {name: Choice(candidates) for name, candidates in space.depths.items()}
         # The layers own the choices: plain dicts do not register them a second time.
-        modules = dict(self.network.named_modules())
-        for layer in plan.layers:
-            if layer.name not in modules:
-                continue  # a projection that the unpruned network does not have; the sum pads instead
-            module = self.network.get_submodule(layer.name)
-            if isinstance(module, nn.Linear):
-                self.replace(layer.name, SlicedLinear(module))
-                continue
-            norm = None if layer.norm is None else self.network.get_submodule(layer.norm)
-            assert isinstance(module, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d | None)
-            assert isinstance(layer.writes, str)
-            self.replace(layer.name, SearchableConv2d(module, norm, self.widths[layer.writes]))
-            if layer.norm is not None:
-                self.replace(layer.norm, nn.Identity())
-        for name, module in list(self.network.named_modules()):
+        self.homes = dict(self.network.named_modules())
+        """Name in the unpruned network -> the module that has its parameters here."""
+        for layer in space.plan.layers:
+            if layer.name in self.homes:
+                self.make_layer(layer)
+            # Else it is a projection that the unpruned network does not have; the sum pads instead.
+        for item in space.plan.channelwise:
+            self.make_channelwise(item)
+        for name, module in self.homes.items():
             if isinstance(module, Add):
                 self.replace(name, PaddedAdd())
-        for name, choice in self.depths.items():
-            blocks = self.network.get_submodule(name)
-            assert isinstance(blocks, nn.Sequential)
-            self.replace(name, SearchableStage(blocks, choice))
+        for name, stage in space.plan.stages.items():
+            self.make_stage(stage, self.depths[name])
+
+    def make_layer(self, layer: Layer) -> None:
+        """Make a convolution or linear layer searchable, and the norm that it feeds."""
+        module, source = self.homes[layer.name], layer.writes.source
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            return  # it works channel by channel, and is made so
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        choice = self.widths[source] if isinstance(source, str) else None
+        reads = Features.of(self.space.plan, layer.reads, self.widths)
+        self.replace(layer.name, SearchableLayer(module, reads, choice, mixes=layer.norm is None))
+        if layer.norm is not None and choice is not None:
+            norm = self.homes[layer.norm]
+            assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm)
+            candidates = CandidateNorm(norm, choice)
+            # What some norms have inside, timm's for example, comes after normalising.
+            after = list(norm.children())
+            self.replace(layer.norm, nn.Sequential(candidates, *after) if after else candidates)
+            self.homes[layer.norm] = candidates
+
+    def make_channelwise(self, item: ChannelwisePlan) -> None:
+        """Make what treats every channel by itself take those that are there."""
+        features = Features.of(self.space.plan, item.segments, self.widths)
+        if not item.bare:
+            self.replace(item.name, Channelwise(self.homes[item.name], features, item.dim))
+            return
+        owner, _, name = item.name.rpartition(".")
+        parametrize.register_parametrization(self.homes[owner], name, SlicedParameter(features, item.dim))
+
+    def make_stage(self, stage: Stage, choice: Choice) -> None:
+        """Put a searchable stage in the place of its first block, and nothing in the places of the others."""
+        container = self.network.get_submodule(stage.container)
+        blocks = nn.Sequential(OrderedDict((name, container.get_submodule(name)) for name in stage.blocks))
+        for name in stage.blocks:
+            setattr(container, name, nn.Identity())
+        setattr(container, stage.blocks[0], SearchableStage(blocks, choice))
 
     def replace(self, name: str, module: nn.Module) -> None:
         """Put a module in the place of the one of that name."""
@@ -90,6 +119,23 @@ class Supernet(nn.Module):
             choice.fix(architecture.widths[name])
         for name, choice in self.depths.items():
             choice.fix(architecture.depths[name])
+
+    def weights(self, architecture: Architecture) -> dict[str, Tensor]:
+        """The state of the unpruned network as one architecture uses it: of each norm, the chosen candidate's.
+
+        `tas.cut` takes the architecture's part of it.
+        """
+        norms = {layer.norm: layer.writes.source for layer in self.space.plan.layers if layer.norm in self.homes}
+        state: dict[str, Tensor] = {}
+        for name, module in self.homes.items():
+            if isinstance(module, CandidateNorm):
+                tensors = module.tensors(architecture.widths[str(norms[name])])
+            else:
+                tensors = {key: tensor for key, tensor in module.state_dict(keep_vars=True).items() if "." not in key}
+            if parametrize.is_parametrized(module):
+                tensors |= {key: whole.original for key, whole in module.parametrizations.items()}
+            state |= {f"{name}.{key}".lstrip("."): tensor.detach().clone() for key, tensor in tensors.items()}
+        return state
 
     def probabilities(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """For each width and for each depth, the probability of every candidate, differentiable in the logits."""

@@ -12,7 +12,8 @@ import pytest
 import torch
 import yaml
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
+from tas.building import build
 from tas.config import SearchOptions, TrainOptions
 from tas.runs import Run
 from tests.conftest import ROOT, environment, run_script

@@ -15,7 +15,6 @@ from tas.data import folder
 from tas.data.digits import Digits
 from tas.runs import Run
 from tas.search import SearchModule
-from tas.space import SearchSpace
 from tests.commands.conftest import (
     DIGITS,
     interrupt_after_first_checkpoint,
@@ -25,6 +24,7 @@ from tests.commands.conftest import (
     yaml_of,
 )
 from tests.conftest import run_script
+from tests.spaces import paper_space
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 
@@ -278,7 +278,7 @@ def test_a_target_below_the_smallest_network_is_told_what_that_is(which: str, re
     assert "--flops-target 0.01: the smallest network" in line
     smallest = float(line.split("keeps ")[1].split()[0])
     full = Architecture.full("resnet20", num_classes=10, in_channels=1)
-    space = SearchSpace.of(full, search_widths=which != "depth", search_depths=which != "width")
+    space = paper_space(full, search_widths=which != "depth", search_depths=which != "width")
     built = [tas.flops(tas.build(architecture), (1, 8, 8)) for architecture in (space.smallest(), full)]
     assert smallest == pytest.approx(built[0] / built[1], abs=1e-4)
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
+from tas.building import build
 from tas.cost import flops, parameters
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, shortcut
 

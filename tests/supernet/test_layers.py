@@ -9,13 +9,33 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from tas.supernet.choice import Choice
-from tas.supernet.layers import PaddedAdd, SearchableConv2d, SearchableStage, SlicedLinear
+from tas.supernet.features import Features, Part
+from tas.supernet.layers import CandidateNorm, PaddedAdd, SearchableLayer, SearchableStage
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
 
 def cwi(x, channels):
     return F.adaptive_avg_pool3d(x, (channels, *x.shape[2:]))
+
+
+class Searchable(nn.Module):
+    """A searchable convolution and, if there is one, the norm after it."""
+
+    def __init__(self, conv, norm, choice):
+        super().__init__()
+        self.conv, self.choice = conv, choice
+        self.layer = SearchableLayer(conv, first_of(conv.in_channels), choice, mixes=norm is None)
+        self.norm = None if norm is None else CandidateNorm(norm, choice)
+
+    def forward(self, x):
+        x = self.layer(x)
+        return x if self.norm is None else self.norm(x)
+
+
+def first_of(count):
+    """So many features, of which the first may be there."""
+    return Features([Part(count, 1, None)])
 
 
 def make_layer(candidates, channels=5, kernel=3, stride=1, with_norm=True, bias=False, seed=0):
@@ -25,7 +45,7 @@ def make_layer(candidates, channels=5, kernel=3, stride=1, with_norm=True, bias=
     conv = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=bias)
     choice = Choice(candidates)
     nn.init.normal_(choice.logits)
-    layer = SearchableConv2d(conv, nn.BatchNorm2d(width) if with_norm else None, choice).double()
+    layer = Searchable(conv, nn.BatchNorm2d(width) if with_norm else None, choice).double()
     if with_norm:
         nn.init.uniform_(layer.norm.scales, -1.5, 1.5)
         nn.init.normal_(layer.norm.shifts)
@@ -150,7 +170,7 @@ def test_at_first_the_layer_is_the_convolution_and_the_norm_that_it_was_made_of(
     nn.init.normal_(norm.bias)
     nn.init.normal_(norm.running_mean)
     nn.init.uniform_(norm.running_var)
-    layer = SearchableConv2d(conv, norm, Choice((4, 8)))
+    layer = Searchable(conv, norm, Choice((4, 8)))
     x = torch.randn(2, 3, 5, 5)
     assert torch.equal(layer.eval()(x), norm.eval()(conv(x)))
     assert torch.equal(layer.train()(x), norm.train()(conv(x)))
@@ -162,7 +182,7 @@ def test_every_candidate_starts_from_the_norm_s_scales_and_shifts_and_has_its_ow
     norm = nn.BatchNorm2d(8)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    layer = SearchableConv2d(nn.Conv2d(3, 8, 3), norm, Choice((2, 4, 8)))
+    layer = Searchable(nn.Conv2d(3, 8, 3), norm, Choice((2, 4, 8)))
     assert layer.norm.scales.shape == layer.norm.shifts.shape == (3, 8)
     for row in range(3):
         assert torch.equal(layer.norm.scales[row], norm.weight)
@@ -272,4 +292,4 @@ def test_a_sliced_linear_layer_reads_the_first_features(features, bias):
     x = torch.randn(2, features)
     # As if the features that are missing were zero.
     expected = linear(F.pad(x, (0, 6 - features)))
-    torch.testing.assert_close(SlicedLinear(linear)(x), expected)
+    torch.testing.assert_close(SearchableLayer(linear, first_of(6), None, mixes=True)(x), expected)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import pytest
 import torch
@@ -9,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tas.architecture import Architecture, build
+import tas
+from tas.architecture import Architecture
+from tas.building import build
 from tas.cost import parameters
-from tas.plan import read_plan
-from tas.space import SearchSpace
 from tas.supernet import Supernet
-from tas.supernet.layers import CandidateNorm, SearchableConv2d
+from tas.supernet.layers import CandidateNorm
+from tests.spaces import paper_space
 
 BOTH = ["resnet20", "resnet164"]
 
@@ -23,8 +25,8 @@ def make(name, seed=0):
     torch.manual_seed(seed)
     full = Architecture.full(name, 10)
     network = build(full)
-    plan, space = read_plan(network, (3, 8, 8)), SearchSpace.of(full)
-    return network, plan, space, Supernet(network, plan, space)
+    space = paper_space(full, 8)
+    return network, space.plan, space, Supernet(network, space)
 
 
 def randomise_norms(network):
@@ -55,7 +57,7 @@ def test_a_fresh_supernet_is_the_unpruned_network_to_the_last_bit(name, train):
     full = Architecture.full(name, 10)
     network = build(full)
     randomise_norms(network)
-    supernet = Supernet(network, read_plan(network, (3, 9, 9)), SearchSpace.of(full)).train(train)
+    supernet = Supernet(network, paper_space(full, 9)).train(train)
     images = torch.randn(4, 3, 9, 9)
     expected = network.train(train)(images)
     assert torch.equal(supernet(images), expected)
@@ -70,7 +72,7 @@ def test_the_network_that_it_is_made_of_stays_as_it_was(name):
     network = build(full)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     kinds = {key: type(module) for key, module in network.named_modules()}
-    supernet = Supernet(network, read_plan(network, (3, 8, 8)), SearchSpace.of(full))
+    supernet = Supernet(network, paper_space(full, 8))
     supernet.sample(5.0, 2, torch.Generator().manual_seed(0))
     supernet(torch.randn(2, 3, 8, 8)).sum().backward()
     with torch.no_grad():
@@ -95,35 +97,18 @@ def test_the_network_that_it_is_made_of_stays_as_it_was(name):
 
 def searchable_layers(supernet):
     """The modules of a supernet by their names in the plain network; a searchable stage wraps its blocks."""
-    return {name.replace(".blocks.", "."): module for name, module in supernet.network.named_modules()}
+    return {re.sub(r"\.0\.blocks\.", ".", name): module for name, module in supernet.network.named_modules()}
 
 
 def cut(supernet, plan, architecture):
-    """The plain network of an architecture with the supernet's weights, norms and running statistics."""
-    derived = build(architecture).double()
-    layers = {layer.name: layer for layer in plan.layers}
-    searchables = searchable_layers(supernet)
+    """The plain network of an architecture with the supernet's weights; new projections are made to pad."""
+    derived = tas.cut(build(supernet.space.full).double(), plan, architecture, supernet.weights(architecture))
     with torch.no_grad():
         for name, module in derived.named_modules():
-            searchable = searchables.get(name)
-            if isinstance(module, nn.Conv2d) and isinstance(searchable, SearchableConv2d):
-                outputs, inputs = module.weight.shape[:2]
-                module.weight.copy_(searchable.conv.weight[:outputs, :inputs])
-                if searchable.norm is not None:
-                    width = architecture.widths[layers[name].writes]
-                    row = searchable.choice.candidates.index(width)
-                    norm = derived.get_submodule(layers[name].norm)
-                    norm.weight.copy_(searchable.norm.scales[row, :width])
-                    norm.bias.copy_(searchable.norm.shifts[row, :width])
-                    norm.running_mean.copy_(searchable.norm.running_mean[:width])
-                    norm.running_var.copy_(searchable.norm.running_var[:width])
-            elif isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and name not in supernet.homes:
                 module.weight.copy_(torch.eye(*module.weight.shape[:2])[:, :, None, None])
                 norm = derived.get_submodule(name.replace("shortcut.0", "shortcut.1"))
                 norm.weight.fill_(math.sqrt(1 + norm.eps))
-            elif isinstance(module, nn.Linear):
-                module.weight.copy_(searchable.linear.weight[:, : module.in_features])
-                module.bias.copy_(searchable.linear.bias)
     return derived
 
 
@@ -133,7 +118,8 @@ def architectures(draw, space, plan, equal):
     depths = {stage: draw(st.sampled_from(candidates[:2])) for stage, candidates in space.depths.items()}
     widths = {name: draw(st.sampled_from(candidates)) for name, candidates in space.widths.items() if "." not in name}
     basic = space.full.network == "resnet20"
-    for stage, ends in plan.stages.items():
+    for stage in plan.stages:
+        ends = plan.stages[stage].ends
         for block, end in enumerate(ends):
             # Basic blocks of the first stage add to the stem; the first blocks of other stages project.
             before = ends[block - 1] if block else ("conv1" if basic and stage == "stage1" else None)
@@ -200,8 +186,8 @@ def test_more_samples_than_candidates_draw_all_there_are():
     torch.manual_seed(0)
     full = Architecture.full("resnet20", 10)
     network = build(full)
-    space = SearchSpace.of(full, ratios=(0.5, 1.0))
-    supernet = Supernet(network, read_plan(network, (3, 8, 8)), space)
+    space = paper_space(full, ratios=(0.5, 1.0))
+    supernet = Supernet(network, space)
     supernet.sample(1.0, 5, torch.Generator().manual_seed(0))
     assert all(choice.drawn() == list(space.widths[name]) for name, choice in supernet.widths.items())
 
@@ -259,7 +245,7 @@ def test_beside_the_network_s_there_are_only_the_logits_and_the_candidates_scale
     # A norm has one scale and one shift for each channel and candidate, where the network has one for each channel.
     present = dict(network.named_modules())
     norms = sum(
-        2 * network.get_submodule(layer.norm).num_features * (len(space.widths[layer.writes]) - 1)
+        2 * network.get_submodule(layer.norm).num_features * (len(space.widths[layer.writes.source]) - 1)
         for layer in plan.layers
         if layer.norm is not None and layer.name in present
     )
@@ -306,5 +292,9 @@ def test_a_layer_shares_its_choice_with_the_supernet():
     # Logits that a checkpoint or an optimiser changes in the layer are those that `sample` reads.
     _, _, _, supernet = make("resnet20")
     layers = searchable_layers(supernet)
-    for name, choice in {**supernet.widths, **supernet.depths}.items():
+    for name, choice in supernet.widths.items():
         assert layers[name].choice is choice
+    for name, choice in supernet.depths.items():
+        assert (
+            supernet.network.get_submodule(f"{name}.0").choice is choice
+        )  # a stage stands in the place of its first block

@@ -16,7 +16,7 @@ from torch import Tensor
 from tas.architecture import Architecture
 from tas.budget import Budget
 from tas.cost import CostTable, Probabilities, cost_tables, exact_flops
-from tas.plan import Plan, Width
+from tas.plan import Width
 from tas.space import SearchSpace
 
 log = logging.getLogger(__name__)
@@ -36,20 +36,18 @@ def argmax(space: SearchSpace, widths: Probabilities, depths: Probabilities) -> 
     )
 
 
-def derive(
-    plan: Plan, space: SearchSpace, widths: Probabilities, depths: Probabilities, budget: Budget
-) -> Architecture:
+def derive(space: SearchSpace, widths: Probabilities, depths: Probabilities, budget: Budget) -> Architecture:
     """The most probable architecture inside the budget; where the space has none there, the one nearest to its target.
 
-    Whether it is inside is for the caller to ask and to say: `budget.holds(exact_flops(plan, architecture))`.
+    Whether it is inside is for the caller to ask and to say: `budget.holds(exact_flops(space.plan, architecture))`.
 
     Args:
-        plan: The unpruned network.
-        space: The candidates.
+        space: The unpruned network and the candidates.
         widths: Width -> the probability of each candidate.
         depths: Stage -> the probability of each candidate.
         budget: What the network may cost.
     """
+    plan = space.plan
     likeliest = argmax(space, widths, depths)
     if budget.holds(exact_flops(plan, likeliest)):
         return likeliest

@@ -1,6 +1,5 @@
 """The architecture that a search hands over: the most probable inside the budget, by comparison with all of them."""
 
-import functools
 import itertools
 import math
 import random
@@ -8,17 +7,12 @@ import random
 import pytest
 import torch
 
-from tas.architecture import Architecture, build
+from tas.architecture import Architecture
 from tas.budget import Budget
 from tas.cost import exact_flops
-from tas.derive import argmax, derive
-from tas.plan import read_plan
+from tas.derivation import argmax, derive
 from tas.space import SearchSpace
-
-
-@functools.cache
-def plan_of(network):
-    return read_plan(build(Architecture.full(network, 10)), (3, 32, 32))
+from tests.spaces import paper_space, plan_of
 
 
 def small_space(seed, depths=(1, 2, 3)):
@@ -28,7 +22,7 @@ def small_space(seed, depths=(1, 2, 3)):
     widths = {name: (rng.randint(width // 2, width),) for name, width in full.widths.items()}
     for name, count in zip(rng.sample(list(widths), 4), (2, 2, 2, 3)):
         widths[name] = tuple(sorted(rng.sample(range(1, full.widths[name] + 1), count)))
-    return SearchSpace(full, widths, dict.fromkeys(full.depths, depths))
+    return SearchSpace(plan_of(full.network), full, widths, dict.fromkeys(full.depths, depths))
 
 
 def random_probabilities(space, seed, scale=1.0):
@@ -71,13 +65,13 @@ def test_argmax_takes_the_most_probable_candidate_of_everything():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_argmax_is_handed_over_when_it_is_inside(seed):
-    space, plan = SearchSpace.of(Architecture.full("resnet20", 10)), plan_of("resnet20")
+    space, plan = paper_space(Architecture.full("resnet20", 10)), plan_of("resnet20")
     widths, depths = random_probabilities(space, seed)
     likeliest = argmax(space, widths, depths)
     # The band's end lies exactly on its cost: inside is inside.
     for budget in (Budget(exact_flops(plan, likeliest), 0.0), Budget(exact_flops(plan, likeliest) / 1.25, 0.25)):
         assert budget.holds(exact_flops(plan, likeliest))
-        assert derive(plan, space, widths, depths, budget) == likeliest
+        assert derive(space, widths, depths, budget) == likeliest
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -93,7 +87,7 @@ def test_otherwise_it_is_the_most_probable_of_all_inside_the_band(scale, seed):
         budget = Budget(float(order[int(quantile * (len(order) - 1))]), 0.02)
         if budget.holds(likeliest):
             continue
-        found = derive(plan, space, widths, depths, budget)
+        found = derive(space, widths, depths, budget)
         assert budget.holds(exact_flops(plan, found))
         best = max(score for cost, score in every if budget.holds(cost))
         assert log_probability(found, space, widths, depths) == pytest.approx(best, abs=1e-5)
@@ -108,7 +102,7 @@ def test_a_band_that_holds_one_cost_alone_is_met_exactly(seed):
     every = list(every_architecture(space))
     wanted = random.Random(seed).choice(every)
     budget = Budget(exact_flops(plan, wanted), 0.0)
-    found = derive(plan, space, widths, depths, budget)
+    found = derive(space, widths, depths, budget)
     assert exact_flops(plan, found) == exact_flops(plan, wanted)
     best = max(log_probability(a, space, widths, depths) for a in every if budget.holds(exact_flops(plan, a)))
     assert log_probability(found, space, widths, depths) == pytest.approx(best, abs=1e-5)
@@ -117,13 +111,13 @@ def test_a_band_that_holds_one_cost_alone_is_met_exactly(seed):
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.5, 0.8])
 def test_where_no_depths_fit_the_nearest_in_cost_is_handed_over(share, seed):
-    space, plan = SearchSpace.of(Architecture.full("resnet56", 10), search_widths=False), plan_of("resnet56")
+    space, plan = paper_space(Architecture.full("resnet56", 10), search_widths=False), plan_of("resnet56")
     widths, depths = random_probabilities(space, seed)
     target = (share + 0.01 * seed) * exact_flops(plan, space.full)
     budget = Budget(target, 1e-6)
     costs = [exact_flops(plan, a) for a in every_architecture(space)]
     assert not any(budget.holds(cost) for cost in costs)
-    found = derive(plan, space, widths, depths, budget)
+    found = derive(space, widths, depths, budget)
     assert abs(exact_flops(plan, found) - target) == min(abs(cost - target) for cost in costs)
 
 
@@ -135,7 +129,7 @@ def test_where_no_widths_fit_the_nearest_in_cost_is_handed_over(seed):
     # Above the middle of the widest gap between two costs, so that the upper one is the nearest.
     low, high = max(itertools.pairwise(costs), key=lambda pair: pair[1] - pair[0])
     budget = Budget(low + 0.6 * (high - low), 1e-9)
-    assert exact_flops(plan, derive(plan, space, widths, depths, budget)) == high
+    assert exact_flops(plan, derive(space, widths, depths, budget)) == high
 
 
 def test_a_target_below_or_above_the_whole_space_gives_its_cheapest_or_dearest_network():
@@ -143,21 +137,21 @@ def test_a_target_below_or_above_the_whole_space_gives_its_cheapest_or_dearest_n
     widths, depths = random_probabilities(space, seed=1)
     costs = [exact_flops(plan, a) for a in every_architecture(space)]
     below, above = Budget(0.5 * min(costs), 0.05), Budget(2 * max(costs), 0.05)
-    assert exact_flops(plan, derive(plan, space, widths, depths, below)) == min(costs)
-    assert exact_flops(plan, derive(plan, space, widths, depths, above)) == max(costs)
+    assert exact_flops(plan, derive(space, widths, depths, below)) == min(costs)
+    assert exact_flops(plan, derive(space, widths, depths, above)) == max(costs)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_probabilities_that_underflowed_do_not_keep_a_search_out_of_its_budget(share):
     # A search that became certain of the widest and deepest of everything: all else has probability zero.
-    space, plan = SearchSpace.of(Architecture.full("resnet20", 10)), plan_of("resnet20")
+    space, plan = paper_space(Architecture.full("resnet20", 10)), plan_of("resnet20")
     widths, depths = (
         {name: (500.0 * torch.arange(len(values))).softmax(0) for name, values in candidates.items()}
         for candidates in (space.widths, space.depths)
     )
     assert all((p[:-1] == 0).all() for p in (*widths.values(), *depths.values()))
     budget = Budget(share * exact_flops(plan, space.full), 0.05)
-    assert budget.holds(exact_flops(plan, derive(plan, space, widths, depths, budget)))
+    assert budget.holds(exact_flops(plan, derive(space, widths, depths, budget)))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -175,18 +169,18 @@ def test_as_few_choices_as_possible_fall_on_probabilities_that_underflowed(seed)
         return sum(chosen[n] != values[-1] for n, values in (*space.widths.items(), *space.depths.items()))
 
     fewest = min(underflowed(a) for a in every if budget.holds(exact_flops(plan, a)))
-    found = derive(plan, space, widths, depths, budget)
+    found = derive(space, widths, depths, budget)
     assert budget.holds(exact_flops(plan, found))
     assert underflowed(found) == fewest > 0
 
 
 def test_resnet110_is_derived_and_no_more_probable_candidate_could_be_put_back():
-    space, plan = SearchSpace.of(Architecture.full("resnet110", 10)), plan_of("resnet110")
+    space, plan = paper_space(Architecture.full("resnet110", 10)), plan_of("resnet110")
     widths, depths = random_probabilities(space, seed=0)
     budget = Budget(0.48 * exact_flops(plan, space.full), 0.02)
     likeliest = argmax(space, widths, depths)
     assert not budget.holds(exact_flops(plan, likeliest))
-    found = derive(plan, space, widths, depths, budget)
+    found = derive(space, widths, depths, budget)
     assert budget.holds(exact_flops(plan, found))
     swaps = [(name, value) for name, value in likeliest.widths.items() if found.widths[name] != value]
     assert swaps

@@ -1,0 +1,170 @@
+"""Networks that are not written here: torchvision's, timm's, and those that a function of the user's own makes."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from tas.errors import TasError, nearest
+
+LIBRARIES = ("torchvision", "timm")
+
+
+def is_library_name(name: str) -> bool:
+    """Whether a name has the form torchvision/NAME, timm/NAME or package.module:factory."""
+    return name.partition("/")[0] in LIBRARIES or ":" in name
+
+
+def open_library_network(name: str, num_classes: int, in_channels: int) -> nn.Module:
+    """A network by its name, freshly initialised. TasError if there is none of that name, or it cannot be made.
+
+    Args:
+        name: torchvision/NAME, timm/NAME, or package.module:factory.
+        num_classes: Length of the logits.
+        in_channels: Channels of the images.
+    """
+    library, _, rest = name.partition("/")
+    if library == "torchvision":
+        check_torchvision(rest, in_channels)
+        options: dict[str, Any] = {"num_classes": num_classes}
+        if rest in ("googlenet", "inception_v3"):
+            # Their second outputs are no logits of the network, but a help to train it without batch norm.
+            options |= {"aux_logits": False, "init_weights": True}
+        return torchvision.models.get_model(rest, **options)
+    if library == "timm":
+        return timm_network(rest, num_classes, in_channels, pretrained=False)
+    return made_by_factory(name, num_classes, in_channels)
+
+
+def pretrained_network(name: str, num_classes: int, in_channels: int) -> tuple[nn.Module, bool]:
+    """A network with its library's trained weights, which may be downloaded, and whether its classifier has them, too.
+
+    It has not where the library's weights tell other classes apart; then the classifier is fresh. Arguments and errors
+    as for `open_library_network`.
+    """
+    library, _, rest = name.partition("/")
+    if library == "torchvision":
+        check_torchvision(rest, in_channels)
+        with loading(name):
+            trained = torchvision.models.get_model(rest, weights="DEFAULT")
+        network = open_library_network(name, num_classes, in_channels)
+        if hasattr(trained, "transform_input"):
+            network.transform_input = trained.transform_input
+        return network, fill(network, trained.state_dict())
+    if library == "timm":
+        network = timm_network(rest, num_classes, in_channels, pretrained=True)
+        config: Any = network.pretrained_cfg
+        return network, bool(config["num_classes"] == num_classes)
+    raise TasError(
+        f"{name} is of no library; --pretrained goes with torchvision/NAME and timm/NAME, else --weights FILE"
+    )
+
+
+def check_torchvision(name: str, in_channels: int) -> None:
+    """TasError unless torchvision has a classification network of that name, and it takes such images."""
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise TasError(f"torchvision has no classification network {name!r}{nearest(name, known)}")
+    if in_channels != 3:
+        raise TasError(f"torchvision/{name} takes images of 3 channels; these have {in_channels}")
+
+
+def timm_network(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
+    """A network of timm."""
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise TasError(f'timm/{name} needs timm, which is not installed; pip install "tas[timm]"') from None
+    known = timm.list_models()
+    if name.partition(".")[0] not in known:
+        raise TasError(f"timm has no network {name!r}{nearest(name, known)}")
+    with loading(f"timm/{name}"):
+        return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels)
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Turn what a library raises when weights cannot be had into a TasError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise TasError(f"{what}: its weights cannot be loaded ({reason:.160})") from None
+
+
+def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
+    """What a function of the user's own makes; it is told the classes and the channels if it takes these names."""
+    module_name, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the installed command does not look in the working directory by itself
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # importing runs the user's code
+        raise TasError(f"{name} cannot be imported ({explained(error)})") from None
+    if not callable(factory):
+        raise TasError(f"{name} is a {type(factory).__name__}; it must be a function or class that makes a network")
+    offered = {"num_classes": num_classes, "in_channels": in_channels}
+    try:
+        taken = inspect.signature(factory).parameters
+        network = factory(**{key: value for key, value in offered.items() if key in taken})
+    except Exception as error:  # it is the user's code
+        raise TasError(f"{name} cannot be called ({explained(error)})") from None
+    if not isinstance(network, nn.Module):
+        raise TasError(f"{name} returned a {type(network).__name__}; it must return an nn.Module")
+    return network
+
+
+def explained(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    """Load weights; a classifier for another number of classes keeps its fresh ones.
+
+    Args:
+        network: The network, changed in place.
+        state: Name -> tensor, as `network.state_dict()` has them.
+
+    Returns:
+        Whether the classifier came with them.
+
+    Raises:
+        TasError: The weights are another network's.
+    """
+    own = network.state_dict()
+    for kind, names in (("lack", own.keys() - state.keys()), ("have", state.keys() - own.keys())):
+        if names:
+            raise TasError(f"the weights {kind} {sorted(names)[0]!r}, so they are another network's")
+    unlike = [name for name, tensor in state.items() if tensor.shape != own[name].shape]
+    modules = {name.rpartition(".")[0] for name in unlike}
+    for name in unlike:
+        if len(modules) > 1 or state[name].shape[1:] != own[name].shape[1:]:
+            shapes = f"{tuple(state[name].shape)}, not {tuple(own[name].shape)}"
+            raise TasError(f"the weights have {name} of {shapes}, so they are another network's")
+    for name in state.keys() - set(unlike):
+        own[name] = state[name]  # in the network's own dict, which also has the versions of its modules
+    network.load_state_dict(own)
+    return not unlike
+
+
+def read_weights(path: str) -> dict[str, Tensor]:
+    """The state dict in a file, or that of the finished training run in a directory. TasError if there is none."""
+    file = Path(path, "weights.pt") if Path(path).is_dir() else Path(path)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what it likes on a file that is not its own
+        raise TasError(f"{file}: does not hold weights ({explained(error)})") from None
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise TasError(f"{file}: does not hold a state dict, names and their tensors")
+    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}

@@ -1,0 +1,54 @@
+"""Reading the CIFAR ResNets, whose residual sums take any two widths."""
+
+from collections.abc import Sequence
+
+from tas.applied import applied_layers
+from tas.networks.cifar_resnet import BasicBlock, Bottleneck, CifarResNet
+from tas.plan import Layer, Plan, Segment, Source, Stage
+
+
+def read_cifar_resnet(network: CifarResNet, input_shape: Sequence[int]) -> Plan:
+    """The plan of an unpruned CIFAR ResNet: each convolution has a width, projections follow their neighbours.
+
+    Args:
+        network: The unpruned network.
+        input_shape: (C, H, W) of one image.
+    """
+    applied = {layer.name: layer for layer in applied_layers(network, input_shape)}
+    layers: list[Layer] = []
+    stages: dict[str, Stage] = {}
+    widths: dict[str, int] = {}
+
+    def add(
+        name: str, reads: Source, writes: Source, norm: str | None, stage: str | None = None, block: int = 0
+    ) -> None:
+        kernel, positions = applied[name].kernel, applied[name].positions
+        layers.append(Layer(name, kernel, positions, (Segment(reads),), Segment(writes), stage, block, norm))
+        if writes == name:
+            widths[name] = applied[name].out_channels
+
+    add("conv1", applied["conv1"].in_channels, "conv1", "bn1")
+    stream = "conv1"  # what feeds the next layer
+    for stage, blocks in network.stages():
+        ends = []
+        for index, block in enumerate(blocks):
+            assert isinstance(block, BasicBlock | Bottleneck)
+            block_input = stream
+            for conv, norm in block.searched.items():
+                name = f"{stage}.{index}.{conv}"
+                add(name, stream, name, f"{stage}.{index}.{norm}", stage, index)
+                stream = name
+            ends.append(stream)
+            # A shortcut is (pool, convolution), (convolution, norm) or the identity. The last two depend on whether its
+            # ends come out of one width, so a convolution may stand there in a pruned network alone, or not in it.
+            shortcut, positions = f"{stage}.{index}.shortcut", applied[stream].positions
+            if f"{shortcut}.1" in applied:
+                add(f"{shortcut}.1", block_input, stream, None, stage, index)
+            else:
+                reads, writes = (Segment(block_input),), Segment(stream)
+                place = (stage, index, f"{shortcut}.1")
+                layers.append(Layer(f"{shortcut}.0", 1, positions, reads, writes, *place, if_unequal=True))
+        stages[stage] = Stage(stage, tuple(map(str, range(len(blocks)))), tuple(ends))
+        stream = stage
+    add("fc", stream, network.fc.out_features, None)
+    return Plan(tuple(layers), stages, widths, network.fc.out_features)

@@ -1,0 +1,85 @@
+"""The graph of a network's forward pass, by torch.fx, with the shape of everything in it."""
+
+import linecache
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx import Node
+from torchvision.models.shufflenetv2 import channel_shuffle
+
+from tas.errors import TasError
+
+COUNTED = (nn.Conv2d, nn.Linear)
+"""What costs something."""
+BatchNorm = nn.modules.batchnorm._BatchNorm
+WHOLE = (*COUNTED, BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
+"""Modules that are one operation also where a user's class is derived from them."""
+
+IMAGES = 3
+"""Images in the batch that is traced; no number that a dimension of channels is likely to have."""
+
+
+class Tracer(fx.Tracer):
+    """torch.fx's tracer; modules that TAS makes smaller as a whole stay whole."""
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=(channel_shuffle,))
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
+
+
+class Shapes(fx.Interpreter):
+    """A run that notes the shape of every tensor, or of every tensor in a tuple."""
+
+    def run_node(self, n: Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            n.meta["shape"] = tuple(result.shape)
+        elif isinstance(result, (tuple, list)) and all(isinstance(item, Tensor) for item in result):
+            n.meta["shape"] = tuple(tuple(item.shape) for item in result)
+        return result
+
+
+def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph:
+    """The graph of the forward pass of a network on the meta device, with shapes. TasError where that fails."""
+    try:
+        graph = Tracer().trace(network)
+    except fx.proxy.TraceError as error:
+        raise TasError(f"{name} cannot be read: its forward pass depends on the data{place_of(error)}") from None
+    except Exception as error:  # whatever the user's code raises when its input is a stand-in
+        raise TasError(f"{name} cannot be read: {reason(error)}{place_of(error)}") from None
+    images = torch.empty(IMAGES, *input_shape, device="meta")
+    try:
+        with torch.no_grad():
+            result = Shapes(network, graph=graph).run(images)
+    except Exception as error:
+        size = "x".join(map(str, input_shape))
+        raise TasError(f"{name} does not take images of {size} (channels, height, width): {reason(error)}") from None
+    if not (isinstance(result, Tensor) and result.dim() == 2 and len(result) == IMAGES):
+        raise TasError(f"{name} gives {describe(result)}; it must give one tensor of logits, (images, classes)")
+    return graph
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, as the start of one line. torch.fx adds where in the graph it was; that is left out."""
+    text = str(error).split("\n\nWhile executing")[0]
+    return f"{' '.join(text.split()):.160}"
+
+
+def place_of(error: Exception) -> str:
+    """The line of the user's code that an exception came from."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename]
+    frames = [f for f in frames if f.filename != __file__]
+    if not frames or frames[-1].lineno is None:
+        return ""
+    last = frames[-1]
+    return f" ({last.filename}:{last.lineno}: {linecache.getline(last.filename, last.lineno or 0).strip():.80})"
+
+
+def describe(result: object) -> str:
+    """A network's result in a few words."""
+    return f"a tensor of shape {tuple(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
