@@ -67,9 +67,9 @@ class CandidateNorm(nn.BatchNorm2d):
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm, choice: Choice) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, affine=False)
         self.load_state_dict({name: buffer for name, buffer in norm.named_buffers() if "." not in name})
-        rows = len(choice.candidates)
-        self.scales = nn.Parameter(norm.weight.detach().repeat(rows, 1))
-        self.shifts = nn.Parameter(norm.bias.detach().repeat(rows, 1))
+        # One after another, of each candidate as many as it has channels.
+        self.scales = nn.Parameter(torch.cat([norm.weight.detach()[:count] for count in choice.candidates]))
+        self.shifts = nn.Parameter(torch.cat([norm.bias.detach()[:count] for count in choice.candidates]))
         self.choice = choice
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,20 +84,28 @@ class CandidateNorm(nn.BatchNorm2d):
                 momentum = 1 / float(self.num_batches_tracked)
         mean, variance = self.running_mean[:width], self.running_var[:width]
         if len(choice.indices) == 1:
-            row = choice.indices[0]
-            scale, shift = self.scales[row, :width], self.shifts[row, :width]
+            scale, shift = self.scale_and_shift(choice.indices[0])
             return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
         x = F.batch_norm(x, mean, variance, None, None, self.training, momentum or 0.0, self.eps)
-        rows = list(choice.indices)
         maps = candidate_maps(choice, width)
-        mixture = (maps * self.scales[rows, None, :width]).sum(0).to(x.dtype)
-        shift = (maps @ self.shifts[rows, :width, None]).sum(0)[:, 0].to(x.dtype)
+        pairs = [self.scale_and_shift(index) for index in choice.indices]
+        scales, shifts = (torch.stack([F.pad(row, (0, width - len(row))) for row in rows]) for rows in zip(*pairs))
+        mixture = (maps * scales[:, None]).sum(0).to(x.dtype)
+        shift = (maps @ shifts[:, :, None]).sum(0)[:, 0].to(x.dtype)
         return F.linear(x, mixture, shift) if x.dim() == 2 else F.conv2d(x, mixture[:, :, None, None], shift)
 
+    def scale_and_shift(self, index: int) -> tuple[Tensor, Tensor]:
+        """The scales and the shifts of the candidate of that index."""
+        candidates = self.choice.candidates
+        start = sum(candidates[:index])
+        return self.scales[start : start + candidates[index]], self.shifts[start : start + candidates[index]]
+
     def tensors(self, candidate: int) -> dict[str, Tensor]:
-        """The state of a candidate's norm at full width, under the names of a batch norm."""
-        row = self.choice.candidates.index(candidate)
-        return {"weight": self.scales[row], "bias": self.shifts[row], **dict(self.named_buffers(recurse=False))}
+        """The state of a candidate's norm under the names of a batch norm; scales beyond its width are 1, shifts 0."""
+        scale, shift = self.scale_and_shift(self.choice.candidates.index(candidate))
+        missing = (0, self.num_features - candidate)
+        affine = {"weight": F.pad(scale, missing, value=1.0), "bias": F.pad(shift, missing)}
+        return affine | dict(self.named_buffers(recurse=False))
 
 
 def candidate_maps(choice: Choice, width: int) -> Tensor:

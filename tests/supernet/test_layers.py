@@ -71,8 +71,9 @@ def literal_eq_4(layer, x):
         if layer.norm is not None:
             norm = nn.BatchNorm2d(channels, layer.norm.eps, layer.norm.momentum).double().train(layer.training)
             with torch.no_grad():
-                norm.weight.copy_(layer.norm.scales[index, :channels])
-                norm.bias.copy_(layer.norm.shifts[index, :channels])
+                scale, shift = layer.norm.scale_and_shift(index)
+                norm.weight.copy_(scale)
+                norm.bias.copy_(shift)
                 norm.running_mean.copy_(layer.norm.running_mean[:channels])
                 norm.running_var.copy_(layer.norm.running_var[:channels])
             norms[index] = norm
@@ -127,14 +128,14 @@ def test_a_searchable_convolution_is_eq_4_in_its_output_and_in_every_gradient(la
     for gradient, wanted in zip(gradients[: len(shared)], reference):
         torch.testing.assert_close(gradient, wanted, **CLOSE)
     if layer.norm is not None:
-        # What was not drawn, and the scales beyond a candidate's width, get nothing.
-        scales, shifts = torch.zeros_like(layer.norm.scales), torch.zeros_like(layer.norm.shifts)
+        # What was not drawn gets nothing.
         rest = iter(reference[len(shared) :])
-        for index in norms:
-            channels = choice.candidates[index]
-            scales[index, :channels], shifts[index, :channels] = next(rest), next(rest)
-        torch.testing.assert_close(gradients[-2], scales, **CLOSE)
-        torch.testing.assert_close(gradients[-1], shifts, **CLOSE)
+        parts = [
+            (next(rest), next(rest)) if index in norms else (torch.zeros(count).double(), torch.zeros(count).double())
+            for index, count in enumerate(choice.candidates)
+        ]
+        for gradient, wanted in zip(gradients[-2:], zip(*parts)):
+            torch.testing.assert_close(gradient, torch.cat(wanted), **CLOSE)
 
 
 @settings(max_examples=40, deadline=None)
@@ -183,10 +184,11 @@ def test_every_candidate_starts_from_the_norm_s_scales_and_shifts_and_has_its_ow
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     layer = Searchable(nn.Conv2d(3, 8, 3), norm, Choice((2, 4, 8)))
-    assert layer.norm.scales.shape == layer.norm.shifts.shape == (3, 8)
-    for row in range(3):
-        assert torch.equal(layer.norm.scales[row], norm.weight)
-        assert torch.equal(layer.norm.shifts[row], norm.bias)
+    assert layer.norm.scales.shape == layer.norm.shifts.shape == (2 + 4 + 8,)
+    for index, count in enumerate((2, 4, 8)):
+        scale, shift = layer.norm.scale_and_shift(index)
+        assert torch.equal(scale, norm.weight[:count])
+        assert torch.equal(shift, norm.bias[:count])
     before = norm.weight.detach().clone()
     with torch.no_grad():
         layer.norm.scales.zero_()

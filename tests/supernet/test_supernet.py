@@ -242,10 +242,10 @@ def test_outputs_and_gradients_are_finite_at_extreme_temperatures_and_logits(tau
 @pytest.mark.parametrize("name", BOTH)
 def test_beside_the_network_s_there_are_only_the_logits_and_the_candidates_scales_and_shifts(name):
     network, plan, space, supernet = make(name)
-    # A norm has one scale and one shift for each channel and candidate, where the network has one for each channel.
+    # A norm has a scale and a shift for each channel of each candidate, where the network has one for each channel.
     present = dict(network.named_modules())
     norms = sum(
-        2 * network.get_submodule(layer.norm).num_features * (len(space.widths[layer.writes.source]) - 1)
+        2 * sum(space.widths[layer.writes.source][:-1])
         for layer in plan.layers
         if layer.norm is not None and layer.name in present
     )
