@@ -46,5 +46,6 @@ def applied_layers(network: nn.Module, input_shape: Sequence[int]) -> list[Appli
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(record(name))
     with torch.no_grad():
-        twin(torch.empty(1, *input_shape, device="meta"))
+        dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
+        twin(torch.empty(1, *input_shape, device="meta", dtype=dtype))
     return found

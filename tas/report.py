@@ -60,9 +60,10 @@ def draw_architecture(plan: Plan, architecture: Architecture) -> "Figure":
             continue
         axes.axvline(inside[0] - 0.5, color="#a0aec0", linewidth=0.8)
         text = f"{stage}: {depths[stage]} of {full} blocks"
-        axes.text((inside[0] + inside[-1]) / 2, 1.02 * most, text, ha="center", va="bottom", fontsize=8)
+        place = (inside[0] + inside[-1]) / 2, 1.02
+        axes.text(*place, text, rotation=25, va="bottom", fontsize=7, transform=axes.get_xaxis_transform())
     axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_ylim(0, 1.14 * most)
+    axes.set_ylim(0, 1.05 * most)
     axes.set_xlabel("width, in forward order")
     axes.set_ylabel("output channels")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -24,8 +24,10 @@ ROOT = Path("runs")
 
 
 class Run:
-    """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on; when it is
-    finished architecture.json, of a training weights.pt, of a search supernet.pt, and last of all metrics.json.
+    """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on.
+
+    When it is finished there are architecture.json, of a training weights.pt, of a search supernet.pt and space.txt,
+    and last of all metrics.json.
 
     Args:
         path: The directory; it need not exist.
@@ -38,6 +40,7 @@ class Run:
         self.architecture = self.path / "architecture.json"
         self.weights = self.path / "weights.pt"
         self.supernet = self.path / "supernet.pt"
+        self.space = self.path / "space.txt"
         self.metrics = self.path / "metrics.json"
 
     @classmethod

@@ -1,7 +1,5 @@
 """The search: weights and architecture learned in turns, each on its own half of the training images."""
 
-from collections.abc import Sequence
-
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -11,7 +9,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from tas.budget import Budget, cost_loss
-from tas.cost import CostTable, Probabilities, expected_flops
+from tas.cost import Probabilities, cost_tables, exact_flops, expected_flops
 from tas.errors import check_finite
 from tas.schedules import cosine, linear
 from tas.supernet import Supernet
@@ -24,13 +22,12 @@ class SearchModule(pl.LightningModule):
     """Alternating optimisation of a supernet (the paper's algorithm 1).
 
     Each iteration samples a network and updates the weights on cross-entropy, by SGD along a cosine; then samples
-    another and updates the logits on cross-entropy + cost_weight x cost loss, by Adam.
+    another and updates the logits on cross-entropy + cost_weight x cost loss, by Adam. A batch is {"weights": (images,
+    labels), "architecture": (images, labels)}, of two halves of the training images.
 
     Args:
         supernet: The supernet.
-        tables: The cost of its candidates.
         budget: The FLOPs aimed at.
-        flops_full: FLOPs of the unpruned network, the unit of what is logged.
         epochs: Length of the search.
         samples: |I|.
         cost_weight: lambda.
@@ -43,27 +40,26 @@ class SearchModule(pl.LightningModule):
     def __init__(
         self,
         supernet: Supernet,
-        tables: Sequence[CostTable],
         budget: Budget,
-        flops_full: int,
         *,
         epochs: int,
-        samples: int,
-        cost_weight: float,
-        tau: tuple[float, float],
-        lr: float,
-        momentum: float,
-        weight_decay: float,
-        arch_lr: float,
-        arch_weight_decay: float,
-        seed: int,
+        samples: int = 2,
+        cost_weight: float = 2.0,
+        tau: tuple[float, float] = (10.0, 0.1),
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        arch_lr: float = 1e-3,
+        arch_weight_decay: float = 1e-3,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.supernet = supernet
-        self.tables = tables
+        space = supernet.space
+        self.tables = cost_tables(space.plan, space.widths, space.depths)
         self.budget = budget
-        self.flops_full = flops_full
+        self.flops_full = exact_flops(space.plan, space.full)
         self.epochs = epochs
         self.samples = samples
         self.cost_weight = cost_weight
@@ -75,7 +71,7 @@ class SearchModule(pl.LightningModule):
         self.arch_weight_decay = arch_weight_decay
         self.seed = seed
         self.generator = torch.Generator()
-        self.val_accuracy = MulticlassAccuracy(supernet.space.full.num_classes, average="micro")
+        self.val_accuracy = MulticlassAccuracy(space.full.num_classes, average="micro")
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         weights = torch.optim.SGD(

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tas.architecture import Architecture
 from tas.budget import Budget
 from tas.building import build
-from tas.cost import cost_tables, exact_flops, expected_flops
+from tas.cost import exact_flops, expected_flops
 from tas.plan import Plan
 from tas.reading import read_plan
 from tas.schedules import cosine, linear
@@ -50,9 +50,7 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
     }
     return SearchModule(
         Supernet(network, space),
-        cost_tables(plan, space.widths, space.depths),
         Budget(target * flops_full),
-        flops_full,
         **settings | changed,
     )
 

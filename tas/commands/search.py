@@ -10,7 +10,7 @@ from torch.optim.swa_utils import update_bn
 from tas.budget import Budget
 from tas.commands.shared import data_of, open_original
 from tas.config import SearchOptions
-from tas.cost import cost_tables, exact_flops, parameters
+from tas.cost import exact_flops, parameters
 from tas.cutting import cut
 from tas.data import SearchData
 from tas.derivation import derive
@@ -20,7 +20,7 @@ from tas.monitor import Distributions
 from tas.networks import check_name
 from tas.progress import RunBar
 from tas.report import change, draw_architecture, percent, summary
-from tas.runs import Run, label
+from tas.runs import Run, label, write_text
 from tas.search import SearchModule, mean_confidence
 from tas.space import SearchSpace
 from tas.supernet import Supernet
@@ -67,9 +67,7 @@ def search(options: SearchOptions) -> Run:
     run = Run.of(options, "search", label(options.network, options.data))
     module = SearchModule(
         Supernet(network, space),
-        cost_tables(plan, space.widths, space.depths),
         budget,
-        flops_full,
         epochs=options.epochs,
         samples=options.samples,
         cost_weight=options.cost_weight,
@@ -113,6 +111,7 @@ def search(options: SearchOptions) -> Run:
     if trainer.is_global_zero:
         draw_architecture(plan, found).savefig(run.path / "architecture.png", dpi=150)
         torch.save(weights, run.supernet)
+        write_text(run.space, f"{space}\n")
     run.finish(found, metrics)
     target = f"{options.flops_target:g} +- {options.tolerance:.0%}"
     images = f"{len(halves.weights_half)} + {len(halves.architecture_half)}"
@@ -128,6 +127,7 @@ def search(options: SearchOptions) -> Run:
         ("confidence", f"{metrics['confidence']:.3f}"),
         ("time", f"{metrics['seconds']:.0f} s"),
         ("architecture", str(run.architecture)),
+        ("space", str(run.space)),
         ("picture", str(run.path / "architecture.png")),
         ("curves", "tensorboard --logdir runs"),
         ("next", f"tas train --kd --architecture {run.path}"),

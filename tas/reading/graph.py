@@ -52,7 +52,7 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
         raise TasError(f"{name} cannot be read: its forward pass depends on the data{place_of(error)}") from None
     except Exception as error:  # whatever the user's code raises when its input is a stand-in
         raise TasError(f"{name} cannot be read: {reason(error)}{place_of(error)}") from None
-    images = torch.empty(IMAGES, *input_shape, device="meta")
+    images = torch.empty(IMAGES, *input_shape, device="meta", dtype=dtype_of(network))
     try:
         with torch.no_grad():
             result = Shapes(network, graph=graph).run(images)
@@ -62,6 +62,11 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
     if not (isinstance(result, Tensor) and result.dim() == 2 and len(result) == IMAGES):
         raise TasError(f"{name} gives {describe(result)}; it must give one tensor of logits, (images, classes)")
     return graph
+
+
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """The type of number in which a network computes."""
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
 
 def reason(error: Exception) -> str:

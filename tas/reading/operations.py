@@ -47,10 +47,10 @@ def pad(read: "Reader", node: Node, input: Node, pad: Sequence[int], *_: Any, **
     return value
 
 
-def elementwise(read: "Reader", node: Node, *inputs: Any, **_: Any) -> "Value":
+def elementwise(read: "Reader", node: Node, *_: Any, **__: Any) -> "Value":
     """Sums, products and the like, broadcast: channels that meet are equally many from then on."""
     rank = len(shape(node))
-    tensors = [item for item in inputs if isinstance(item, Node) and "shape" in item.meta]
+    tensors = [item for item in node.all_input_nodes if "shape" in item.meta]  # some may be given by name
     values = [(item, read.value(item)) for item in tensors]
     places = [value.moved(value.dim + rank - len(shape(item))) for item, value in values if isinstance(value, Channels)]
     if not places:
@@ -80,7 +80,7 @@ def cat(read: "Reader", node: Node, tensors: Sequence[Node], dim: int = 0, **nam
     for item in tensors:
         value = read.value(item)
         if isinstance(value, Channels) and value.dim != dim:
-            return elementwise(read, node, *tensors)
+            return elementwise(read, node)
         segments += value.segments if isinstance(value, Channels) else [Segment(shape(item)[dim])]
     return Channels(dim, tuple(segments))
 
@@ -133,7 +133,7 @@ def transpose(read: "Reader", node: Node, input: Node, dim0: int, dim1: int) -> 
     return value.moved({first: second, second: first}.get(value.dim, value.dim))
 
 
-def reduce(read: "Reader", node: Node, input: Node, dim: Any = None, keepdim: bool = False, **_: Any) -> "Value":
+def reduce(read: "Reader", node: Node, input: Node, dim: Any = None, *_: Any, **__: Any) -> "Value":
     """A mean or sum over dimensions; over the channels themselves it leaves nothing that could change."""
     value = read.value(input)
     if not isinstance(value, Channels) or dim is None:
@@ -141,7 +141,8 @@ def reduce(read: "Reader", node: Node, input: Node, dim: Any = None, keepdim: bo
     gone = {d % len(shape(input)) for d in ((dim,) if isinstance(dim, int) else dim)}
     if value.dim in gone:
         return None
-    return value if keepdim else value.moved(value.dim - sum(d < value.dim for d in gone))
+    kept = len(shape(node)) == len(shape(input))
+    return value if kept else value.moved(value.dim - sum(d < value.dim for d in gone))
 
 
 def squeeze(read: "Reader", node: Node, input: Node, dim: int | None = None) -> "Value":
@@ -225,13 +226,13 @@ def getitem(read: "Reader", node: Node, input: Node, index: Any) -> "Value":
                 return read.leave_alone(node, f"{node.name} takes a part of it")
             return value.moved(result)
         dim += entry is not None
-        result += entry is None or isinstance(entry, slice)
+        result += not isinstance(entry, int)
     return value.moved(result + value.dim - dim)
 
 
 def describe(read: "Reader", node: Node, *_: Any, **__: Any) -> "Value":
-    """Shapes and types: numbers, read anew in each forward pass."""
-    return None
+    """Shapes and types: numbers, read anew in each forward pass. What has a shape itself is none, x.mT for example."""
+    return read.leave_alone(node, f"{node.name} reads it, for which TAS has no rule") if "shape" in node.meta else None
 
 
 class Parameter:
