@@ -46,6 +46,11 @@ def cut(
                 leave_out(small.get_submodule(stage.container), block)
     own = small.state_dict().keys()
     shrink(small, {name: tensor for name, tensor in taken.items() if name in own})
+    modules = dict(small.named_modules())
+    widths = first_channels(architecture)
+    for item in plan.channelwise:
+        if item.name in modules:
+            set_features(modules[item.name], len(features(plan, item.segments, widths, architecture.depths)))
     return small
 
 
@@ -68,8 +73,8 @@ def check(plan: Plan, architecture: Architecture) -> None:
 
 
 def leave_out(container: nn.Module, block: str) -> None:
-    """Take a block away; where others come after it, put nothing in its place, so that they keep their names."""
-    if next(reversed(container._modules)) == block:
+    """Take a block away, or let it do nothing: others after it keep their names, and a list of blocks its indices."""
+    if isinstance(container, nn.Sequential) and next(reversed(container._modules)) == block:
         del container._modules[block]
     else:
         setattr(container, block, nn.Identity())
@@ -92,6 +97,8 @@ def select(state: Mapping[str, Tensor], plan: Plan, channels: Channels, depths: 
     result = dict(state)
 
     def take(name: str, dim: int, segments: Sequence[Segment]) -> None:
+        if all(isinstance(part.source, int) for part in segments):
+            return
         full = sum(part.repeat * plan.channels(plan.resolve(part.source, depths)) for part in segments)
         tensor = result[name]
         times = tensor.shape[dim] // full
@@ -147,21 +154,32 @@ def shrink(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def set_counts(module: nn.Module) -> None:
-    """Make the attributes of a module say what its weights are."""
+    """Make the attributes of a layer say what its weights are."""
     weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor):
-        return
     if isinstance(module, nn.Conv2d):
         if module.groups > 1:
-            module.groups = len(weight) // (module.out_channels // module.groups)
-        module.out_channels, module.in_channels = len(weight), weight.shape[1] * module.groups
+            module.groups = len(module.weight) // (module.out_channels // module.groups)
+        module.out_channels, module.in_channels = len(module.weight), module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear):
-        module.out_features, module.in_features = weight.shape
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.modules.batchnorm._NormBase) and isinstance(weight, Tensor):
+        module.num_features = len(weight)  # of a layer's own norm
+
+
+def set_features(module: nn.Module, count: int) -> None:
+    """Make the attributes of a module that treats every channel by itself say how many there are to treat.
+
+    Its weights do not say it: it may have none.
+    """
+    if isinstance(module, nn.Conv2d):
+        features = module.out_channels // module.in_channels
+        module.groups = count // module.weight.shape[1]
+        module.in_channels, module.out_channels = count, features * count
     elif isinstance(module, nn.modules.batchnorm._NormBase):
-        module.num_features = len(weight)
+        module.num_features = count
     elif isinstance(module, nn.LayerNorm):
-        module.normalized_shape = tuple(weight.shape)
+        module.normalized_shape = (count,)
     elif isinstance(module, nn.GroupNorm):
-        module.num_channels = len(weight)
+        module.num_channels = count
     elif isinstance(module, nn.PReLU):
-        module.num_parameters = len(weight)
+        module.num_parameters = count

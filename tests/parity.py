@@ -64,7 +64,7 @@ def random_choices(space: SearchSpace, count: int, seed: int = 0) -> Iterator[Ar
 def counted_by_torch(network: nn.Module, input_shape: Sequence[int]) -> int:
     """torch's own count, which has two FLOPs for a multiply-add."""
     network.eval()
-    images = torch.empty(1, *input_shape, device="meta")
+    images = torch.empty(1, *input_shape, device="meta", dtype=next(network.parameters()).dtype)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.to("meta")(images)
     return counter.get_total_flops() // 2

@@ -102,10 +102,6 @@ class Widths:
             assert isinstance(a.source, str) and isinstance(b.source, str)
             self.tie(a.source, b.source)
 
-    def same(self, first: Sequence[Segment], second: Sequence[Segment]) -> bool:
-        """Whether two dimensions have the same channels whatever is chosen."""
-        return self.settled(first) == self.settled(second)
-
     def settled(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """The segments under the names of their sets; frozen ones as the number of their channels."""
         return tuple(self.settle(segment) for segment in segments)

@@ -65,9 +65,14 @@ class Block:
         )
 
     def passes_input_on(self, modules: Mapping[str, nn.Module]) -> bool:
-        """Whether a path leads from the input to the output past every convolution and linear layer."""
+        """Whether a path leads from the input to the output past every convolution and linear layer.
+
+        A number that is read off the input, such as its height, is no path.
+        """
         reached = set(self.inputs)
         for node in self.nodes:
+            if "shape" not in node.meta:
+                continue
             counted = node.op == "call_module" and isinstance(modules[str(node.target)], nn.Conv2d | nn.Linear)
             if not counted and any(item in reached for item in node.all_input_nodes):
                 reached.add(node)
@@ -82,11 +87,16 @@ class Block:
             return False
         if not any(isinstance(module, nn.Conv2d | nn.Linear) for module in self.module.modules()):
             return False
-        before, after = values[given], values[result]
-        if not isinstance(before, Channels) or not isinstance(after, Channels):
-            return before is None and after is None and self.passes_input_on(modules)
-        alike = before.dim == after.dim and widths.same(before.segments, after.segments)
-        return alike and self.passes_input_on(modules)
+        before, after = (known_channels(values[node], widths) for node in (given, result))
+        return before == after and self.passes_input_on(modules)
+
+
+def known_channels(value: Any, widths: Widths) -> Any:
+    """The channels of a value under the names of their sets; None where they cannot change."""
+    if isinstance(value, Channels):
+        settled = Channels(value.dim, widths.settled(value.segments))
+        return None if all(isinstance(segment.source, int) for segment in settled.segments) else settled
+    return value
 
 
 def runs(children: list[str], blocks: Mapping[str, Block], is_residual: Callable[[Block], bool]) -> Iterator[list[str]]:

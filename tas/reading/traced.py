@@ -42,17 +42,24 @@ class Reader:
 
     def __init__(self, graph: fx.Graph, network: nn.Module, name: str) -> None:
         self.graph = graph
+        self.network = network
         self.modules = dict(network.named_modules())
-        self.tensors = dict([*network.named_parameters(), *network.named_buffers()])
+        self.tensors = network.state_dict()
         self.name = name
         self.widths = Widths()
         self.values: dict[Node, Value] = {}
         self.layers: list[Layer] = []
         self.channelwise: list[Channelwise] = []
+        self.bare: dict[str, tuple[Segment, ...]] = {}
+        """Bare parameter -> the features that it has numbers for."""
         self.check_single_places()
 
     def check_single_places(self) -> None:
         """TasError if a layer or its weights stand in two places of the network."""
+        names: dict[nn.Module, str] = {}
+        for name, module in self.network.named_modules(remove_duplicate=False):
+            if module._parameters and names.setdefault(module, name) != name:
+                raise TasError(f"{self.name} cannot be read: {names[module]} and {name} are one module")
         calls = Counter(str(node.target) for node in self.graph.nodes if node.op == "call_module")
         for target, count in calls.items():
             if count > 1 and next(self.modules[target].parameters(), None) is not None:
@@ -117,20 +124,22 @@ class Reader:
 
     def add_parameter(self, parameter: Parameter, segments: tuple[Segment, ...]) -> None:
         """A bare parameter has a number for each of these features."""
+        known = self.bare.setdefault(parameter.name, segments)
+        if known is not segments:
+            self.widths.unify(known, segments, f"{parameter.name} goes with other channels elsewhere, too")
+            return
         self.channelwise.append(Channelwise(parameter.name, segments, parameter.dim, bare=True))
 
     def module(self, node: Node, name: str, module: nn.Module) -> Value:
         """The rule of a module, by its class."""
-        source = node.args[0] if node.args else None
+        source = next(iter((*node.args, *node.kwargs.values())), None)
         value = self.value(source)
         if isinstance(module, COUNTED):
             return self.counted(node, name, module, value)
-        if isinstance(module, PASSING):
-            return pass_on(self, node, *node.args)  # type: ignore[arg-type]
-        if isinstance(module, SPATIAL):
-            return spatial(self, node, *node.args)  # type: ignore[arg-type]
-        if value is None:
-            return None
+        if isinstance(source, Node) and isinstance(module, PASSING):
+            return pass_on(self, node, source)
+        if isinstance(source, Node) and isinstance(module, SPATIAL):
+            return spatial(self, node, source)
         if isinstance(value, Channels) and isinstance(source, Node):
             if isinstance(module, nn.Flatten):
                 return reshaped(self, node, source)
@@ -147,6 +156,9 @@ class Reader:
         features = sum(map(self.widths.size, segments))
         if isinstance(module, nn.PReLU) and module.num_parameters == 1:
             return True
+        own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        if any(tensor.dim() > 0 and len(tensor) != features for tensor in own):
+            return False
         if isinstance(module, BatchNorm | nn.modules.instancenorm._InstanceNorm | nn.PReLU):
             if value.dim != 1:
                 return False
@@ -184,10 +196,17 @@ class Reader:
         outputs, inputs = weight.shape[:2]
         dim = 1 if is_conv else rank - 1
         positions = shape(node)[2:] if is_conv else shape(node)[1:-1]
+        kernel, places = weight[0, 0].numel(), torch.Size(positions).numel()
+        if module._parameters.keys() != {"weight", "bias"} or module._buffers:
+            why = f"{name} has other parameters than a weight and a bias"
+            self.leave_alone(node, why)
+            self.widths.new(name, outputs)
+            self.widths.freeze(name, why)
+            self.layers.append(Layer(name, kernel, places, (Segment(inputs),), Segment(name)))
+            return None
         if isinstance(value, Channels) and value.dim != dim:
             self.leave_alone(node, f"{name} works across another dimension")
             value = None
-        kernel, places = weight[0, 0].numel(), torch.Size(positions).numel()
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             return self.grouped(node, name, module, value, kernel, places)
         reads = value.segments if isinstance(value, Channels) else (Segment(inputs),)

@@ -1,9 +1,13 @@
-"""Searchable layers: each takes and returns a feature map, and computes the channels that are drawn, no others."""
+"""Searchable layers: each takes and returns a feature map, and computes the channels that are drawn, no others.
+
+Those that stand for a module of torch name their input as it does: a forward pass may give it by name.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tas.cutting import set_features
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features
 from tas.supernet.interpolation import interpolate_channels, interpolation_matrix
@@ -30,7 +34,7 @@ class SearchableLayer(nn.Module):
         self.choice = choice
         self.mixes = mixes
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, features, H, W) to (N, widest drawn candidate, H', W'), or for a linear layer (N, ..., features)."""
         layer, choice = self.layer, self.choice
         is_conv = isinstance(layer, nn.Conv2d)
@@ -38,18 +42,22 @@ class SearchableLayer(nn.Module):
         if choice is not None:
             width = choice.drawn()[-1]
             weight, bias = weight[:width], None if bias is None else bias[:width]
-        weight = self.reads.take(weight, 1, x.shape[1] if is_conv else x.shape[-1])
+        weight = self.reads.take(weight, 1, input.shape[1] if is_conv else input.shape[-1])
         if choice is not None and self.mixes and len(choice.indices) > 1:
             mixture = candidate_maps(choice, len(weight)).sum(0)
             weight = torch.tensordot(mixture, weight, 1)
             bias = None if bias is None else mixture @ bias
         if type(layer) is nn.Conv2d:
-            return layer._conv_forward(x, weight, bias)
+            return layer._conv_forward(input, weight, bias)
         if type(layer) is nn.Linear:
-            return F.linear(x, weight, bias)
-        # A class derived from them may do more than they do; its own forward runs.
+            return F.linear(input, weight, bias)
+        # A class derived from them may do more than they do; its own forward runs, and may ask for its channels.
+        if isinstance(layer, nn.Conv2d):
+            layer.out_channels, layer.in_channels = weight.shape[:2]
+        else:
+            layer.out_features, layer.in_features = weight.shape
         tensors = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-        return torch.func.functional_call(layer, tensors, (x,))
+        return torch.func.functional_call(layer, tensors, (input,))
 
 
 class CandidateNorm(nn.BatchNorm2d):
@@ -65,15 +73,17 @@ class CandidateNorm(nn.BatchNorm2d):
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm, choice: Choice) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum, affine=False)
+        like = norm.weight
+        super().__init__(norm.num_features, norm.eps, norm.momentum, False, True, like.device, like.dtype)
         self.load_state_dict({name: buffer for name, buffer in norm.named_buffers() if "." not in name})
         # One after another, of each candidate as many as it has channels.
         self.scales = nn.Parameter(torch.cat([norm.weight.detach()[:count] for count in choice.candidates]))
         self.shifts = nn.Parameter(torch.cat([norm.bias.detach()[:count] for count in choice.candidates]))
         self.choice = choice
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) or (N, C) to the same shape, C being the widest drawn candidate."""
+        x = input
         width, choice = x.shape[1], self.choice
         momentum = self.momentum
         assert self.running_mean is not None and self.running_var is not None  # they are: this norm tracks
@@ -139,18 +149,15 @@ class Channelwise(nn.Module):
         self.features = features
         self.dim = dim
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any number of channels up to the full one, to as many, or to a fixed multiple."""
         module, features = self.module, self.features
-        count = x.shape[self.dim]
-        if isinstance(module, nn.Conv2d):
-            module.groups = count // module.weight.shape[1]
-        elif isinstance(module, nn.LayerNorm):
-            module.normalized_shape = (count,)
+        count = input.shape[self.dim]
+        set_features(module, count)
         state = dict([*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)])
         taken = {name: features.take(tensor, 0, count) for name, tensor in state.items() if tensor.dim()}
-        result = torch.func.functional_call(module, taken, (x,))
-        if module.training and len(features.parts) > 1:
+        result = torch.func.functional_call(module, taken, (input,))
+        if module.training and len(features.parts) > 1 and count < features.full:
             # Concatenated running statistics are a copy, which the module has updated; a prefix is a view.
             for name, buffer in module.named_buffers(recurse=False):
                 if name in taken:

@@ -33,8 +33,9 @@ class Supernet(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network)
         self.space = space
-        self.widths = {name: Choice(candidates) for name, candidates in space.widths.items()}
-        self.depths = {name: Choice(candidates) for name, candidates in space.depths.items()}
+        like = next(network.parameters())  # the device and the type of number
+        self.widths = {name: Choice(candidates).to(like) for name, candidates in space.widths.items()}
+        self.depths = {name: Choice(candidates).to(like) for name, candidates in space.depths.items()}
         # The layers own the choices: plain dicts do not register them a second time.
         self.homes = dict(self.network.named_modules())
         """Name in the unpruned network -> the module that has its parameters here."""
@@ -58,6 +59,8 @@ class Supernet(nn.Module):
         assert isinstance(module, nn.Conv2d | nn.Linear)
         choice = self.widths[source] if isinstance(source, str) else None
         reads = Features.of(self.space.plan, layer.reads, self.widths)
+        if choice is None and all(part.choice is None for part in reads.parts):
+            return  # it is always the same
         self.replace(layer.name, SearchableLayer(module, reads, choice, mixes=layer.norm is None))
         if layer.norm is not None and choice is not None:
             norm = self.homes[layer.norm]
@@ -133,7 +136,8 @@ class Supernet(nn.Module):
             else:
                 tensors = {key: tensor for key, tensor in module.state_dict(keep_vars=True).items() if "." not in key}
             if parametrize.is_parametrized(module):
-                tensors |= {key: whole.original for key, whole in module.parametrizations.items()}
+                sliced = {key: w for key, w in module.parametrizations.items() if isinstance(w[0], SlicedParameter)}
+                tensors |= {key: whole.original for key, whole in sliced.items()}
             state |= {f"{name}.{key}".lstrip("."): tensor.detach().clone() for key, tensor in tensors.items()}
         return state
 
