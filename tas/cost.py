@@ -8,11 +8,13 @@ the depth of a stage. Their exact sum, their expectation and the search for the 
 (`tas.derivation`) read the same tables.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tas.applied import applied_layers
 from tas.architecture import Architecture
@@ -100,6 +102,20 @@ def flops(network: nn.Module, input_shape: Sequence[int]) -> int:
     """
     layers = applied_layers(network, input_shape)
     return sum(layer.kernel * layer.positions * layer.in_channels * layer.out_channels for layer in layers)
+
+
+def uncounted(network: nn.Module, input_shape: Sequence[int]) -> float:
+    """The share of a network's multiply-adds, by torch's counter, that `flops` does not see: attention, for example.
+
+    Args:
+        network: Any module that takes images (N, C, H, W).
+        input_shape: (C, H, W) of one image.
+    """
+    twin = copy.deepcopy(network).to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        twin(torch.empty(1, *input_shape, device="meta"))
+    everything = counter.get_total_flops() / 2
+    return 1 - flops(network, input_shape) / everything if everything else 0.0
 
 
 def parameters(network: nn.Module) -> int:

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from torch import Tensor, nn
 
 from tas.architecture import Architecture
+from tas.cost import exact_flops, flops
+from tas.cutting import cut
 from tas.errors import TasError
 from tas.networks import NETWORKS
 from tas.plan import Plan
@@ -158,4 +160,20 @@ def search_space(
     plan = read_plan(network, example_input.shape[1:], name)
     image_size = None if name in NETWORKS else example_input.shape[-1]
     full = Architecture(name, plan.logits, example_input.shape[1], plan.widths, plan.depths(), image_size)
-    return SearchSpace.of(plan, full, ratios, round_to=round_to, exclude=exclude)
+    space = SearchSpace.of(plan, full, ratios, round_to=round_to, exclude=exclude)
+    check_smallest(network, space, example_input.shape[1:])
+    return space
+
+
+def check_smallest(network: nn.Module, space: SearchSpace, input_shape: Sequence[int]) -> None:
+    """TasError unless the smallest network of the space can be cut, takes images, and costs what the plan says."""
+    smallest = space.smallest()
+    try:
+        counted = flops(cut(network, space.plan, smallest), input_shape)
+    except RuntimeError as error:
+        reason = f"{' '.join(str(error).split()):.160}"
+        raise TasError(f"{space.full.network} was read wrongly; its smallest network does not run: {reason}") from None
+    planned = exact_flops(space.plan, smallest)
+    if counted != planned:
+        numbers = f"{counted} FLOPs, not {planned}"
+        raise TasError(f"{space.full.network} was read wrongly; its smallest network has {numbers}")

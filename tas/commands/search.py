@@ -4,13 +4,14 @@ import sys
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Timer
 from torch.optim.swa_utils import update_bn
 
 from tas.budget import Budget
 from tas.commands.shared import data_of, open_original
 from tas.config import SearchOptions
-from tas.cost import exact_flops, parameters
+from tas.cost import exact_flops, parameters, uncounted
 from tas.cutting import cut
 from tas.data import SearchData
 from tas.derivation import derive
@@ -22,7 +23,7 @@ from tas.progress import RunBar
 from tas.report import change, draw_architecture, percent, summary
 from tas.runs import Run, label, write_text
 from tas.search import SearchModule, mean_confidence
-from tas.space import SearchSpace
+from tas.space import SearchSpace, check_smallest
 from tas.supernet import Supernet
 from tas.trainer import fit, interruptible, make_trainer
 
@@ -47,6 +48,9 @@ def search(options: SearchOptions) -> Run:
         options.round_to,
         options.exclude,
     )
+    input_shape = (data.in_channels, data.image_size, data.image_size)
+    with blame("--network"):
+        check_smallest(network, space, input_shape)
     if original.trained:
         network.load_state_dict(sorted_by_importance(network.state_dict(), plan))
     flops_full = exact_flops(plan, full)
@@ -58,11 +62,13 @@ def search(options: SearchOptions) -> Run:
             f"{smallest:.4f} of the FLOPs of {options.network}; give at least that, or --ratios with smaller shares"
         )
     if options.samples == 1 and options.search != "depth":
-        warning = "with --samples 1 the loss gives the widths no gradient; only the cost moves them"
-        print(f"tas search: warning: {warning}", file=sys.stderr)
+        warn("with --samples 1 the loss gives the widths no gradient; only the cost moves them")
     if plan.widths and not any(layer.norm for layer in plan.layers):
-        warning = f"{options.network} has no batch norm after any layer that is searched; widths are mixed without one"
-        print(f"tas search: warning: {warning}", file=sys.stderr)
+        warn(f"{options.network} has no batch norm after any layer that is searched; widths are mixed without one")
+
+    missed = uncounted(network, input_shape)
+    if missed > 0.001:
+        warn(f"{missed:.1%} of the FLOPs of {options.network} are in no convolution or linear layer; none counts them")
 
     run = Run.of(options, "search", label(options.network, options.data))
     module = SearchModule(
@@ -135,3 +141,9 @@ def search(options: SearchOptions) -> Run:
     if trainer.is_global_zero:
         print(summary("search finished", rows))
     return run
+
+
+@rank_zero_only
+def warn(text: str) -> None:
+    """Say something that does not stop the search, but that its user should know."""
+    print(f"tas search: warning: {text}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -160,6 +161,8 @@ def read_weights(path: str) -> dict[str, Tensor]:
     file = Path(path, "weights.pt") if Path(path).is_dir() else Path(path)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise TasError(f"{file}: does not hold weights; it must be a file of tensors, as torch.save writes") from None
     except Exception as error:  # torch raises what it likes on a file that is not its own
         raise TasError(f"{file}: does not hold weights ({explained(error)})") from None
     for key in ("state_dict", "model"):
