@@ -41,11 +41,25 @@ def applied_layers(network: nn.Module, input_shape: Sequence[int]) -> list[Appli
 
         return hook
 
-    twin = copy.deepcopy(network).to("meta").eval()
+    twin = without_storage(network)
     for name, module in twin.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(record(name))
-    with torch.no_grad():
-        dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
-        twin(torch.empty(1, *input_shape, device="meta", dtype=dtype))
+    with torch.no_grad(), torch.device("meta"):
+        twin(torch.empty(1, *input_shape, dtype=dtype_of(twin)))
     return found
+
+
+def without_storage(network: nn.Module) -> nn.Module:
+    """A copy on the meta device, in eval mode: it computes nothing but shapes."""
+    twin = copy.deepcopy(network).to("meta").eval()
+    for module in twin.modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor):  # neither parameter nor buffer, so that `to` leaves it where it is
+                setattr(module, key, value.to("meta"))
+    return twin
+
+
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """The type of number in which a network computes."""
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.get_default_dtype())

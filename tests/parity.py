@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import tas
+from tas.applied import dtype_of, without_storage
 from tas.architecture import Architecture
 from tas.cost import exact_flops
 from tas.cutting import cut
@@ -63,15 +64,14 @@ def random_choices(space: SearchSpace, count: int, seed: int = 0) -> Iterator[Ar
 
 def counted_by_torch(network: nn.Module, input_shape: Sequence[int]) -> int:
     """torch's own count, which has two FLOPs for a multiply-add."""
-    network.eval()
-    images = torch.empty(1, *input_shape, device="meta", dtype=next(network.parameters()).dtype)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.to("meta")(images)
+    twin = without_storage(network)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.device("meta"):
+        twin(torch.empty(1, *input_shape, dtype=dtype_of(network)))
     return counter.get_total_flops() // 2
 
 
 def assert_same_cost(small: nn.Module, space: SearchSpace, architecture: Architecture, shape: Sequence[int]) -> None:
-    """The plan, the layers and torch must count alike. The network is on the meta device afterwards."""
+    """The plan, the layers and torch must count alike."""
     planned = exact_flops(space.plan, architecture)
     assert planned == tas.flops(small, shape)
     assert planned == counted_by_torch(small, shape)

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.fx import Node
 from torchvision.models.shufflenetv2 import channel_shuffle
 
+from tas.applied import dtype_of
 from tas.errors import TasError
 
 COUNTED = (nn.Conv2d, nn.Linear)
@@ -31,6 +32,10 @@ class Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
 
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """The images alone: whatever else the forward pass takes keeps its default."""
+        return root_fn, [self.root, self.create_proxy("placeholder", "images", (), {})]
+
 
 class Shapes(fx.Interpreter):
     """A run that notes the shape of every tensor, or of every tensor in a tuple."""
@@ -47,14 +52,15 @@ class Shapes(fx.Interpreter):
 def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph:
     """The graph of the forward pass of a network on the meta device, with shapes. TasError where that fails."""
     try:
-        graph = Tracer().trace(network)
+        with torch.device("meta"):
+            graph = Tracer().trace(network)
     except fx.proxy.TraceError as error:
         raise TasError(f"{name} cannot be read: its forward pass depends on the data{place_of(error)}") from None
     except Exception as error:  # whatever the user's code raises when its input is a stand-in
         raise TasError(f"{name} cannot be read: {reason(error)}{place_of(error)}") from None
     images = torch.empty(IMAGES, *input_shape, device="meta", dtype=dtype_of(network))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.device("meta"):
             result = Shapes(network, graph=graph).run(images)
     except Exception as error:
         size = "x".join(map(str, input_shape))
@@ -62,11 +68,6 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
     if not (isinstance(result, Tensor) and result.dim() == 2 and len(result) == IMAGES):
         raise TasError(f"{name} gives {describe(result)}; it must give one tensor of logits, (images, classes)")
     return graph
-
-
-def dtype_of(network: nn.Module) -> torch.dtype:
-    """The type of number in which a network computes."""
-    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
 
 def reason(error: Exception) -> str:
@@ -87,4 +88,6 @@ def place_of(error: Exception) -> str:
 
 def describe(result: object) -> str:
     """A network's result in a few words."""
-    return f"a tensor of shape {tuple(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
+    if isinstance(result, Tensor):
+        return f"a tensor of shape {tuple(result.shape)}"
+    return f"a {type(result).__name__.removeprefix('immutable_')}"  # torch.fx has its own dict and list

@@ -1,6 +1,5 @@
 """Reading any network: its graph is traced by torch.fx, and its channels are followed through it."""
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,10 +9,11 @@ import torch
 from torch import fx, nn
 from torch.fx import Node
 
+from tas.applied import without_storage
 from tas.errors import TasError
 from tas.plan import Channelwise, Layer, Plan, Segment
 from tas.reading.channels import Channels, Widths
-from tas.reading.graph import COUNTED, BatchNorm, trace
+from tas.reading.graph import COUNTED, BatchNorm, reason, trace
 from tas.reading.operations import PASSING, RULES, SPATIAL, Parameter, pass_on, reshaped, shape, spatial
 from tas.reading.operations import channel_shuffle as shuffle_rule
 from tas.reading.stages import find_stages
@@ -24,11 +24,27 @@ Value = Channels | Parameter | tuple[Any, ...] | None
 
 def read_traced(network: nn.Module, input_shape: Sequence[int], name: str) -> Plan:
     """The plan of any network. Arguments and errors as for `tas.reading.read_plan`."""
-    twin = copy.deepcopy(network).to("meta").eval()
+    check_single_names(network, name)
+    try:
+        twin = without_storage(network)
+    except Exception as error:  # whatever the user's classes raise
+        raise TasError(f"{name} cannot be copied: {reason(error)}") from None
     reader = Reader(trace(twin, input_shape, name), twin, name)
     for node in reader.graph.nodes:
         reader.values[node] = reader.visit(node)
     return reader.plan()
+
+
+def check_single_names(network: nn.Module, name: str) -> None:
+    """TasError if a module with parameters, or a parameter, has two names in the network."""
+    modules: dict[nn.Module, str] = {}
+    parameters: dict[nn.Parameter, str] = {}
+    for path, module in network.named_modules(remove_duplicate=False):
+        if module._parameters and modules.setdefault(module, path) != path:
+            raise TasError(f"{name} cannot be read: {modules[module]} and {path} are one module")
+    for path, parameter in network.named_parameters(remove_duplicate=False):
+        if parameters.setdefault(parameter, path) != path:
+            raise TasError(f"{name} cannot be read: {parameters[parameter]} and {path} are one parameter")
 
 
 class Reader:
@@ -42,7 +58,6 @@ class Reader:
 
     def __init__(self, graph: fx.Graph, network: nn.Module, name: str) -> None:
         self.graph = graph
-        self.network = network
         self.modules = dict(network.named_modules())
         self.tensors = network.state_dict()
         self.name = name
@@ -55,23 +70,11 @@ class Reader:
         self.check_single_places()
 
     def check_single_places(self) -> None:
-        """TasError if a layer or its weights stand in two places of the network."""
-        names: dict[nn.Module, str] = {}
-        for name, module in self.network.named_modules(remove_duplicate=False):
-            if module._parameters and names.setdefault(module, name) != name:
-                raise TasError(f"{self.name} cannot be read: {names[module]} and {name} are one module")
+        """TasError if a layer stands in two places of the network."""
         calls = Counter(str(node.target) for node in self.graph.nodes if node.op == "call_module")
         for target, count in calls.items():
             if count > 1 and next(self.modules[target].parameters(), None) is not None:
                 raise TasError(f"{self.name} cannot be read: its module {target!r} is used in {count} places")
-        owners: dict[int, str] = {}
-        for module_name, module in self.modules.items():
-            for key, tensor in module._parameters.items():
-                if tensor is None:
-                    continue
-                owner = owners.setdefault(id(tensor), f"{module_name}.{key}")
-                if owner != f"{module_name}.{key}":
-                    raise TasError(f"{self.name} cannot be read: {owner} and {module_name}.{key} are one parameter")
 
     def value(self, item: Any) -> Value:
         """What is known of a node's value, under the names that widths have by now; None of anything else."""
@@ -243,15 +246,18 @@ class Reader:
         widths = {name: count for name, count in self.widths.channels.items() if name in searched}
         stages = find_stages(self.graph, self.modules, self.values, self.widths)
         layers = [place_in_stage(layer, stages) for layer in layers]
-        if not widths and not stages:
-            found = Counter(type(module).__name__ for module in self.modules.values() if not list(module.children()))
-            kinds = ", ".join(f"{count} {kind}" for kind, count in found.most_common(4)) or "no modules"
-            raise TasError(f"{self.name} has nothing to search: no width or depth of it can be smaller (found {kinds})")
         frozen = {
             name: self.widths.frozen[self.widths.find(name)]
             for name in self.widths.channels
             if self.widths.find(name) in self.widths.frozen
         }
+        if not widths and not stages:
+            found = Counter(type(module).__name__ for module in self.modules.values() if not list(module.children()))
+            kinds = ", ".join(f"{count} {kind}" for kind, count in found.most_common(4)) or "no modules"
+            why = "".join(f"; {layer}: {why}" for layer, why in list(frozen.items())[:1])
+            raise TasError(
+                f"{self.name} has nothing to search: no width or depth of it can be smaller (found {kinds}){why}"
+            )
         logits = next(shape(node.all_input_nodes[0])[1] for node in self.graph.nodes if node.op == "output")
         units = {name: self.widths.units[name] for name in widths if self.widths.units[name] > 1}
         unordered = frozenset(self.widths.find(name) for name in self.widths.unordered) & widths.keys()

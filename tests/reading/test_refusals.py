@@ -1,0 +1,140 @@
+"""Networks that cannot be read are refused in one line that says what was found."""
+
+import inspect
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tas.errors import TasError
+from tas.reading import read_plan
+from tests.parity import assert_parity
+from tests.small_networks import Made, chain, conv, pooled
+
+IMAGE = (3, 8, 8)
+
+
+def refusal(network: nn.Module, shape: tuple[int, ...] = IMAGE) -> str:
+    with pytest.raises(TasError) as caught:
+        read_plan(network, shape, "mine")
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("mine ")
+    return line
+
+
+def made(path) -> Made:
+    return Made(path, a=conv(3, 8), fc=nn.Linear(8, 5))
+
+
+class Deciding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 5)
+
+    def forward(self, x):
+        if x.mean() > 0:
+            x = -x
+        return self.fc(pooled(x))
+
+
+def test_control_flow_that_depends_on_the_data_is_named_by_file_and_line():
+    lines, start = inspect.getsourcelines(Deciding)
+    number = start + next(index for index, line in enumerate(lines) if "if x.mean()" in line)
+    expected = f"its forward pass depends on the data ({__file__}:{number}: if x.mean() > 0:)"
+    assert refusal(Deciding()) == f"mine cannot be read: {expected}"
+
+
+def test_an_error_in_the_forward_pass_is_named_by_file_and_line():
+    said = refusal(made(lambda net, x: net.fc(pooled(net.b(x)))))
+    assert re.fullmatch(rf"mine cannot be read: .*has no attribute 'b' \({re.escape(__file__)}:\d+: .*\)", said)
+
+
+def test_another_input_size_is_needed():
+    said = refusal(chain(conv(3, 8), nn.Conv2d(8, 8, 11)))
+    assert said.startswith("mine does not take images of 3x8x8 (channels, height, width): ")
+    said = refusal(nn.Sequential(conv(3, 8), nn.Flatten(), nn.Linear(8 * 49, 5)))
+    assert said.startswith("mine does not take images of 3x8x8 (channels, height, width): ")
+    assert refusal(chain(conv(1, 8))).startswith("mine does not take images of 3x8x8")
+
+
+def test_a_module_stands_in_two_places():
+    def path(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return net.fc(pooled(net.b(net.b(net.a(x)))))
+
+    assert refusal(Made(path, a=conv(3, 8), b=conv(8, 8), fc=nn.Linear(8, 5))) == (
+        "mine cannot be read: its module 'b' is used in 2 places"
+    )
+    norm = nn.BatchNorm2d(8)
+    assert refusal(chain(conv(3, 8), norm, conv(8, 8), norm)) == "mine cannot be read: 1 and 3 are one module"
+    block = nn.Sequential(conv(8, 8))
+    assert refusal(chain(conv(3, 8), block, block)) == "mine cannot be read: 1.0 and 2.0 are one module"
+
+
+def test_modules_without_parameters_may_stand_anywhere():
+    act = nn.ReLU()
+    assert_parity(chain(conv(3, 8), act, conv(8, 8), act), IMAGE, count=1)
+
+
+def test_two_modules_own_one_parameter():
+    network = chain(conv(3, 8), conv(8, 8), conv(8, 8))
+    network[2].weight = network[1].weight
+    assert refusal(network) == "mine cannot be read: 1.weight and 2.weight are one parameter"
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (lambda net, x: (net.fc(pooled(net.a(x))), x), "a tuple"),
+        (lambda net, x: [net.fc(pooled(net.a(x)))], "a list"),
+        (lambda net, x: {"out": net.fc(pooled(net.a(x)))}, "a dict"),
+        (lambda net, x: net.a(x), "a tensor of shape (3, 8, 8, 8)"),
+        (lambda net, x: net.fc(pooled(net.a(x)).mean(0)), "a tensor of shape (5,)"),
+    ],
+)
+def test_something_else_than_logits_comes_out(path, found):
+    assert refusal(made(path)) == f"mine gives {found}; it must give one tensor of logits, (images, classes)"
+
+
+@pytest.mark.parametrize("operation", ["conv2d", "linear"])
+def test_a_layer_is_computed_without_its_module(operation):
+    paths = {
+        "conv2d": lambda net, x: net.fc(pooled(F.conv2d(x, net.a.weight))),
+        "linear": lambda net, x: F.linear(pooled(net.a(x)), net.fc.weight),
+    }
+    said = refusal(made(paths[operation]))
+    assert said == f"mine cannot be read: its forward calls {operation} itself; use the module for it"
+
+
+def test_nothing_is_there_to_search():
+    said = refusal(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)))
+    assert said.startswith("mine has nothing to search: no width or depth of it can be smaller")
+    assert "found 1 Flatten, 1 Linear" in said
+    said = refusal(chain(conv(3, 8), nn.LocalResponseNorm(2)))
+    assert said.endswith("; 0: 1 reads it, and TAS cannot make a LocalResponseNorm smaller")
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_a_network_that_cannot_be_copied():
+    assert refusal(chain(nn.utils.weight_norm(conv(3, 8)))).startswith("mine cannot be copied: Only Tensors created")
+
+
+def test_further_arguments_of_the_forward_pass_keep_their_defaults():
+    class Optional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.fc = conv(3, 8), nn.Linear(8, 5)
+
+        def forward(self, images, features=False, mask=None, *, scale=2):
+            if mask is not None:
+                images = images * mask
+            return self.a(images) if features else self.fc(pooled(scale * self.a(images)))
+
+    assert read_plan(Optional(), IMAGE).widths == {"a": 8}
+
+
+def test_tensors_that_are_neither_parameters_nor_buffers_are_no_obstacle():
+    network = made(lambda net, x: net.fc(pooled(net.a((x - net.mean) / torch.tensor([1.0, 2, 3]).view(3, 1, 1).to(x)))))
+    network.mean = torch.rand(3, 1, 1)
+    assert_parity(network, IMAGE, count=1)
