@@ -32,8 +32,9 @@ def orders(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
         together.new(name, channels)
     # Widths that are chosen apart, but that an addition joins while both are full, can only be sorted alike.
     for layer in plan.layers:
-        if layer.if_unequal:
-            together.tie(str(plan.resolve(layer.reads[0].source, depths)), str(layer.writes.source))
+        reads, writes = str(plan.resolve(layer.reads[0].source, depths)), str(layer.writes.source)
+        if layer.if_unequal and plan.widths[reads] == plan.widths[writes]:
+            together.tie(reads, writes)
     scores = {name: torch.zeros(count, dtype=torch.float64) for name, count in plan.widths.items()}
     for layer in plan.layers:
         weight = state.get(f"{layer.name}.weight")
