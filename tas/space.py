@@ -119,9 +119,10 @@ def excluded(plan: Plan, patterns: Sequence[str]) -> set[str]:
     """The widths and stages that the patterns leave alone. TasError if a pattern fits nothing."""
     found: set[str] = set()
     for pattern in patterns:
-        widths = {str(layer.writes.source) for layer in plan.layers if fnmatchcase(layer.name, pattern)}
+        layers = [layer for layer in plan.layers if fnmatchcase(layer.name, pattern)]
+        widths = {layer.writes.source for layer in layers if isinstance(layer.writes.source, str)}
         stages = {name for name in plan.stages if fnmatchcase(name, pattern)}
-        if not widths and not stages:
+        if not layers and not stages:
             raise TasError(
                 f"--exclude {pattern!r} fits no layer and no stage of the network; e.g. {plan.layers[0].name!r} is one"
             )

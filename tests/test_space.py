@@ -1,11 +1,16 @@
 """The candidates of widths and depths."""
 
+from collections import OrderedDict
+
 import pytest
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch import nn
 
 from tas.architecture import Architecture
-from tas.space import RATIOS, depth_candidates, width_candidates
+from tas.errors import TasError
+from tas.space import RATIOS, depth_candidates, search_space, width_candidates
 from tests.spaces import paper_space
 
 PERCENT = st.sets(st.integers(1, 100), min_size=1).map(sorted)
@@ -92,3 +97,102 @@ def test_the_smallest_network_has_the_first_candidate_of_everything():
     assert smallest.widths == {name: int(width * 0.3) for name, width in full.widths.items()}
     assert set(smallest.depths.values()) == {1}
     assert (smallest.network, smallest.num_classes, smallest.in_channels) == ("resnet56", 100, 1)
+
+
+@given(st.integers(1, 2048), PERCENT, st.integers(2, 64))
+def test_with_a_multiple_each_candidate_is_the_nearest_one_to_its_share_or_full(channels, percent, multiple):
+    candidates = width_candidates(channels, [share / 100 for share in percent], multiple)
+    assert list(candidates) == sorted(set(candidates)) and candidates
+    # In whole numbers: half a multiple away at most, unless the nearest one is 0 or not below the full width.
+    for share in percent:
+        near = [c for c in candidates if 2 * abs(100 * c - channels * share) <= 100 * multiple]
+        assert near or channels * share < 50 * multiple or channels * share > 100 * channels - 50 * multiple
+    assert all(c % multiple == 0 and 0 < c < channels for c in candidates if c != channels)
+    if 100 in percent:
+        assert candidates[-1] == channels
+
+
+@given(st.integers(1, 256), st.integers(1, 16))
+def test_a_width_with_a_unit_has_candidates_of_whole_groups(groups, unit):
+    candidates = width_candidates(groups * unit, RATIOS, unit)
+    assert all(count % unit == 0 for count in candidates)
+    assert candidates[-1] == groups * unit
+
+
+def own_space(**options):
+    """The space of a network with a tie, a group, a stage and something left alone."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(20, 20, 3, padding=1, groups=5)
+
+        def forward(self, x):
+            return x + self.conv(x).relu()
+
+    network = nn.Sequential(
+        OrderedDict(
+            stem=nn.Conv2d(3, 20, 3),
+            blocks=nn.Sequential(Block(), Block()),
+            head=nn.Conv2d(20, 10, 1),
+            norm=nn.LocalResponseNorm(2),
+            pool=nn.AdaptiveAvgPool2d(1),
+            flat=nn.Flatten(),
+            fc=nn.Linear(10, 5),
+        )
+    )
+    return search_space(network, torch.empty(1, 3, 8, 8), **options)
+
+
+def test_rounding_keeps_to_the_groups_too():
+    assert own_space().plan.units == {"stem": 4}
+    assert own_space(round_to=8).widths == {"stem": (8, 16, 20)}
+    assert own_space(round_to=3).widths == {"stem": (12, 20)}  # multiples of 12, or full
+
+
+def test_patterns_leave_layers_and_stages_alone():
+    assert own_space(exclude=["stem"]).widths == {"stem": (20,)}
+    # A layer that shares a width keeps it for all.
+    assert own_space(exclude=["*.conv"]).widths == {"stem": (20,)}
+    space = own_space(exclude=["block?"])
+    assert space.depths == {"blocks": (2,)} and len(space.widths["stem"]) > 1
+    assert own_space(exclude=["head"]).widths == own_space().widths  # it is left alone anyway
+    with pytest.raises(TasError, match=r"'nosuch\*' fits no layer and no stage of the network; e\.g\. 'stem' is one"):
+        own_space(exclude=["fc", "nosuch*"])
+
+
+def test_a_fixed_number_of_channels_is_no_layer_of_that_name():
+    layers = [nn.Conv2d(3, 8, 1), *(nn.Conv2d(8, 8, 1) for _ in range(4)), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(8, 4))
+    space = search_space(network, torch.empty(1, 3, 8, 8), exclude=["7"])  # the classifier, of four classes
+    assert len(space.widths["4"]) > 1
+
+
+def test_the_table_lists_widths_depths_and_what_is_left_alone():
+    lines = [" ".join(line.split()) for line in str(own_space()).splitlines()]
+    assert lines == [
+        "width full candidates layers that share it",
+        "stem 20 8 12 16 20 stem, blocks.0.conv, blocks.1.conv",
+        "",
+        "depth full candidates blocks",
+        "blocks 2 1 2 0 to 1 of blocks",
+        "",
+        "left alone:",
+        "head: norm reads it, and TAS cannot make a LocalResponseNorm smaller",
+        "fc: it is the network's output",
+    ]
+
+
+def test_a_table_has_no_part_for_what_a_network_does_not_have():
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    assert "depth" not in str(search_space(network, torch.empty(1, 3, 8, 8)))
+    full = Architecture.full("resnet20", 10)
+    table = str(paper_space(full))
+    assert "left alone" not in table
+    assert all(name in table for name in (*full.widths, *full.depths))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 3, 8, 9)])
+def test_the_example_must_be_square_images(shape):
+    with pytest.raises(TasError, match="it must be square images"):
+        search_space(nn.Flatten(), torch.empty(shape))

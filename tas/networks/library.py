@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from tas.errors import TasError, nearest
 
 LIBRARIES = ("torchvision", "timm")
+FURTHER_OUTPUTS = ("AuxLogits", "aux1", "aux2")
+"""Of torchvision's googlenet and inception_v3: a help to train them without batch norm, which is left out here."""
 
 
 def is_library_name(name: str) -> bool:
@@ -36,7 +38,6 @@ def open_library_network(name: str, num_classes: int, in_channels: int) -> nn.Mo
         check_torchvision(rest, in_channels)
         options: dict[str, Any] = {"num_classes": num_classes}
         if rest in ("googlenet", "inception_v3"):
-            # Their second outputs are no logits of the network, but a help to train it without batch norm.
             options |= {"aux_logits": False, "init_weights": True}
         return torchvision.models.get_model(rest, **options)
     if library == "timm":
@@ -58,7 +59,8 @@ def pretrained_network(name: str, num_classes: int, in_channels: int) -> tuple[n
         network = open_library_network(name, num_classes, in_channels)
         if hasattr(trained, "transform_input"):
             network.transform_input = trained.transform_input
-        return network, fill(network, trained.state_dict())
+        state = trained.state_dict().items()
+        return network, fill(network, {key: t for key, t in state if key.partition(".")[0] not in FURTHER_OUTPUTS})
     if library == "timm":
         network = timm_network(rest, num_classes, in_channels, pretrained=True)
         config: Any = network.pretrained_cfg
