@@ -8,7 +8,6 @@ the depth of a stage. Their exact sum, their expectation and the search for the 
 (`tas.derivation`) read the same tables.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tas.applied import applied_layers
+from tas.applied import applied_layers, dtype_of, without_storage
 from tas.architecture import Architecture
 from tas.plan import Plan, Width
 
@@ -111,9 +110,9 @@ def uncounted(network: nn.Module, input_shape: Sequence[int]) -> float:
         network: Any module that takes images (N, C, H, W).
         input_shape: (C, H, W) of one image.
     """
-    twin = copy.deepcopy(network).to("meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        twin(torch.empty(1, *input_shape, device="meta"))
+    twin = without_storage(network)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.device("meta"):
+        twin(torch.empty(1, *input_shape, dtype=dtype_of(twin)))
     everything = counter.get_total_flops() / 2
     return 1 - flops(network, input_shape) / everything if everything else 0.0
 

@@ -1,5 +1,6 @@
 """`tas train`: from an architecture to a trained network, taught by the unpruned one if asked for."""
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -177,7 +178,7 @@ def starting_network(options: TrainOptions, job: Job) -> nn.Module:
     """The network to train, with the weights that it starts from."""
     if options.network is not None:
         if job.original.trained:
-            return job.original.network
+            return copy.deepcopy(job.original.network)  # which may be the teacher, too
         return build(job.architecture)
     if options.init == "teacher":
         assert job.teacher is not None

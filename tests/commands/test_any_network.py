@@ -196,6 +196,18 @@ def test_with_weights_for_other_classes_the_classifier_is_fresh_and_the_teacher_
     assert f"{path}, with a fresh classifier for 10 classes" in out
 
 
+def test_an_original_that_teaches_itself_is_trained_and_stays_as_it_is(
+    weights: Callable, cli: Callable, tmp_path: Path
+) -> None:
+    path = weights(10)
+    given = torch.load(tmp_path / path)
+    assert cli("train", "--network", NAME, "--weights", path, "--kd", *QUICK).status == 0
+    run = only_run(tmp_path, "train")
+    trained = torch.load(run.weights)
+    assert not torch.equal(trained["classify.weight"], given["classify.weight"])
+    assert metrics_of(run)["teacher_accuracy"] is not None
+
+
 def test_widths_are_rounded_and_patterns_leave_layers_and_stages_alone(search: Callable) -> None:
     options = ("--round-to", "8", "--exclude", "[head,bl?cks]", "--flops-target", "0.7", "--tolerance", "0.3")
     found = Architecture.load(search(*options).architecture)
