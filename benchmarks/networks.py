@@ -47,7 +47,7 @@ In a network that is not one of the CIFAR ResNets
 - the image's channels and the logits are never touched. What feeds an operation that TAS has no rule for keeps its
   full width, and the table says so.
 
-A network is refused, in one line, if its forward pass depends on the data, if it uses one layer in two places, or if
+A network is refused, in one line, if its forward pass depends on the data or its shape, if it uses one layer in two places, or if
 nothing of it can be smaller.
 
 ## Twenty networks

@@ -171,7 +171,7 @@ def check_smallest(network: nn.Module, space: SearchSpace, input_shape: Sequence
     smallest = space.smallest()
     try:
         counted = flops(cut(network, space.plan, smallest), input_shape)
-    except RuntimeError as error:
+    except Exception as error:  # whatever the user's code raises when a block or channels of it are gone
         reason = f"{' '.join(str(error).split()):.160}"
         raise TasError(f"{space.full.network} was read wrongly; its smallest network does not run: {reason}") from None
     planned = exact_flops(space.plan, smallest)
