@@ -47,8 +47,8 @@ In a network that is not one of the CIFAR ResNets
 - the image's channels and the logits are never touched. What feeds an operation that TAS has no rule for keeps its
   full width, and the table says so.
 
-A network is refused, in one line, if its forward pass depends on the data or its shape, if it uses one layer in two places, or if
-nothing of it can be smaller.
+A network is refused, in one line, if its forward pass depends on the data or its shape, if it uses one layer in two
+places, or if nothing of it can be smaller.
 
 ## Twenty networks
 
@@ -63,8 +63,8 @@ norms, single precision, eval mode. For each of them `tas.flops`, torch's counte
 `supernet` is the supernet's parameters in units of the network's own, `read` and `build` the seconds that reading the
 network and making the supernet took. Every layer that is left alone is the one that gives the logits{others}.
 
-Written by `python benchmarks/networks.py --output docs/networks.md` (seed 0) on {machine}, torch {torch}, commit
-{commit}.
+Written by `python benchmarks/networks.py --output docs/networks.md` (seed 0) on {machine}, torch
+{torch}, commit {commit}.
 """
 
 

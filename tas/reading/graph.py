@@ -55,7 +55,8 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
         with torch.device("meta"):
             graph = Tracer().trace(network)
     except fx.proxy.TraceError as error:
-        raise TasError(f"{name} cannot be read: its forward pass depends on the data or its shape{place_of(error)}") from None
+        why = f"its forward pass depends on the data or its shape{place_of(error)}"
+        raise TasError(f"{name} cannot be read: {why}") from None
     except Exception as error:  # whatever the user's code raises when its input is a stand-in
         raise TasError(f"{name} cannot be read: {reason(error)}{place_of(error)}") from None
     images = torch.empty(IMAGES, *input_shape, device="meta", dtype=dtype_of(network))
