@@ -156,10 +156,8 @@ def shrink(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 def set_counts(module: nn.Module) -> None:
     """Make the attributes of a layer say what its weights are."""
     weight = getattr(module, "weight", None)
-    if isinstance(module, nn.Conv2d):
-        if module.groups > 1:
-            module.groups = len(module.weight) // (module.out_channels // module.groups)
-        module.out_channels, module.in_channels = len(module.weight), module.weight.shape[1] * module.groups
+    if isinstance(module, nn.Conv2d) and module.groups == 1:
+        module.out_channels, module.in_channels = module.weight.shape[:2]
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.modules.batchnorm._NormBase) and isinstance(weight, Tensor):

@@ -2,11 +2,14 @@
 
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -40,6 +43,26 @@ class SeedEachEpoch(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
 
 
+class HeedInterrupt(pl.Callback):
+    """Makes sure that Ctrl-C ends a run: Python drops the exception where it falls into a destructor or a callback."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():  # nowhere else can signals be handled
+            signal.signal(signal.SIGINT, self.press)
+
+    def press(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal as Python does, and remember it."""
+        self.pressed = True
+        signal.default_int_handler(number, frame)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+
+
 def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list[pl.Callback]) -> pl.Trainer:
     """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch.
 
@@ -65,7 +88,7 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
             num_nodes=options.num_nodes,
             max_epochs=options.epochs,
             logger=TensorBoardLogger(run.path, name="", version=""),
-            callbacks=[checkpoint, SeedEachEpoch(options.seed), *callbacks],
+            callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(options.seed), *callbacks],
             plugins=[WholeFileCheckpointIO()],
             log_every_n_steps=min(10, batches),
             num_sanity_val_steps=0,

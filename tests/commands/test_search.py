@@ -1,7 +1,9 @@
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -120,6 +122,26 @@ def test_ctrl_c_keeps_the_checkpoint_and_a_resumed_search_ends_as_an_unbroken_on
     assert status == 0, err
     assert yaml_of(broken)["resume"] is None
     same_but_for_time(broken, only_run(searched[0], "search"))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_is_heeded_although_python_drops_it(
+    cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    step = SearchModule.training_step
+
+    def training_step(self: SearchModule, *arguments: Any) -> None:
+        if self.current_epoch == 1 and arguments[1] == 0:
+            Dropped()  # and with it the exception that the signal raises
+        step(self, *arguments)
+
+    monkeypatch.setattr(SearchModule, "training_step", training_step)
+    status, _, err = cli("search", "--epochs", "3", "--batch-size", "16", "--output", "broken")
+    assert status == 130 and err.endswith(" --resume broken\n")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
