@@ -42,7 +42,7 @@ def cut(
         small = copy.deepcopy(network)
         for name, depth in architecture.depths.items():
             stage = plan.stages[name]
-            for block in reversed(stage.blocks[depth:]):
+            for block in stage.blocks[depth:]:
                 leave_out(small.get_submodule(stage.container), block)
     own = small.state_dict().keys()
     shrink(small, {name: tensor for name, tensor in taken.items() if name in own})
@@ -73,11 +73,8 @@ def check(plan: Plan, architecture: Architecture) -> None:
 
 
 def leave_out(container: nn.Module, block: str) -> None:
-    """Take a block away, or let it do nothing: others after it keep their names, and a list of blocks its indices."""
-    if isinstance(container, nn.Sequential) and next(reversed(container._modules)) == block:
-        del container._modules[block]
-    else:
-        setattr(container, block, nn.Identity())
+    """Put nothing in the place of a block: the others keep their names, and what asks for it by its index finds it."""
+    setattr(container, block, nn.Identity())
 
 
 def first_channels(architecture: Architecture) -> dict[str, Tensor]:

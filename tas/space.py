@@ -1,10 +1,12 @@
 """The candidates between which a search chooses."""
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import torch
 from torch import Tensor, nn
 
 from tas.architecture import Architecture
@@ -12,6 +14,7 @@ from tas.cost import exact_flops, flops
 from tas.cutting import cut
 from tas.errors import TasError
 from tas.networks import NETWORKS
+from tas.networks.cifar_resnet import CifarResNet
 from tas.plan import Plan
 from tas.reading import read_plan
 
@@ -157,24 +160,43 @@ def search_space(
         raise TasError(
             f"example_input has the shape {tuple(example_input.shape)}; it must be square images (N, C, H, W)"
         )
+    if isinstance(network, CifarResNet):
+        name = next(known for known, spec in NETWORKS.items() if spec == network.spec)
     name = name or f"{type(network).__module__}:{type(network).__qualname__}"
     plan = read_plan(network, example_input.shape[1:], name)
     image_size = None if name in NETWORKS else example_input.shape[-1]
     full = Architecture(name, plan.logits, example_input.shape[1], plan.widths, plan.depths(), image_size)
     space = SearchSpace.of(plan, full, ratios, round_to=round_to, exclude=exclude)
-    check_smallest(network, space, example_input.shape[1:])
+    check_cuts(network, space, example_input.shape[1:])
     return space
 
 
-def check_smallest(network: nn.Module, space: SearchSpace, input_shape: Sequence[int]) -> None:
-    """TasError unless the smallest network of the space can be cut, takes images, and costs what the plan says."""
-    smallest = space.smallest()
+def check_cuts(network: nn.Module, space: SearchSpace, input_shape: Sequence[int]) -> None:
+    """TasError unless networks of the space can be cut, take images, and cost what the plan says.
+
+    The smallest is tried, and two of which the widths are drawn, so that those that have to be equal are found out.
+    """
+    with torch.random.fork_rng(devices=[]):  # what a search draws later does not depend on it
+        generator = random.Random(0)
+        drawn = [
+            space.choose(
+                {name: generator.choice(candidates) for name, candidates in space.widths.items()},
+                {name: generator.choice(candidates) for name, candidates in space.depths.items()},
+            )
+            for _ in range(2)
+        ]
+        for architecture in (space.smallest(), *drawn):
+            check_cut(network, space, architecture, input_shape)
+
+
+def check_cut(network: nn.Module, space: SearchSpace, architecture: Architecture, input_shape: Sequence[int]) -> None:
+    """TasError unless a network can be cut, takes images, and costs what the plan says."""
+    name = space.full.network
     try:
-        counted = flops(cut(network, space.plan, smallest), input_shape)
+        counted = flops(cut(network, space.plan, architecture), input_shape)
     except Exception as error:  # whatever the user's code raises when a block or channels of it are gone
         reason = f"{' '.join(str(error).split()):.160}"
-        raise TasError(f"{space.full.network} was read wrongly; its smallest network does not run: {reason}") from None
-    planned = exact_flops(space.plan, smallest)
+        raise TasError(f"{name} was read wrongly; a smaller network does not run: {reason}") from None
+    planned = exact_flops(space.plan, architecture)
     if counted != planned:
-        numbers = f"{counted} FLOPs, not {planned}"
-        raise TasError(f"{space.full.network} was read wrongly; its smallest network has {numbers}")
+        raise TasError(f"{name} was read wrongly; a smaller network has {counted} FLOPs, not {planned}")

@@ -219,6 +219,37 @@ def derived_class() -> nn.Module:
     return chain(conv(3, 6), Standardised(6, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
 
 
+def expanded_gate() -> nn.Module:
+    """A gate that is repeated to the size of what it gates, pooled under numpy's name for dimensions."""
+    return Made(
+        lambda net, x: net.fc((h := net.a(x)).mul(net.b(h.mean(axis=(2, 3), keepdim=True)).expand_as(h)).mean((2, 3))),
+        **{"a": conv(3, 8), "b": conv(8, 8, 1), "fc": nn.Linear(8, 5)},
+    )
+
+
+def bounded() -> nn.Module:
+    """Operations on one tensor that take a second one: a power and a bound."""
+    return Made(
+        lambda net, x: net.fc(pooled((net.a(x).sigmoid() ** net.b(x).sigmoid()).clamp(max=net.c(x)))),
+        **{"a": conv(3, 8), "b": conv(3, 8), "c": conv(3, 8), "fc": nn.Linear(8, 5)},
+    )
+
+
+def indexed() -> nn.Module:
+    """Blocks that are asked for by their index."""
+
+    def path(net: nn.Module, x: Tensor) -> Tensor:
+        x = net.stem(x)
+        for index in range(3):
+            x = net.blocks[index](x)
+        return net.fc(pooled(x))
+
+    def block() -> nn.Module:
+        return Made(lambda net, x: x + net.norm(net.conv(x)).relu(), conv=conv(8, 8), norm=nn.BatchNorm2d(8))
+
+    return Made(path, stem=conv(3, 8), blocks=nn.Sequential(block(), block(), block()), fc=nn.Linear(8, 5))
+
+
 SMALL: dict[str, Callable[[], nn.Module]] = {
     made.__name__: made
     for made in (
@@ -226,5 +257,6 @@ SMALL: dict[str, Callable[[], nn.Module]] = {
         *(depthwise_twofold, grouped, grouped_on_image, layer_scale, scale_used_twice, scales_in_a_list, flattened),
         *(norm_after_flatten, channels_last, pooled_in_the_last_dimension, norms_without_weights, other_norms),
         *(read_twice, shuffled, sizes_from_shapes, derived_class),
+        *(expanded_gate, bounded, indexed),
     )
 }

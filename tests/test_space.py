@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
+import tas
 from tas.architecture import Architecture
 from tas.errors import TasError
 from tas.space import RATIOS, depth_candidates, search_space, width_candidates
@@ -196,3 +197,11 @@ def test_a_table_has_no_part_for_what_a_network_does_not_have():
 def test_the_example_must_be_square_images(shape):
     with pytest.raises(TasError, match="it must be square images"):
         search_space(nn.Flatten(), torch.empty(shape))
+
+
+def test_a_cifar_resnet_is_known_by_its_name_and_reading_it_draws_no_random_number():
+    network = tas.build(Architecture.full("resnet56", 10))
+    state = torch.get_rng_state()
+    space = search_space(network, torch.empty(1, 3, 32, 32))
+    assert space == paper_space(Architecture.full("resnet56", 10))
+    assert torch.equal(torch.get_rng_state(), state)

@@ -23,7 +23,7 @@ from tas.progress import RunBar
 from tas.report import change, draw_architecture, percent, summary
 from tas.runs import Run, label, write_text
 from tas.search import SearchModule, mean_confidence
-from tas.space import SearchSpace, check_smallest
+from tas.space import SearchSpace, check_cuts
 from tas.supernet import Supernet
 from tas.trainer import fit, interruptible, make_trainer
 
@@ -50,7 +50,7 @@ def search(options: SearchOptions) -> Run:
     )
     input_shape = (data.in_channels, data.image_size, data.image_size)
     with blame("--network"):
-        check_smallest(network, space, input_shape)
+        check_cuts(network, space, input_shape)
     if original.trained:
         network.load_state_dict(sorted_by_importance(network.state_dict(), plan))
     flops_full = exact_flops(plan, full)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml
 from pytorch_lightning.callbacks import Timer
 from torch import nn
 
@@ -44,6 +43,7 @@ def train(options: TrainOptions) -> Run:
     architecture = None if options.network is not None else chosen_architecture(options, data)
     name = options.network or (architecture.network if architecture else "")
     start = starting_weights(options)
+    pl.seed_everything(options.seed, workers=True, verbose=False)  # a classifier may have to be made anew
     original = open_original(name, *start, data.num_classes, data.in_channels, data.image_size)
     run = Run.of(options, "train", label(name, options.data))
     run.check_free(options)  # before hours go into a teacher
@@ -80,11 +80,11 @@ def settle(options: TrainOptions) -> TrainOptions:
     """The options with what they leave open filled in: the newest search's architecture, and its data set."""
     open_ends: dict[str, Any] = {"data": "digits", "data_dir": "data", "image_size": None}
     if options.network is None:
-        path = Path(options.architecture) if options.architecture else newest_search().path
+        path = options.architecture or str(newest_search().path)
         if not options.architecture:
             say(f"architecture: that of the newest finished search, {path}")
-        open_ends["architecture"] = str(path)
-        config = Run(path if path.is_dir() else path.parent).config
+        open_ends["architecture"] = path
+        config = home_of(path).config
         # Beside the architecture.json of a search stands the data set that it searched on; with another set named
         # on the command line, nothing of it fits.
         if config.is_file():
@@ -95,6 +95,12 @@ def settle(options: TrainOptions) -> TrainOptions:
     return dataclasses.replace(
         options, **{key: value for key, value in open_ends.items() if getattr(options, key) is None}
     )
+
+
+def home_of(architecture: str) -> Run:
+    """The run that an architecture stands in; --architecture names the run or the file."""
+    path = Path(architecture)
+    return Run(path if path.is_dir() else path.parent)
 
 
 def chosen_architecture(options: TrainOptions, data: ImageData) -> Architecture:
@@ -117,13 +123,14 @@ def check_fit(what: str, architecture: Architecture, options: TrainOptions, data
 
 def starting_weights(options: TrainOptions) -> tuple[bool, str | None]:
     """--pretrained and --weights of the original network: given, or those with which its search started."""
-    if options.architecture is not None:
-        path = Path(options.architecture)
-        config = Run(path if path.is_dir() else path.parent).config
-        if config.is_file():
-            saved = yaml.safe_load(config.read_text(encoding="utf-8"))  # `settle` has checked it
-            return bool(saved.get("pretrained")), saved.get("weights")
-    return options.pretrained, options.weights
+    known = {field.name for kind in (SearchOptions, TrainOptions) for field in dataclasses.fields(kind)}
+    architecture, saved = options.architecture, dataclasses.asdict(options)
+    # The architecture of a training run is that of the run which it names, and so on to the search.
+    while architecture is not None and home_of(architecture).config.is_file():
+        config = home_of(architecture).config
+        saved = read_yaml(str(config), config, known)
+        architecture = saved.get("architecture")
+    return bool(saved.get("pretrained")), saved.get("weights")
 
 
 def find_teacher(options: TrainOptions, original: Original, data: ImageData) -> Teacher:
@@ -185,8 +192,7 @@ def starting_network(options: TrainOptions, job: Job) -> nn.Module:
         state = sorted_by_importance(job.teacher.network.state_dict(), job.original.plan)
         return cut(job.original.network, job.original.plan, job.architecture, state)
     if options.init == "supernet":
-        path = Path(str(options.architecture))
-        file = Run(path if path.is_dir() else path.parent).supernet
+        file = home_of(str(options.architecture)).supernet
         if not file.is_file():
             raise TasError(f"--init supernet: {file} is not there; it is left by the search that found the network")
         state = read_weights(str(file))

@@ -138,6 +138,7 @@ class CifarResNet(nn.Module):
         in_channels: int,
     ) -> None:
         super().__init__()
+        self.spec = spec
         channels = widths["conv1"]
         self.conv1 = conv(in_channels, channels, 3)
         self.bn1 = nn.BatchNorm2d(channels)

@@ -66,9 +66,22 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
     except Exception as error:
         size = "x".join(map(str, input_shape))
         raise TasError(f"{name} does not take images of {size} (channels, height, width): {reason(error)}") from None
-    if not (isinstance(result, Tensor) and result.dim() == 2 and len(result) == IMAGES):
-        raise TasError(f"{name} gives {describe(result)}; it must give one tensor of logits, (images, classes)")
+    check_logits(result, name, "gives")
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            result = network.train()(images)
+    except RuntimeError:
+        pass  # a training pass may draw numbers, and decide by them; it is only looked at for what it returns
+    finally:
+        network.eval()
+    check_logits(result, name, "in training gives")
     return graph
+
+
+def check_logits(result: object, name: str, gives: str) -> None:
+    """TasError unless a forward pass of the traced batch gave logits."""
+    if not (isinstance(result, Tensor) and result.dim() == 2 and len(result) == IMAGES):
+        raise TasError(f"{name} {gives} {describe(result)}; it must give one tensor of logits, (images, classes)")
 
 
 def reason(error: Exception) -> str:

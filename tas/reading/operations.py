@@ -26,16 +26,40 @@ def shape(node: Node) -> tuple[int, ...]:
     return tuple(node.meta["shape"])
 
 
+def where(node: Node) -> str:
+    """An operation, and the module in whose forward pass it stands."""
+    path = next(reversed(node.meta.get("nn_module_stack", {})), "")
+    return f"{node.name} in {path}" if path else node.name
+
+
 def pass_on(read: "Reader", node: Node, input: Node, *_: Any, **__: Any) -> "Value":
     """Each channel by itself, in its place: activations, dropout, copies, softmax over what there is."""
+    tensors = [item for item in node.all_input_nodes if "shape" in item.meta]
+    return elementwise(read, node, *tensors) if len(tensors) > 1 else read.value(input)
+
+
+def cast(read: "Reader", node: Node, input: Node, *_: Any, **__: Any) -> "Value":
+    """To another type of number, perhaps that of another tensor."""
     return read.value(input)
+
+
+def expand(read: "Reader", node: Node, input: Node, *sizes: Any) -> "Value":
+    """Repetition along dimensions of size 1; the channels stay, unless the code says how many there are."""
+    value = read.value(input)
+    wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    if not isinstance(value, Channels):
+        return None
+    result = value.moved(value.dim + len(wanted) - len(shape(input)))
+    if isinstance(wanted[result.dim], int) and wanted[result.dim] != -1:
+        return read.leave_alone(node, f"{where(node)} gives it a size written in the code, {wanted[result.dim]}")
+    return result
 
 
 def spatial(read: "Reader", node: Node, input: Node, *arguments: Any, **named: Any) -> "Value":
     """Pooling, padding and resizing of the last two dimensions, for each channel by itself."""
     value = read.value(input)
     if isinstance(value, Channels) and value.dim >= len(shape(input)) - 2:
-        return read.leave_alone(node, f"{node.name} works across it")
+        return read.leave_alone(node, f"{where(node)} works across it")
     return value
 
 
@@ -43,7 +67,7 @@ def pad(read: "Reader", node: Node, input: Node, pad: Sequence[int], *_: Any, **
     """Padding of dimensions, the last first; channels that are padded stay full."""
     value = read.value(input)
     if isinstance(value, Channels) and 2 * (len(shape(input)) - value.dim) <= len(pad):
-        return read.leave_alone(node, f"{node.name} pads it")
+        return read.leave_alone(node, f"{where(node)} pads it")
     return value
 
 
@@ -57,9 +81,9 @@ def elementwise(read: "Reader", node: Node, *_: Any, **__: Any) -> "Value":
         return read.value(tensors[0]) if len(tensors) == 1 else None
     first, length = places[0], shape(node)[places[0].dim]
     if any(place.dim != first.dim for place in places):
-        return read.leave_alone(node, f"{node.name} joins it with another dimension")
+        return read.leave_alone(node, f"{where(node)} joins it with another dimension")
     for place in places[1:]:
-        read.widths.unify(first.segments, place.segments, f"{node.name} joins it with channels of another make-up")
+        read.widths.unify(first.segments, place.segments, f"{where(node)} joins it with channels of another make-up")
     for item, value in values:
         dim = first.dim - rank + len(shape(item))
         if isinstance(value, Channels) or dim < 0 or shape(item)[dim] == 1:
@@ -67,7 +91,7 @@ def elementwise(read: "Reader", node: Node, *_: Any, **__: Any) -> "Value":
         if isinstance(value, Parameter) and shape(item)[dim] == length and value.length == length:
             read.add_parameter(value, first.segments)
         else:
-            read.widths.freeze_all(first.segments, f"{node.name} joins it with a tensor of fixed size")
+            read.widths.freeze_all(first.segments, f"{where(node)} joins it with a tensor of fixed size")
     return first
 
 
@@ -85,24 +109,19 @@ def cat(read: "Reader", node: Node, tensors: Sequence[Node], dim: int = 0, **nam
     return Channels(dim, tuple(segments))
 
 
-def flatten(read: "Reader", node: Node, input: Node, start_dim: int = 0, end_dim: int = -1) -> "Value":
-    """As `reshaped`, which finds out which dimensions became one."""
-    return reshaped(read, node, input)
-
-
 def reshape(read: "Reader", node: Node, input: Node, *sizes: Any) -> "Value":
     """As `reshaped`, unless the code says how many channels there are."""
     value = read.value(input)
     wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     result = reshaped(read, node, input)
     if isinstance(result, Channels) and isinstance(wanted[result.dim], int) and wanted[result.dim] != -1:
-        return read.leave_alone(node, f"{node.name} gives it a size written in the code, {wanted[result.dim]}")
+        return read.leave_alone(node, f"{where(node)} gives it a size written in the code, {wanted[result.dim]}")
     if isinstance(value, Parameter) and any(size not in (1, -1) for size in wanted):
         return None
     return result
 
 
-def reshaped(read: "Reader", node: Node, input: Node) -> "Value":
+def reshaped(read: "Reader", node: Node, input: Node, *_: Any, **__: Any) -> "Value":
     """Channels C followed by P positions become C x P features, in one dimension of the output."""
     value = read.value(input)
     if not isinstance(value, Channels):
@@ -114,7 +133,7 @@ def reshaped(read: "Reader", node: Node, input: Node) -> "Value":
             inner = math.prod(before[value.dim + 1 :])
             if math.prod(after[dim + 1 :]) * (size // length) == inner:
                 return value.moved(dim).repeated(size // length)
-    return read.leave_alone(node, f"{node.name} breaks it up")
+    return read.leave_alone(node, f"{where(node)} breaks it up")
 
 
 def permute(read: "Reader", node: Node, input: Node, *dims: Any) -> "Value":
@@ -133,9 +152,9 @@ def transpose(read: "Reader", node: Node, input: Node, dim0: int, dim1: int) -> 
     return value.moved({first: second, second: first}.get(value.dim, value.dim))
 
 
-def reduce(read: "Reader", node: Node, input: Node, dim: Any = None, *_: Any, **__: Any) -> "Value":
+def reduce(read: "Reader", node: Node, input: Node, dim: Any = None, *_: Any, **named: Any) -> "Value":
     """A mean or sum over dimensions; over the channels themselves it leaves nothing that could change."""
-    value = read.value(input)
+    value, dim = read.value(input), named.get("axis", dim)
     if not isinstance(value, Channels) or dim is None:
         return None
     gone = {d % len(shape(input)) for d in ((dim,) if isinstance(dim, int) else dim)}
@@ -173,13 +192,13 @@ def chunk(read: "Reader", node: Node, input: Node, chunks: int, dim: int = 0) ->
     if len(segments) == pieces and len({(s.repeat, read.widths.size(s)) for s in segments}) == 1:
         # Equal parts stay equal parts if they have one width.
         for segment in segments[1:]:
-            read.widths.unify(segments[:1], [segment], f"{node.name} cuts it")
+            read.widths.unify(segments[:1], [segment], f"{where(node)} cuts it")
         return tuple(Channels(value.dim, (segment,)) for segment in segments)
     if len(segments) == 1 and segments[0].repeat % pieces == 0:
         # As a shuffle leaves them: which channel is in which piece depends on how many there are.
         read.widths.unorder(segments)
         return (Channels(value.dim, (Segment(segments[0].source, segments[0].repeat // pieces),)),) * pieces
-    read.leave_alone(node, f"{node.name} cuts it")
+    read.leave_alone(node, f"{where(node)} cuts it")
     return (None,) * pieces
 
 
@@ -188,7 +207,7 @@ def split(read: "Reader", node: Node, input: Node, split_size: Any, dim: int = 0
     value = read.value(input)
     pieces = len(node.meta["shape"])
     if isinstance(value, Channels) and value.dim == dim % len(shape(input)):
-        read.leave_alone(node, f"{node.name} cuts it at a place written in the code")
+        read.leave_alone(node, f"{where(node)} cuts it at a place written in the code")
         return (None,) * pieces
     return (value,) * pieces
 
@@ -204,9 +223,9 @@ def channel_shuffle(read: "Reader", node: Node, input: Node, groups: int) -> "Va
         or len({(s.repeat, read.widths.size(s)) for s in segments}) != 1
         or segments[0].repeat > 1
     ):
-        return read.leave_alone(node, f"{node.name} shuffles it")
+        return read.leave_alone(node, f"{where(node)} shuffles it")
     for segment in segments[1:]:
-        read.widths.unify(segments[:1], [segment], f"{node.name} shuffles it")
+        read.widths.unify(segments[:1], [segment], f"{where(node)} shuffles it")
     return Channels(value.dim, (Segment(segments[0].source, groups),))
 
 
@@ -220,10 +239,10 @@ def getitem(read: "Reader", node: Node, input: Node, index: Any) -> "Value":
     dim, result = 0, 0  # the dimension of the input that an entry indexes, the one of the output
     for entry in index if isinstance(index, tuple) else (index,):
         if entry is Ellipsis or isinstance(entry, Node):
-            return read.leave_alone(node, f"{node.name} takes a part of it")
+            return read.leave_alone(node, f"{where(node)} takes a part of it")
         if dim == value.dim and entry is not None:
             if entry != slice(None):
-                return read.leave_alone(node, f"{node.name} takes a part of it")
+                return read.leave_alone(node, f"{where(node)} takes a part of it")
             return value.moved(result)
         dim += entry is not None
         result += not isinstance(entry, int)
@@ -232,7 +251,9 @@ def getitem(read: "Reader", node: Node, input: Node, index: Any) -> "Value":
 
 def describe(read: "Reader", node: Node, *_: Any, **__: Any) -> "Value":
     """Shapes and types: numbers, read anew in each forward pass. What has a shape itself is none, x.mT for example."""
-    return read.leave_alone(node, f"{node.name} reads it, for which TAS has no rule") if "shape" in node.meta else None
+    return (
+        read.leave_alone(node, f"{where(node)} reads it, for which TAS has no rule") if "shape" in node.meta else None
+    )
 
 
 class Parameter:
@@ -245,10 +266,10 @@ class Parameter:
 # By name: functions, methods and operators, which torch calls alike.
 EACH_ALONE = """relu relu_ relu6 leaky_relu elu selu celu gelu silu mish sigmoid hardsigmoid hardswish hardtanh tanh
     softplus softsign logsigmoid clamp clip abs exp log sqrt rsqrt square neg pow erf sin cos round floor ceil dropout
-    dropout2d alpha_dropout feature_dropout stochastic_depth contiguous clone detach to float half double bfloat16 type
-    type_as sigmoid_ tanh_ clamp_ softmax log_softmax normalize"""
+    dropout2d alpha_dropout feature_dropout stochastic_depth contiguous clone detach
+    sigmoid_ tanh_ clamp_ softmax log_softmax normalize"""
 TOGETHER = """add add_ iadd radd sub sub_ isub rsub mul mul_ imul rmul div div_ truediv itruediv maximum minimum where
-    addcmul lerp"""
+    addcmul lerp expand_as"""
 IN_SPACE = "adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d max_pool2d lp_pool2d interpolate upsample"
 
 RULES: dict[str, Rule] = {
@@ -256,12 +277,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(TOGETHER.split(), elementwise),
     **dict.fromkeys(IN_SPACE.split(), spatial),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), reduce),
+    **dict.fromkeys(("to", "float", "half", "double", "bfloat16", "type", "type_as"), cast),
     **dict.fromkeys(("cat", "concat", "concatenate"), cat),
     **dict.fromkeys(("size", "dim", "numel", "getattr", "len", "floordiv", "mod", "eq", "_assert"), describe),
+    "expand": expand,
     "reshape": reshape,
     "view": reshape,
     "pad": pad,
-    "flatten": flatten,
+    "flatten": reshaped,
     "permute": permute,
     "transpose": transpose,
     "swapaxes": transpose,

@@ -196,6 +196,17 @@ def test_with_weights_for_other_classes_the_classifier_is_fresh_and_the_teacher_
     assert f"{path}, with a fresh classifier for 10 classes" in out
 
 
+def test_a_fresh_classifier_follows_from_the_seed_and_a_run_s_architecture_leads_to_its_search_s_weights(
+    search: Callable, train: Callable, weights: Callable, cli: Callable, tmp_path: Path
+) -> None:
+    search("--weights", weights(7))
+    small, _ = train("--kd", *STILL)
+    again = cli("train", "--kd", *QUICK, *STILL, "--architecture", small.path, "--output", "again")
+    # The architecture of the training run leads on to the search: one teacher, trained once from its weights.
+    assert again.status == 0 and "as trained before" in again.out
+    only_run(tmp_path, "teachers")
+
+
 def test_an_original_that_teaches_itself_is_trained_and_stays_as_it_is(
     weights: Callable, cli: Callable, tmp_path: Path
 ) -> None:

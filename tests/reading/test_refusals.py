@@ -138,3 +138,13 @@ def test_tensors_that_are_neither_parameters_nor_buffers_are_no_obstacle():
     network = made(lambda net, x: net.fc(pooled(net.a((x - net.mean) / torch.tensor([1.0, 2, 3]).view(3, 1, 1).to(x)))))
     network.mean = torch.rand(3, 1, 1)
     assert_parity(network, IMAGE, count=1)
+
+
+def test_a_second_output_in_training_is_named():
+    class Auxiliary(Made):
+        def forward(self, x):
+            logits = super().forward(x)
+            return (logits, logits) if self.training else logits
+
+    network = Auxiliary(lambda net, x: net.fc(pooled(net.a(x))), a=conv(3, 8), fc=nn.Linear(8, 5))
+    assert refusal(network) == "mine in training gives a tuple; it must give one tensor of logits, (images, classes)"

@@ -56,6 +56,8 @@ def test_forced_to_a_choice_the_supernet_is_the_network_cut_out_and_every_choice
         "shuffled": {"a": {"a", "b", "c"}},
         "sizes_from_shapes": {"a": {"a"}},
         "derived_class": {"0": {"0"}, "1": {"1"}},
+        "expanded_gate": {"a": {"a", "b"}},
+        "bounded": {"a": {"a", "b", "c"}},
     }.items(),
 )
 def test_layers_whose_outputs_meet_share_a_width(name, widths):
