@@ -220,9 +220,11 @@ class Reader:
     def grouped(self, node: Node, name: str, conv: nn.Conv2d, value: Value, kernel: int, places: int) -> Value:
         """A grouped convolution loses whole groups, so that its outputs are as many as its inputs allow."""
         inputs = conv.in_channels // conv.groups
-        whole = isinstance(value, Channels) and conv.out_channels % conv.in_channels == 0
-        whole = whole and all(self.widths.size(segment) % inputs == 0 for segment in value.segments)  # type: ignore
-        if not isinstance(value, Channels) or not whole:
+        if (
+            not isinstance(value, Channels)
+            or conv.out_channels % conv.in_channels
+            or any(self.widths.size(segment) % inputs for segment in value.segments)
+        ):
             self.leave_alone(node, f"{name} has groups that it does not fill")
             self.layers.append(Layer(name, kernel, places, (Segment(inputs),), Segment(conv.out_channels)))
             return None
