@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-from tas.errors import TasError, nearest
+from tas.errors import TasError, gist, nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,9 @@ class SearchOptions(CommonOptions):
     weights: str | None = None
     """Start from the trained weights in this file (a state dict) or finished training run."""
     init: Literal["scratch", "teacher"] | None = None
-    """How the search starts: scratch, or teacher, the given trained weights with their channels sorted by importance;
-    none takes teacher where weights are given."""
+    """How the search starts: teacher, from the given trained weights with their channels sorted by importance; or
+    scratch, and weights that are given are the teacher's of `tas train --kd` alone. None takes teacher where weights
+    are given."""
     data: str = "digits"
     """The data set: digits, cifar10, cifar100, folder or imagenet."""
     data_dir: str = "data"
@@ -171,8 +172,6 @@ def check_start(pretrained: bool, weights: str | None, init: str | None) -> None
         raise TasError("--pretrained and --weights exclude each other; give one")
     if init == "teacher" and not pretrained and weights is None:
         raise TasError("--init teacher needs trained weights: give --pretrained or --weights")
-    if init == "scratch" and (pretrained or weights is not None):
-        raise TasError("--init scratch would not use the weights given; leave out --pretrained and --weights")
 
 
 def read_yaml(blamed: str, path: str | Path, known: Collection[str]) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def read_yaml(blamed: str, path: str | Path, known: Collection[str]) -> dict[str
     except OSError as error:
         raise TasError(f"{blamed}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TasError(f"{blamed}: not YAML ({' '.join(str(error).split())})") from None
+        raise TasError(f"{blamed}: not YAML ({gist(error)})") from None
     if not isinstance(values, dict):
         raise TasError(f"{blamed}: must map options to values")
     for key in values:

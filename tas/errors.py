@@ -20,6 +20,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
+def gist(error: BaseException, length: int = 160) -> str:
+    """What an exception says, as the start of one line: no line breaks, at most `length` characters."""
+    return " ".join(str(error).split())[:length]
+
+
 @contextmanager
 def blame(source: str) -> Iterator[None]:
     """Put the flag or file that is to blame in front of the TasErrors that arise inside."""

@@ -17,7 +17,7 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.building import build
 from tas.config import CommonOptions
-from tas.errors import TasError
+from tas.errors import TasError, gist
 
 ROOT = Path("runs")
 """Where runs go unless told otherwise, below the working directory."""
@@ -128,6 +128,5 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     try:
         network.load_state_dict(torch.load(run.weights, map_location="cpu", weights_only=True))
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise TasError(f"{run.weights}: does not hold the weights of {run.architecture} ({reason:.200})") from None
+        raise TasError(f"{run.weights}: does not hold the weights of {run.architecture} ({gist(error, 200)})") from None
     return network.eval()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tas.architecture import Architecture
 from tas.cost import exact_flops, flops
 from tas.cutting import cut
-from tas.errors import TasError
+from tas.errors import TasError, gist
 from tas.networks import NETWORKS
 from tas.networks.cifar_resnet import CifarResNet
 from tas.plan import Plan
@@ -195,8 +195,7 @@ def check_cut(network: nn.Module, space: SearchSpace, architecture: Architecture
     try:
         counted = flops(cut(network, space.plan, architecture), input_shape)
     except Exception as error:  # whatever the user's code raises when a block or channels of it are gone
-        reason = f"{' '.join(str(error).split()):.160}"
-        raise TasError(f"{name} was read wrongly; a smaller network does not run: {reason}") from None
+        raise TasError(f"{name} was read wrongly; a smaller network does not run: {gist(error)}") from None
     planned = exact_flops(space.plan, architecture)
     if counted != planned:
         raise TasError(f"{name} was read wrongly; a smaller network has {counted} FLOPs, not {planned}")

@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from tas.config import CommonOptions, flag
-from tas.errors import Interrupted, TasError
+from tas.errors import Interrupted, TasError, gist
 from tas.runs import Run
 
 
@@ -98,7 +98,7 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         given = ("accelerator", "devices", "strategy", "precision", "num_nodes")
         flags = " ".join(f"{flag(key)} {getattr(options, key)}" for key in given)
-        raise TasError(f"{flags}: Lightning refuses this ({' '.join(str(error).split())})") from None
+        raise TasError(f"{flags}: Lightning refuses this ({gist(error)})") from None
 
 
 @contextmanager
@@ -139,8 +139,7 @@ def check_readable(checkpoint: Path) -> None:
     try:
         torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise TasError(f"{checkpoint}: damaged ({reason:.100}); delete it to start the run anew") from None
+        raise TasError(f"{checkpoint}: damaged ({gist(error, 100)}); delete it to start the run anew") from None
 
 
 def quiet() -> None:

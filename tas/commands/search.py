@@ -18,7 +18,7 @@ from tas.derivation import derive
 from tas.errors import TasError, blame
 from tas.importance import sorted_by_importance
 from tas.monitor import Distributions
-from tas.networks import check_name
+from tas.networks import check_name, open_network
 from tas.progress import RunBar
 from tas.report import change, draw_architecture, percent, summary
 from tas.runs import Run, label, write_text
@@ -51,7 +51,10 @@ def search(options: SearchOptions) -> Run:
     input_shape = (data.in_channels, data.image_size, data.image_size)
     with blame("--network"):
         check_cuts(network, space, input_shape)
-    if original.trained:
+    source = original.source
+    if original.trained and options.init == "scratch":
+        network, source = open_network(options.network, data.num_classes, data.in_channels), "fresh weights"
+    elif original.trained:
         network.load_state_dict(sorted_by_importance(network.state_dict(), plan))
     flops_full = exact_flops(plan, full)
     budget = Budget(options.flops_target * flops_full, options.tolerance)
@@ -124,7 +127,7 @@ def search(options: SearchOptions) -> Run:
     blocks = ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in found.depths.items())
     rows = [
         ("network", f"{options.network} on {options.data}, {images} images"),
-        ("started from", original.source),
+        ("started from", source),
         ("FLOPs", change(flops_full, flops)),
         ("target", f"{target}: {'met' if budget.holds(flops) else 'NOT MET; this is the nearest network found'}"),
         ("parameters", change(params_full, params)),

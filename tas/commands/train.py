@@ -84,14 +84,11 @@ def settle(options: TrainOptions) -> TrainOptions:
         if not options.architecture:
             say(f"architecture: that of the newest finished search, {path}")
         open_ends["architecture"] = path
-        config = home_of(path).config
         # Beside the architecture.json of a search stands the data set that it searched on; with another set named
         # on the command line, nothing of it fits.
-        if config.is_file():
-            known = {field.name for kind in (SearchOptions, TrainOptions) for field in dataclasses.fields(kind)}
-            saved = read_yaml(str(config), config, known)
-            if options.data in (None, saved.get("data")):
-                open_ends |= {key: saved[key] for key in ("data", "data_dir", "image_size") if key in saved}
+        saved = saved_options(path)
+        if options.data in (None, saved.get("data")):
+            open_ends |= {key: saved[key] for key in ("data", "data_dir", "image_size") if key in saved}
     return dataclasses.replace(
         options, **{key: value for key, value in open_ends.items() if getattr(options, key) is None}
     )
@@ -101,6 +98,15 @@ def home_of(architecture: str) -> Run:
     """The run that an architecture stands in; --architecture names the run or the file."""
     path = Path(architecture)
     return Run(path if path.is_dir() else path.parent)
+
+
+def saved_options(architecture: str) -> dict[str, Any]:
+    """The options of the run that an architecture stands in; none if it stands in no run."""
+    config = home_of(architecture).config
+    if not config.is_file():
+        return {}
+    known = {field.name for kind in (SearchOptions, TrainOptions) for field in dataclasses.fields(kind)}
+    return read_yaml(str(config), config, known)
 
 
 def chosen_architecture(options: TrainOptions, data: ImageData) -> Architecture:
@@ -123,12 +129,10 @@ def check_fit(what: str, architecture: Architecture, options: TrainOptions, data
 
 def starting_weights(options: TrainOptions) -> tuple[bool, str | None]:
     """--pretrained and --weights of the original network: given, or those with which its search started."""
-    known = {field.name for kind in (SearchOptions, TrainOptions) for field in dataclasses.fields(kind)}
     architecture, saved = options.architecture, dataclasses.asdict(options)
     # The architecture of a training run is that of the run which it names, and so on to the search.
-    while architecture is not None and home_of(architecture).config.is_file():
-        config = home_of(architecture).config
-        saved = read_yaml(str(config), config, known)
+    while architecture is not None:
+        saved = saved_options(architecture)
         architecture = saved.get("architecture")
     return bool(saved.get("pretrained")), saved.get("weights")
 

@@ -10,7 +10,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.transforms import v2
 
 from tas.data.images import ImageData, Images, Transform
-from tas.errors import TasError
+from tas.errors import TasError, gist
 
 
 class Cifar10(ImageData):
@@ -44,7 +44,7 @@ class Cifar10(ImageData):
             archive = self.dataset.filename
             raise TasError(
                 f"--data-dir {self.data_dir}: holds no {self.dataset.__name__}, and the download failed "
-                f"({' '.join(str(error).split())}); put {archive} there"
+                f"({gist(error)}); put {archive} there"
             ) from None
 
     def load(self, train: bool) -> Images:

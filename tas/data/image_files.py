@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as transforms
 
-from tas.errors import TasError
+from tas.errors import TasError, gist
 
 
 class ImageFiles:
@@ -87,7 +87,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise TasError(f"{path}: not a readable image ({' '.join(str(error).split())})") from None
+        raise TasError(f"{path}: not a readable image ({gist(error)})") from None
 
 
 def read_image(path: Path, size: int | None) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from tas.errors import TasError, nearest
+from tas.errors import TasError, gist, nearest
 
 LIBRARIES = ("torchvision", "timm")
 FURTHER_OUTPUTS = ("AuxLogits", "aux1", "aux2")
@@ -98,8 +98,7 @@ def loading(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise TasError(f"{what}: its weights cannot be loaded ({reason:.160})") from None
+        raise TasError(f"{what}: its weights cannot be loaded ({gist(error)})") from None
 
 
 def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
@@ -126,7 +125,7 @@ def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
 
 def explained(error: Exception) -> str:
     """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
+    return f"{type(error).__name__}: {gist(error)}"
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor]) -> bool:

@@ -11,7 +11,7 @@ from torch.fx import Node
 from torchvision.models.shufflenetv2 import channel_shuffle
 
 from tas.applied import dtype_of
-from tas.errors import TasError
+from tas.errors import TasError, gist
 
 COUNTED = (nn.Conv2d, nn.Linear)
 """What costs something."""
@@ -70,8 +70,8 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
     try:
         with torch.no_grad(), torch.device("meta"):
             result = network.train()(images)
-    except RuntimeError:
-        pass  # a training pass may draw numbers, and decide by them; it is only looked at for what it returns
+    except Exception:  # a training pass may draw numbers and decide by them, which stand-ins do not allow
+        return graph  # what is wrong with it otherwise, the first step of the training says
     finally:
         network.eval()
     check_logits(result, name, "in training gives")
@@ -86,8 +86,7 @@ def check_logits(result: object, name: str, gives: str) -> None:
 
 def reason(error: Exception) -> str:
     """What an exception says, as the start of one line. torch.fx adds where in the graph it was; that is left out."""
-    text = str(error).split("\n\nWhile executing")[0]
-    return f"{' '.join(text.split()):.160}"
+    return gist(Exception(str(error).split("\n\nWhile executing")[0]))
 
 
 def place_of(error: Exception) -> str:

@@ -207,6 +207,17 @@ def test_a_fresh_classifier_follows_from_the_seed_and_a_run_s_architecture_leads
     only_run(tmp_path, "teachers")
 
 
+def test_a_search_from_scratch_leaves_the_weights_to_the_teacher(
+    search: Callable, train: Callable, weights: Callable, tmp_path: Path
+) -> None:
+    path = weights(10)
+    left = torch.load(search("--weights", path, "--init", "scratch", *STILL).supernet)
+    given = sorted_weights(tmp_path / path)
+    assert all(not torch.equal(left[name], given[name]) for name in ("stem.0.weight", "head.weight"))
+    _, out = train("--kd", *STILL)
+    assert f"teacher: {NAME} with {path}, as it is" in out
+
+
 def test_an_original_that_teaches_itself_is_trained_and_stays_as_it_is(
     weights: Callable, cli: Callable, tmp_path: Path
 ) -> None:

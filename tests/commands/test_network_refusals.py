@@ -86,7 +86,6 @@ def test_ways_to_start_that_do_not_go_together(refused: Callable) -> None:
     line = refused("search", "--pretrained", "--weights", "mine.pt", *QUICK)
     assert "--pretrained and --weights exclude each other" in line
     assert "--init teacher needs trained weights" in refused("search", "--init", "teacher", *QUICK)
-    assert "--init scratch would not use the weights" in refused("search", "--init", "scratch", "--pretrained", *QUICK)
 
 
 def test_weights_that_are_none_or_another_network_s(mynet: None, refused: Callable, tmp_path: Path) -> None:
