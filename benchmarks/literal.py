@@ -75,4 +75,5 @@ def make_literal(supernet: Supernet) -> Supernet:
     for name, module in list(supernet.network.named_modules()):
         if isinstance(module, SearchableStage):
             supernet.replace(name, LiteralStage(module))
+    supernet.norms.clear()
     return supernet

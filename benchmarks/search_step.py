@@ -27,9 +27,8 @@ from torch.profiler import ProfilerActivity, profile
 from tas.architecture import Architecture
 from tas.budget import Budget, cost_loss
 from tas.building import build
-from tas.cost import CostTable, cost_tables, exact_flops, expected_flops
+from tas.cost import ExpectedFlops, cost_tables, exact_flops
 from tas.reading import read_plan
-from tas.search import one_hot
 from tas.space import SearchSpace
 from tas.supernet import Supernet
 
@@ -64,7 +63,7 @@ class Search:
 
     Args:
         supernet: Eq. 4 as `tas` computes it, or literal.
-        tables: The cost of the candidates.
+        expected_flops: The cost of the candidates.
         budget: The FLOPs aimed at.
         samples: |I|.
         toggle: Whether a step computes gradients of its own parameters alone.
@@ -75,7 +74,7 @@ class Search:
     def __init__(
         self,
         supernet: Supernet,
-        tables: list[CostTable],
+        expected_flops: ExpectedFlops,
         budget: Budget,
         samples: int,
         toggle: bool,
@@ -83,7 +82,7 @@ class Search:
         labels: Tensor,
         autocast: Callable[[], object],
     ) -> None:
-        self.supernet, self.tables, self.budget, self.samples = supernet, tables, budget, samples
+        self.supernet, self.expected_flops, self.budget, self.samples = supernet, expected_flops, budget, samples
         self.toggle, self.images, self.labels, self.autocast = toggle, images, labels, autocast
         self.generator = torch.Generator().manual_seed(0)
         self.groups = (supernet.weight_parameters(), supernet.architecture_parameters())
@@ -118,8 +117,8 @@ class Search:
         with self.learning(1):
             loss = self.loss()
             widths, depths = self.supernet.probabilities()
-            derived = float(expected_flops(self.tables, one_hot(widths), one_hot(depths)))
-            penalty = cost_loss(expected_flops(self.tables, widths, depths), derived, self.budget)
+            derived = float(self.expected_flops.at_argmax(widths, depths))
+            penalty = cost_loss(self.expected_flops(widths, depths), derived, self.budget)
             self.descend(loss + 2 * penalty.to(loss), 1)
 
     def descend(self, loss: Tensor, group: int) -> None:
@@ -225,7 +224,7 @@ def measure(name: str, options: argparse.Namespace) -> Row:
     network = build(full)
     plan = read_plan(network, IMAGE)
     space = SearchSpace.of(plan, full)
-    tables, budget = cost_tables(plan, space.widths, space.depths), Budget(0.5 * exact_flops(plan, full))
+    cost, budget = ExpectedFlops(cost_tables(plan, space.widths, space.depths)), Budget(0.5 * exact_flops(plan, full))
     images = torch.randn(options.batch_size, *IMAGE, device=options.device)
     labels = torch.randint(10, (options.batch_size,), device=options.device)
     low = options.precision == "bf16"
@@ -236,7 +235,7 @@ def measure(name: str, options: argparse.Namespace) -> Row:
     def search(literal: bool) -> Search:
         supernet = Supernet(network, space)
         supernet = (make_literal(supernet) if literal else supernet).to(options.device)
-        return Search(supernet, tables, budget, options.samples, not literal, images, labels, autocast)
+        return Search(supernet, cost, budget, options.samples, not literal, images, labels, autocast)
 
     setting, plain = fastest_plain(network.to(options.device), images, labels, autocast, options.compile)
     ours = search(literal=False)

@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from tas.budget import Budget, cost_loss
-from tas.cost import Probabilities, cost_tables, exact_flops, expected_flops
+from tas.cost import ExpectedFlops, Probabilities, cost_tables, exact_flops
 from tas.errors import check_finite
 from tas.schedules import cosine, linear
 from tas.supernet import Supernet
@@ -55,9 +55,9 @@ class SearchModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.supernet = supernet
+        self.supernet = supernet.to(memory_format=torch.channels_last)
         space = supernet.space
-        self.tables = cost_tables(space.plan, space.widths, space.depths)
+        self.expected_flops = ExpectedFlops(cost_tables(space.plan, space.widths, space.depths))
         self.budget = budget
         self.flops_full = exact_flops(space.plan, space.full)
         self.epochs = epochs
@@ -112,7 +112,7 @@ class SearchModule(pl.LightningModule):
         images, labels = batch
         self.toggle_optimizer(optimizer)
         self.supernet.sample(tau, self.samples, self.generator)
-        logits = self.supernet(images)
+        logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits, labels)
         check_finite(loss.detach(), "--lr or --arch-lr")
         self.descend(loss, optimizer)
@@ -125,7 +125,7 @@ class SearchModule(pl.LightningModule):
         images, labels = batch
         self.toggle_optimizer(optimizer)
         self.supernet.sample(tau, self.samples, self.generator)
-        logits = self.supernet(images)
+        logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits, labels)
         check_finite(loss.detach(), "--lr or --arch-lr")
         expected, derived = self.costs()
@@ -149,8 +149,7 @@ class SearchModule(pl.LightningModule):
     def costs(self) -> tuple[Tensor, float]:
         """The expected FLOPs, differentiable in the logits, and those of the argmax architecture."""
         widths, depths = self.supernet.probabilities()
-        derived = expected_flops(self.tables, one_hot(widths), one_hot(depths))
-        return expected_flops(self.tables, widths, depths), float(derived)
+        return self.expected_flops(widths, depths), float(self.expected_flops.at_argmax(widths, depths))
 
     def on_train_epoch_end(self) -> None:
         widths, depths = self.supernet.probabilities()
@@ -164,11 +163,6 @@ class SearchModule(pl.LightningModule):
         images, labels = batch
         self.val_accuracy(self.supernet(images), labels)
         self.log("val_accuracy", self.val_accuracy)
-
-
-def one_hot(distributions: Probabilities) -> dict[str, Tensor]:
-    """The same distributions with all probability on the argmax."""
-    return {name: F.one_hot(p.detach().argmax(), len(p)) for name, p in distributions.items()}
 
 
 def confidence(probabilities: Tensor) -> float:

@@ -21,6 +21,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from tas.config import CommonOptions, flag
 from tas.errors import Interrupted, TasError, gist
+from tas.memory import keep_freed_memory
 from tas.runs import Run
 
 
@@ -73,6 +74,7 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
         callbacks: What the command adds.
     """
     quiet()
+    keep_freed_memory()
     checkpoint = ModelCheckpoint(
         run.checkpoint.parent,
         filename=run.checkpoint.stem,

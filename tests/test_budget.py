@@ -8,7 +8,7 @@ import torch
 from tas.architecture import Architecture
 from tas.budget import Budget, cost_loss
 from tas.building import build
-from tas.cost import cost_tables, exact_flops, expected_flops
+from tas.cost import ExpectedFlops, cost_tables, exact_flops
 from tas.derivation import argmax
 from tas.reading import read_plan
 from tests.spaces import paper_space
@@ -58,11 +58,11 @@ def test_a_step_down_the_loss_moves_the_expected_cost_toward_the_band(share_of_d
     def probabilities():
         return tuple({name: logits.softmax(0) for name, logits in part.items()} for part in (widths, depths))
 
-    before = expected_flops(tables, *probabilities())
+    before = ExpectedFlops(tables)(*probabilities())
     derived = exact_flops(plan, argmax(space, *probabilities()))
     cost_loss(before, derived, Budget(share_of_derived * derived)).backward()
     with torch.no_grad():
         for logits in (*widths.values(), *depths.values()):
             logits -= 0.1 * logits.grad
-    change = (expected_flops(tables, *probabilities()) - before).item()
+    change = (ExpectedFlops(tables)(*probabilities()) - before).item()
     assert math.copysign(1, change) == direction if direction else change == 0

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tas.architecture import Architecture
 from tas.building import build
-from tas.cost import cost_tables, exact_flops, expected_flops, flops, parameters
+from tas.cost import ExpectedFlops, cost_tables, exact_flops, flops, parameters
 from tas.space import SearchSpace
 from tests.spaces import paper_space, plan_of
 
@@ -151,7 +151,7 @@ def test_expected_flops_and_their_gradient_are_those_of_a_sum_over_all_networks(
     log_probability = sum(logits[choice].log_softmax(0)[list(column)] for choice, column in enumerate(zip(*rows)))
     brute_force = (log_probability.exp() * torch.tensor(costs, dtype=torch.float64)).sum()
     tables = cost_tables(plan_of(network), space.widths, space.depths)
-    expected = expected_flops(tables, *probabilities(space, logits))
+    expected = ExpectedFlops(tables)(*probabilities(space, logits))
     torch.testing.assert_close(expected, brute_force, rtol=1e-12, atol=0)
     # Widths of blocks that no depth keeps have no part in the cost, and so no gradient.
     gradients = torch.autograd.grad(expected, logits, materialize_grads=True)
@@ -169,7 +169,7 @@ def test_the_gradient_of_expected_flops_passes_gradcheck():
     def share_of_full(*some):
         some = iter(some)
         rows = [next(some) if vary else fixed for fixed, vary in zip(logits, searched)]
-        return expected_flops(tables, *probabilities(space, rows)) / full
+        return ExpectedFlops(tables)(*probabilities(space, rows)) / full
 
     assert torch.autograd.gradcheck(
         share_of_full, [row for row, vary in zip(logits, searched) if vary], atol=1e-9, rtol=1e-6
@@ -190,13 +190,13 @@ def test_with_certain_choices_the_expected_flops_are_exact(network):
         {name: values[index[name]] for name, values in space.depths.items()},
     )
     tables = cost_tables(plan_of(network), space.widths, space.depths)
-    assert expected_flops(tables, *certain).item() == exact_flops(plan_of(network), chosen)
+    assert ExpectedFlops(tables)(*certain).item() == exact_flops(plan_of(network), chosen)
 
 
 def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double_precision():
     space = paper_space(Architecture.full("resnet20", 10), ratios=(1.0,), search_depths=False)
     ones = [{name: torch.ones(1) for name in part} for part in (space.widths, space.depths)]
-    expected = expected_flops(cost_tables(plan_of("resnet20"), space.widths, space.depths), *ones)
+    expected = ExpectedFlops(cost_tables(plan_of("resnet20"), space.widths, space.depths))(*ones)
     assert expected.dtype == torch.float64
     assert expected.item() == 40_813_184  # above 2**24, where single precision leaves out odd numbers
 

@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from tas.architecture import Architecture
 from tas.budget import Budget
 from tas.building import build
-from tas.cost import exact_flops, expected_flops
+from tas.cost import exact_flops
 from tas.plan import Plan
 from tas.reading import read_plan
 from tas.schedules import cosine, linear
-from tas.search import SearchModule, accuracy, confidence, mean_confidence, one_hot
+from tas.search import SearchModule, accuracy, confidence, mean_confidence
 from tas.space import SearchSpace
 from tas.supernet import Supernet
 from tests.conftest import bare_trainer
@@ -195,7 +195,7 @@ def test_a_search_is_a_function_of_its_seed() -> None:
 
 
 def expected_ratio(module: SearchModule) -> float:
-    return expected_flops(module.tables, *module.supernet.probabilities()).item() / module.flops_full
+    return module.expected_flops(*module.supernet.probabilities()).item() / module.flops_full
 
 
 @pytest.mark.parametrize(("target", "start", "direction"), [(0.3, -1, -1), (1.0, 0, 1)])
@@ -248,10 +248,6 @@ def test_what_is_logged_is_complete() -> None:
     found = mean_confidence(*module.supernet.probabilities())
     assert logged["confidence/mean"] == pytest.approx(found)
 
-
-def test_one_hot_puts_all_on_the_argmax() -> None:
-    spread = {"a": torch.tensor([0.2, 0.5, 0.3]), "b": torch.tensor([1.0])}
-    assert {name: p.tolist() for name, p in one_hot(spread).items()} == {"a": [0, 1, 0], "b": [1]}
 
 
 @pytest.mark.parametrize(

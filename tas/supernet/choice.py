@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+LANES = 8
+"""Numbers in a vector register of common CPUs; also the granularity of a GPU's matrix units."""
+
 
 class Choice(nn.Module):
     """A categorical choice between candidate numbers, ascending.
@@ -37,6 +40,15 @@ class Choice(nn.Module):
     def drawn(self) -> list[int]:
         """The candidates drawn, ascending."""
         return [self.candidates[index] for index in self.indices]
+
+    def computed(self) -> int:
+        """How many channels a convolution computes so that the drawn candidates can be mixed.
+
+        Processors work on 8 numbers at a time, and take as long for a few channels less. What lies beyond the widest
+        candidate gets no weight in the mixture.
+        """
+        widest = self.drawn()[-1]
+        return widest if len(self.indices) == 1 else min(-(-widest // LANES) * LANES, self.candidates[-1])
 
     def probabilities(self) -> Tensor:
         """softmax of the logits, (candidates,)."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from tas.cutting import set_features
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features
-from tas.supernet.interpolation import interpolate_channels, interpolation_matrix
+from tas.supernet.interpolation import InterpolatedSum
+from tas.supernet.mixture import Candidates, NormalisedMap, mixtures
 
 
 class SearchableLayer(nn.Module):
@@ -35,16 +36,16 @@ class SearchableLayer(nn.Module):
         self.mixes = mixes
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, features, H, W) to (N, widest drawn candidate, H', W'), or for a linear layer (N, ..., features)."""
+        """(N, features, H, W) to (N, channels computed, H', W'), or for a linear layer (N, ..., features)."""
         layer, choice = self.layer, self.choice
         is_conv = isinstance(layer, nn.Conv2d)
         weight, bias = layer.weight, layer.bias
         if choice is not None:
-            width = choice.drawn()[-1]
+            width = choice.drawn()[-1] if self.mixes else choice.computed()
             weight, bias = weight[:width], None if bias is None else bias[:width]
         weight = self.reads.take(weight, 1, input.shape[1] if is_conv else input.shape[-1])
         if choice is not None and self.mixes and len(choice.indices) > 1:
-            mixture = candidate_maps(choice, len(weight)).sum(0)
+            mixture = mixing_matrix(choice)
             weight = torch.tensordot(mixture, weight, 1)
             bias = None if bias is None else mixture @ bias
         if type(layer) is nn.Conv2d:
@@ -80,9 +81,11 @@ class CandidateNorm(nn.BatchNorm2d):
         self.scales = nn.Parameter(torch.cat([norm.weight.detach()[:count] for count in choice.candidates]))
         self.shifts = nn.Parameter(torch.cat([norm.bias.detach()[:count] for count in choice.candidates]))
         self.choice = choice
+        self.mixture: tuple[Tensor, Tensor] | None = None
+        """A and b for the next forward pass; None: it makes them itself."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) or (N, C) to the same shape, C being the widest drawn candidate."""
+        """(N, channels computed, H, W) or (N, channels computed) to the same with the widest drawn candidate's."""
         x = input
         width, choice = x.shape[1], self.choice
         momentum = self.momentum
@@ -96,13 +99,21 @@ class CandidateNorm(nn.BatchNorm2d):
         if len(choice.indices) == 1:
             scale, shift = self.scale_and_shift(choice.indices[0])
             return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
-        x = F.batch_norm(x, mean, variance, None, None, self.training, momentum or 0.0, self.eps)
-        maps = candidate_maps(choice, width)
-        pairs = [self.scale_and_shift(index) for index in choice.indices]
-        scales, shifts = (torch.stack([F.pad(row, (0, width - len(row))) for row in rows]) for rows in zip(*pairs))
-        mixture = (maps * scales[:, None]).sum(0).to(x.dtype)
-        shift = (maps @ shifts[:, :, None]).sum(0)[:, 0].to(x.dtype)
-        return F.linear(x, mixture, shift) if x.dim() == 2 else F.conv2d(x, mixture[:, :, None, None], shift)
+        # Used up at once: made for the candidates that are drawn now, and for a single backward pass.
+        (matrix, offset), self.mixture = self.mixture or mixtures([self.drawn()])[0], None
+        if self.training and x.numel() == width:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
+        maps = x if x.dim() == 4 else x[:, :, None, None]
+        with torch.autocast(x.device.type, enabled=False):  # it works in the precision in which x comes
+            out = NormalisedMap.apply(maps, matrix, offset, mean, variance, self.training, momentum or 0.0, self.eps)
+        return out if x.dim() == 4 else out[:, :, 0, 0]
+
+    def drawn(self) -> Candidates:
+        """What is drawn at present."""
+        choice = self.choice
+        return Candidates(
+            choice.candidates, choice.indices, choice.computed(), choice.weights, self.scales, self.shifts
+        )
 
     def scale_and_shift(self, index: int) -> tuple[Tensor, Tensor]:
         """The scales and the shifts of the candidate of that index."""
@@ -118,18 +129,11 @@ class CandidateNorm(nn.BatchNorm2d):
         return affine | dict(self.named_buffers(recurse=False))
 
 
-def candidate_maps(choice: Choice, width: int) -> Tensor:
-    """w_j M_j of the drawn candidates j, M_j the matrix of CWI from C_j channels to `width`, the widest drawn.
-
-    Returns:
-        (candidates drawn, width, width); the columns beyond C_j are zero.
-    """
-    like = choice.weights
-    padded = [
-        F.pad(interpolation_matrix(channels, width, like.device, like.dtype), (0, width - channels))
-        for channels in choice.drawn()
-    ]
-    return like[:, None, None] * torch.stack(padded)
+def mixing_matrix(choice: Choice) -> Tensor:
+    """sum_j w_j M_j of the drawn candidates j, M_j the matrix of CWI to the widest of them: (widest, widest)."""
+    ones = torch.ones(sum(choice.candidates)).to(choice.weights)
+    candidates = Candidates(choice.candidates, choice.indices, choice.drawn()[-1], choice.weights, ones, ones)
+    return mixtures([candidates])[0][0]
 
 
 class Channelwise(nn.Module):
@@ -182,11 +186,10 @@ class PaddedAdd(nn.Module):
 
     def forward(self, branch: Tensor, shortcut: Tensor) -> Tensor:
         missing = branch.shape[1] - shortcut.shape[1]
-        if missing > 0:
-            shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, missing))
-        elif missing < 0:
-            branch = F.pad(branch, (0, 0, 0, 0, 0, -missing))
-        return branch + shortcut
+        if missing == 0:
+            return branch + shortcut
+        wide, narrow = (branch, shortcut) if missing > 0 else (shortcut, branch)
+        return F.pad(narrow, (0, 0, 0, 0, 0, abs(missing))).add_(wide)
 
 
 class SearchableStage(nn.Module):
@@ -213,6 +216,5 @@ class SearchableStage(nn.Module):
                 ends.append(x)
         if len(ends) == 1:
             return x
-        width = max(end.shape[1] for end in ends)
-        mixed = [weight * interpolate_channels(end, width) for weight, end in zip(self.choice.weights, ends)]
-        return torch.stack(mixed).sum(0)
+        with torch.autocast(x.device.type, enabled=False):  # it mixes in the precision in which the outputs come
+            return InterpolatedSum.apply(self.choice.weights, *ends)

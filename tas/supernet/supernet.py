@@ -16,6 +16,7 @@ from tas.space import SearchSpace
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features
 from tas.supernet.layers import CandidateNorm, Channelwise, PaddedAdd, SearchableLayer, SearchableStage, SlicedParameter
+from tas.supernet.mixture import mixtures
 from tas.supernet.sampling import gumbel_weights, sample_candidates
 
 
@@ -48,6 +49,7 @@ class Supernet(nn.Module):
         for name, module in self.homes.items():
             if isinstance(module, Add):
                 self.replace(name, PaddedAdd())
+        self.norms = [module for module in self.homes.values() if isinstance(module, CandidateNorm)]
         for name, stage in space.plan.stages.items():
             self.make_stage(stage, self.depths[name])
 
@@ -95,6 +97,9 @@ class Supernet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, in_channels, H, W) to logits (N, num_classes)."""
+        norms = [norm for norm in self.norms if len(norm.choice.indices) > 1]
+        for norm, mixture in zip(norms, mixtures([norm.drawn() for norm in norms])):
+            norm.mixture = mixture
         return self.network(x)
 
     def sample(self, tau: float, samples: int, generator: torch.Generator) -> None:
@@ -143,8 +148,7 @@ class Supernet(nn.Module):
 
     def probabilities(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """For each width and for each depth, the probability of every candidate, differentiable in the logits."""
-        widths = {name: choice.probabilities() for name, choice in self.widths.items()}
-        return widths, {name: choice.probabilities() for name, choice in self.depths.items()}
+        return softmaxes(self.widths), softmaxes(self.depths)
 
     def architecture_parameters(self) -> list[nn.Parameter]:
         """The logits of every width and depth."""
@@ -163,3 +167,9 @@ def batches(choices: dict[str, Choice]) -> Iterator[tuple[list[Choice], Tensor]]
         groups[len(choice.candidates)].append(choice)
     for group in groups.values():
         yield group, torch.stack([choice.logits for choice in group])
+
+
+def softmaxes(choices: dict[str, Choice]) -> dict[str, Tensor]:
+    """softmax of the logits of every choice."""
+    rows = {id(choice): row for alike, logits in batches(choices) for choice, row in zip(alike, logits.softmax(-1))}
+    return {name: rows[id(choice)] for name, choice in choices.items()}

@@ -140,9 +140,9 @@ def test_a_searchable_convolution_is_eq_4_in_its_output_and_in_every_gradient(la
 
 @settings(max_examples=40, deadline=None)
 @given(layers_and_inputs(with_norm=True))
-def test_running_statistics_are_those_of_every_drawn_candidate_and_stay_beyond_the_widest(layer_and_input):
+def test_running_statistics_are_those_of_every_drawn_candidate_and_stay_beyond_what_is_computed(layer_and_input):
     layer, x = layer_and_input
-    norm, width = layer.norm, layer.choice.drawn()[-1]
+    norm, width = layer.norm, layer.choice.computed()
     mean, variance = norm.running_mean.clone(), norm.running_var.clone()
     _, norms = literal_eq_4(layer, x)
     layer(x)
@@ -295,3 +295,83 @@ def test_a_sliced_linear_layer_reads_the_first_features(features, bias):
     # As if the features that are missing were zero.
     expected = linear(F.pad(x, (0, 6 - features)))
     torch.testing.assert_close(SearchableLayer(linear, first_of(6), None, mixes=True)(x), expected)
+
+
+def feature_maps_kept(module, x):
+    """Of a forward pass, the distinct tensors of four dimensions that are kept for the backward pass; no kernels."""
+    kept = {}
+
+    def pack(tensor):
+        if tensor.dim() == 4 and tensor.shape[0] == len(x):
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = module(x)
+    return out, list(kept.values())
+
+
+def test_of_a_mixture_the_convolution_s_output_alone_is_kept_for_the_backward_pass():
+    layer = make_layer((4, 6, 8, 9))
+    draw(layer, [1, 3])
+    out = layer.layer(torch.randn(7, 5, 6, 6, dtype=torch.float64))
+    _, kept = feature_maps_kept(layer.norm, out)
+    assert len(kept) == 1
+    assert kept[0].untyped_storage().data_ptr() == out.untyped_storage().data_ptr()
+
+
+def test_of_a_stage_the_blocks_outputs_alone_are_kept_for_the_backward_pass():
+    blocks = nn.Sequential(nn.Conv2d(4, 3, 1), nn.Conv2d(3, 6, 1), nn.Conv2d(6, 5, 1))
+    choice = Choice((1, 2, 3))
+    choice.draw((0, 1, 2), choice.probabilities())
+    x = torch.randn(7, 4, 5, 5)
+    _, kept = feature_maps_kept(SearchableStage(blocks, choice), x)
+    # The input of the first block, and the outputs of all three, two of which are inputs.
+    assert sorted(tensor.shape[1] for tensor in kept) == [3, 4, 5, 6]
+
+
+def test_channels_last_stays_channels_last():
+    layer = make_layer((4, 6, 8, 9)).to(memory_format=torch.channels_last)
+    draw(layer, [1, 3])
+    x = torch.randn(7, 5, 6, 6, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    out = layer(x)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    (gradient,) = torch.autograd.grad(out, x, torch.randn_like(out))
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dims", [2, 4])
+def test_the_mixture_passes_gradcheck(dims):
+    norm = CandidateNorm(nn.BatchNorm2d(9), Choice((4, 6, 8, 9))).double()
+    nn.init.uniform_(norm.scales, -1.5, 1.5)
+    nn.init.normal_(norm.shifts)
+
+    def mixed(x, logits, scales, shifts):
+        norm.choice.draw((1, 3), logits.softmax(0))
+        return torch.func.functional_call(norm, {"scales": scales, "shifts": shifts}, (x,))
+
+    x = torch.randn(5, 9, *(3, 2)[: dims - 2], dtype=torch.float64, requires_grad=True)
+    logits = torch.randn(2, dtype=torch.float64, requires_grad=True)
+    for training in (True, False):
+        norm.train(training)
+        assert torch.autograd.gradcheck(mixed, (x, logits, norm.scales, norm.shifts))
+
+
+def test_under_autocast_the_mixture_is_that_of_double_precision_as_far_as_bfloat16_goes():
+    layer = make_layer((8, 12, 16))
+    draw(layer, [0, 2])
+    x = torch.randn(8, 5, 6, 6, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(8, 16, 6, 6, dtype=torch.float64)
+    wanted = layer(x)
+    reference = torch.autograd.grad(wanted, [x, layer.norm.scales, layer.choice.logits], upstream)
+    layer = layer.float()
+    draw(layer, [0, 2])
+    single = x.detach().float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = layer(single)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.double(), wanted, rtol=0.05, atol=0.05)
+    gradients = torch.autograd.grad(out, [single, layer.norm.scales, layer.choice.logits], upstream.to(out.dtype))
+    for gradient, expected in zip(gradients, reference):
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=0.03 * scale)

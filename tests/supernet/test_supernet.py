@@ -298,3 +298,38 @@ def test_a_layer_shares_its_choice_with_the_supernet():
         assert (
             supernet.network.get_submodule(f"{name}.0").choice is choice
         )  # a stage stands in the place of its first block
+
+
+def test_the_maps_that_it_makes_at_once_are_those_that_each_norm_makes_itself():
+    supernet = Supernet(build(Architecture.full("resnet20", 10)), paper_space(Architecture.full("resnet20", 10)))
+    supernet.sample(1.0, 2, torch.Generator().manual_seed(0))
+    images = torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(supernet(images), supernet.network(images))
+    # They are used up: those of the next draw are not mistaken for them.
+    assert all(norm.mixture is None for norm in supernet.norms)
+
+
+def bytes_kept(module, images):
+    """Of the feature maps that a forward pass keeps for the backward pass, every storage once."""
+    kept = {}
+
+    def pack(tensor):
+        if tensor.dim() == 4 and len(tensor) == len(images):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = module(images)
+    return sum(kept.values()), out
+
+
+def test_it_keeps_no_more_of_its_feature_maps_than_the_unpruned_network():
+    network = build(Architecture.full("resnet56", 10))
+    supernet = Supernet(network, paper_space(Architecture.full("resnet56", 10)))
+    images = torch.randn(5, 3, 32, 32)  # not as many as any layer has channels
+    generator = torch.Generator().manual_seed(0)
+    plain, _ = bytes_kept(network, images)
+    for _ in range(3):
+        supernet.sample(5.0, 2, generator)
+        kept, _ = bytes_kept(supernet, images)
+        assert kept < 1.15 * plain
