@@ -1,9 +1,12 @@
 """Time a search iteration against a plain training step of the unpruned network, and against eq. 4 taken literally.
 
     python benchmarks/search_step.py --network resnet20 resnet56 --pairs 10
+    python benchmarks/search_step.py --network torchvision/resnet18 --image-size 64 --no-literal
+    python benchmarks/search_step.py --network resnet20 --samples 1 2 3 5 8
 
 One pair is a plain step, a search iteration (a weight step and an architecture step, as `tas.search` takes them) and
 optionally a literal iteration, one after the other in one process, so that whatever else the machine does meets all.
+The plain step is that of the unpruned network in the memory format, compiled or not, in which it takes least.
 """
 
 import argparse
@@ -26,14 +29,18 @@ from torch.profiler import ProfilerActivity, profile
 
 from tas.architecture import Architecture
 from tas.budget import Budget, cost_loss
-from tas.building import build
 from tas.cost import ExpectedFlops, cost_tables, exact_flops
+from tas.data import SearchData
+from tas.data.cifar import Cifar10
+from tas.data.images import Images
+from tas.memory import keep_freed_memory
+from tas.networks import open_network
 from tas.reading import read_plan
 from tas.space import SearchSpace
 from tas.supernet import Supernet
 
 Step = Callable[[], None]
-IMAGE = (3, 32, 32)
+CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Row:
     """What the larger of the two steps keeps for its backward pass / what a plain step keeps."""
     peak_memory_ratio: float
     """Peak of allocated memory above that before the step, search iteration / plain step."""
+    data_wait_share: float
+    """Of an iteration with its data: the time until two augmented batches of images in memory are there."""
     plain_setting: str
 
 
@@ -217,16 +226,40 @@ def fastest_plain(
     return best, settings[best]
 
 
-def measure(name: str, options: argparse.Namespace) -> Row:
+class RandomImages(Cifar10):
+    """Noise in memory, with the augmentation of CIFAR-10."""
+
+    def load(self, train: bool) -> Images:
+        return Images(
+            torch.randint(256, (5000, 3, 32, 32), dtype=torch.uint8), torch.arange(5000).remainder(10).tolist()
+        )
+
+
+def waiting_ms(batch_size: int) -> float:
+    """The median time until both batches of an iteration are there."""
+    data = RandomImages("", batch_size)
+    data.setup()
+    loaders = SearchData(data).train_dataloader().values()
+    times = []
+    batches = zip(*loaders)
+    for _ in range(min(len(loader) for loader in loaders)):
+        began = time.perf_counter()
+        next(batches)
+        times.append(1e3 * (time.perf_counter() - began))
+    return statistics.median(times)
+
+
+def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     """Time one network."""
     torch.manual_seed(0)
-    full = Architecture.full(name, 10)
-    network = build(full)
-    plan = read_plan(network, IMAGE)
+    network = open_network(name, CLASSES, 3)
+    shape = (3, options.image_size, options.image_size)
+    plan = read_plan(network, shape, name)
+    full = Architecture(name, CLASSES, 3, plan.widths, plan.depths())
     space = SearchSpace.of(plan, full)
     cost, budget = ExpectedFlops(cost_tables(plan, space.widths, space.depths)), Budget(0.5 * exact_flops(plan, full))
-    images = torch.randn(options.batch_size, *IMAGE, device=options.device)
-    labels = torch.randint(10, (options.batch_size,), device=options.device)
+    images = torch.randn(options.batch_size, *shape, device=options.device)
+    labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
     low = options.precision == "bf16"
 
     def autocast() -> object:
@@ -234,8 +267,11 @@ def measure(name: str, options: argparse.Namespace) -> Row:
 
     def search(literal: bool) -> Search:
         supernet = Supernet(network, space)
-        supernet = (make_literal(supernet) if literal else supernet).to(options.device)
-        return Search(supernet, cost, budget, options.samples, not literal, images, labels, autocast)
+        # Each in its best memory format, as the plain step is: the literal one slices channels.
+        layout = torch.contiguous_format if literal else torch.channels_last
+        supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
+        batch = images.contiguous(memory_format=layout)
+        return Search(supernet, cost, budget, samples, not literal, batch, labels, autocast)
 
     setting, plain = fastest_plain(network.to(options.device), images, labels, autocast, options.compile)
     ours = search(literal=False)
@@ -248,6 +284,7 @@ def measure(name: str, options: argparse.Namespace) -> Row:
     pairs = [[milliseconds(step) for step in steps] for _ in range(options.pairs)]
     ratios = [pair[1] / pair[0] for pair in pairs]
     medians = [statistics.median(column) for column in zip(*pairs)]
+    waiting = waiting_ms(options.batch_size)
     own = list(ours.supernet.parameters())
     bare = copy.deepcopy(network).to(options.device)
     kept = saved_bytes(plain_step(bare, images, labels, autocast), list(bare.parameters()))
@@ -258,7 +295,7 @@ def measure(name: str, options: argparse.Namespace) -> Row:
     return Row(
         network=name,
         batch_size=options.batch_size,
-        samples=options.samples,
+        samples=samples,
         plain_ms=round(medians[0], 1),
         search_ms=round(medians[1], 1),
         literal_ms=round(medians[2], 1) if options.literal else None,
@@ -268,6 +305,7 @@ def measure(name: str, options: argparse.Namespace) -> Row:
         literal_ratio=round(statistics.median(p[2] / p[0] for p in pairs), 2) if options.literal else None,
         saved_bytes_ratio=round(kept_search / kept, 2),
         peak_memory_ratio=round(peak_ratio, 2),
+        data_wait_share=round(waiting / (waiting + medians[1]), 4),
         plain_setting=setting,
     )
 
@@ -292,7 +330,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", nargs="+", default=["resnet20", "resnet32", "resnet56", "resnet110"])
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--samples", type=int, default=2, help="|I|")
+    parser.add_argument("--image-size", type=int, default=32, help="height and width, in pixels")
+    parser.add_argument("--samples", type=int, nargs="+", default=[2], help="|I|")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
@@ -302,15 +341,17 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a network, nothing else")
     options = parser.parse_args()
+    keep_freed_memory()
     torch.set_float32_matmul_precision("high" if options.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
     if not options.json:
         print(json.dumps(circumstances(options)))
     for name in options.network:
-        row = asdict(measure(name, options))
-        if options.json:
-            row |= circumstances(options)
-        print(json.dumps(row), flush=True)
+        for samples in options.samples:
+            row = asdict(measure(name, samples, options))
+            if options.json:
+                row |= circumstances(options)
+            print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

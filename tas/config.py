@@ -146,6 +146,8 @@ class TrainOptions(CommonOptions):
     """Distil the knowledge of a teacher: the unpruned network, trained first unless that was done before."""
     teacher: str | None = None
     """With --kd: a finished training run whose network is the teacher."""
+    compile: bool = False
+    """Compile the network and its teacher with torch.compile: a minute at the start, for long trainings."""
     kd_alpha: float = 0.9
     """With --kd: weight of the teacher's part in the loss, from 0 to 1."""
     kd_temperature: float = 4.0

@@ -10,6 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from tas.distill import distillation_loss
 from tas.errors import check_finite
 from tas.schedules import cosine
+from tas.teacher import Teacher
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W) and their classes (N,)."""
@@ -21,7 +22,7 @@ class TrainModule(pl.LightningModule):
     Args:
         network: The network to train; its parameters are updated in place.
         num_classes: Length of its logits.
-        teacher: A trained network with the same classes, left as it is; None trains without one.
+        teacher: Has the same classes; None trains without one.
         epochs: Length of the training.
         lr, momentum, weight_decay: Of SGD, with Nesterov momentum.
         kd_alpha, kd_temperature: Of the distillation loss.
@@ -31,7 +32,7 @@ class TrainModule(pl.LightningModule):
         self,
         network: nn.Module,
         num_classes: int,
-        teacher: nn.Module | None = None,
+        teacher: Teacher | None = None,
         *,
         epochs: int,
         lr: float,
@@ -41,10 +42,8 @@ class TrainModule(pl.LightningModule):
         kd_temperature: float,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.to(memory_format=torch.channels_last)
         self.teacher = teacher
-        if teacher is not None:
-            teacher.requires_grad_(False).eval()
         self.epochs = epochs
         self.lr = lr
         self.momentum = momentum
@@ -64,10 +63,6 @@ class TrainModule(pl.LightningModule):
             nesterov=self.momentum > 0,
         )
 
-    def on_train_epoch_start(self) -> None:
-        if self.teacher is not None:
-            self.teacher.eval()  # Lightning puts all of this module into training mode
-
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         batches = self.trainer.num_training_batches
         progress = (self.current_epoch * batches + batch_index) / (self.epochs * batches)
@@ -78,13 +73,11 @@ class TrainModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         images, labels = batch
-        logits = self.network(images)
+        logits = self.network(images.contiguous(memory_format=torch.channels_last))
         if self.teacher is None:
             loss = F.cross_entropy(logits, labels)
         else:
-            with torch.no_grad():
-                teacher_logits = self.teacher(images)
-            loss = distillation_loss(logits, teacher_logits, labels, self.kd_alpha, self.kd_temperature)
+            loss = distillation_loss(logits, self.teacher(images), labels, self.kd_alpha, self.kd_temperature)
         self.train_accuracy(logits, labels)
         self.log("loss", loss, prog_bar=True)
         self.log("accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)

@@ -12,6 +12,7 @@ from tas.architecture import Architecture
 from tas.building import build
 from tas.distill import distillation_loss
 from tas.schedules import cosine
+from tas.teacher import Teacher, cheapest_dtype, predicts_alike
 from tas.train import TrainModule
 from tests.conftest import bare_trainer
 
@@ -32,7 +33,7 @@ def make_module(teacher: nn.Module | None = None, **changed: Any) -> TrainModule
         "kd_alpha": 0.9,
         "kd_temperature": 4.0,
     }
-    return TrainModule(network(0), 3, teacher, **settings | changed)
+    return TrainModule(network(0), 3, Teacher(teacher) if teacher else None, **settings | changed)
 
 
 def loader(batches: int = 3) -> DataLoader:
@@ -65,6 +66,49 @@ class Probe(pl.Callback):
             modes = {part.training for part in module.teacher.modules()}
             self.modes.append((module.network.training, any(modes)))
             self.teacher_gradients += [parameter.grad for parameter in module.teacher.parameters()]
+
+
+def test_a_teacher_gives_what_its_network_does_without_gradients() -> None:
+    alone = network(1).eval()
+    teacher = Teacher(copy.deepcopy(alone))
+    images = torch.randn(6, 1, 8, 8)
+    logits = teacher(images)
+    torch.testing.assert_close(logits, alone(images))
+    assert not logits.requires_grad
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert not any(module.training for module in teacher.train().modules())
+
+
+def test_a_teacher_in_bfloat16_answers_in_single_precision() -> None:
+    images = torch.randn(6, 1, 8, 8)
+    exact, low = Teacher(network(1))(images), Teacher(network(1), torch.bfloat16)(images)
+    assert low.dtype == torch.float32
+    assert not torch.equal(low, exact)
+    torch.testing.assert_close(low, exact, rtol=0.05, atol=0.05)
+
+
+class Near(nn.Module):
+    """Two logits that differ by a part in a thousand, which bfloat16 does not resolve, or by a part in ten."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 2, bias=False)
+        nn.init.constant_(self.linear.weight, 1.0)
+        with torch.no_grad():
+            self.linear.weight[1] += share
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x.mean((1, 2, 3))[:, None])
+        return logits
+
+
+@pytest.mark.parametrize(("share", "alike"), [(1e-3, False), (0.1, True)])
+def test_predictions_are_compared_in_both_types_of_number(share: float, alike: bool) -> None:
+    assert predicts_alike(Near(share), torch.ones(3, 1, 8, 8), torch.bfloat16) is alike
+
+
+def test_on_a_cpu_the_teacher_keeps_its_type_of_number() -> None:
+    assert cheapest_dtype(Near(0.1), torch.ones(3, 1, 8, 8)) is None
 
 
 def test_the_teacher_is_not_changed_and_stays_in_eval_mode() -> None:

@@ -4,10 +4,13 @@ import copy
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Timer
 from torch import nn
 
@@ -18,13 +21,14 @@ from tas.config import SearchOptions, TrainOptions, read_yaml
 from tas.cost import flops, parameters
 from tas.cutting import cut
 from tas.data import ImageData
-from tas.errors import TasError, blame
+from tas.errors import TasError, blame, gist
 from tas.importance import sorted_by_importance
 from tas.networks import check_name
 from tas.networks.library import read_weights
 from tas.progress import RunBar
 from tas.report import change, percent, summary
 from tas.runs import ROOT, Run, label, load, newest_search
+from tas.teacher import Teacher, cheapest_dtype
 from tas.train import TrainModule
 from tas.trainer import fit, interruptible, make_trainer
 
@@ -55,7 +59,7 @@ def train(options: TrainOptions) -> Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Teacher:
+class TrainedTeacher:
     """A trained network, and where it is from, in words."""
 
     network: nn.Module
@@ -69,7 +73,7 @@ class Job:
     architecture: Architecture
     original: Original
     """The unpruned network."""
-    teacher: Teacher | None
+    teacher: TrainedTeacher | None
     run: Run
     """Where the results go; gone on with if the options say so."""
     go_on: str
@@ -137,13 +141,13 @@ def starting_weights(options: TrainOptions) -> tuple[bool, str | None]:
     return bool(saved.get("pretrained")), saved.get("weights")
 
 
-def find_teacher(options: TrainOptions, original: Original, data: ImageData) -> Teacher:
+def find_teacher(options: TrainOptions, original: Original, data: ImageData) -> TrainedTeacher:
     """The trained original: of the run that --teacher names, or as given if its classifier fits, or trained now."""
     if options.teacher:
         return load_teacher(Run(options.teacher), options, data)
     if original.complete:
         say(f"teacher: {original.full.network} with {original.source}, as it is")
-        return Teacher(original.network, original.source)
+        return TrainedTeacher(original.network, original.source)
     return load_teacher(trained_teacher(options, original, data), options, data)
 
 
@@ -209,11 +213,13 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
     architecture, run = job.architecture, job.run
     pl.seed_everything(options.seed, workers=True, verbose=False)
     network = starting_network(options, job)
+    timer = Timer()
+    trainer = make_trainer(options, run, len(data.train_dataloader()), [RunBar("train"), timer])
     teacher = job.teacher if options.kd else None
     module = TrainModule(
         network,
         architecture.num_classes,
-        teacher.network if teacher else None,
+        asked(teacher, data, trainer.strategy.root_device) if teacher else None,
         epochs=options.epochs,
         lr=options.lr,
         momentum=options.momentum,
@@ -221,9 +227,7 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
         kd_alpha=options.kd_alpha,
         kd_temperature=options.kd_temperature,
     )
-    timer = Timer()
-    trainer = make_trainer(options, run, len(data.train_dataloader()), [RunBar("train"), timer])
-    with interruptible(run, job.go_on):
+    with interruptible(run, job.go_on), compiled(module, options.compile):
         fit(trainer, module, data, run, options)
         accuracies = trainer.test(module, data, verbose=False)[0]
 
@@ -263,9 +267,33 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
     return run
 
 
-def load_teacher(run: Run, options: TrainOptions, data: ImageData) -> Teacher:
+def asked(teacher: TrainedTeacher, data: ImageData, device: torch.device) -> Teacher:
+    """A teacher as the training asks it, in the cheapest type of number that leaves its predictions unchanged."""
+    network = teacher.network.to(device)
+    images, _ = next(iter(data.judging_batches(data.train_images())))  # as many training images as one batch has
+    return Teacher(network, cheapest_dtype(network, images.to(device)))
+
+
+@contextmanager
+def compiled(module: TrainModule, wanted: bool) -> Iterator[None]:
+    """Compile a training's networks, if wanted. TasError where the compiler fails."""
+    if not wanted:
+        yield
+        return
+    from torch._dynamo.exc import TorchDynamoException  # takes seconds to import
+
+    module.network.compile()
+    if module.teacher is not None:
+        module.teacher.network.compile()
+    try:
+        yield
+    except TorchDynamoException as error:
+        raise TasError(f"--compile: torch.compile cannot do this here ({gist(error)})") from None
+
+
+def load_teacher(run: Run, options: TrainOptions, data: ImageData) -> TrainedTeacher:
     """The trained network of a run. TasError if it is not there or does not fit the data set."""
     with blame("--teacher"):
         teacher = load(run.path)
     check_fit(f"--teacher {run.path}", Architecture.load(run.architecture), options, data)
-    return Teacher(teacher, str(run.path))
+    return TrainedTeacher(teacher, str(run.path))
