@@ -7,9 +7,9 @@ from urllib.error import URLError
 
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.transforms import v2
 
-from tas.data.images import ImageData, Images, Transform
+from tas.data.augmentation import Normalise, RandomCrop, RandomFlip, Transform
+from tas.data.images import ImageData, Images
 from tas.errors import TasError, gist
 
 
@@ -52,10 +52,10 @@ class Cifar10(ImageData):
         return Images(torch.from_numpy(dataset.data).permute(0, 3, 1, 2), dataset.targets)
 
     def augmentation(self) -> Transform:
-        return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomCrop(32, padding=4), self.normalisation()])
+        return Transform(RandomFlip(), RandomCrop(padding=4), Normalise(self.mean, self.deviation))
 
     def normalisation(self) -> Transform:
-        return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.deviation)])
+        return Transform(Normalise(self.mean, self.deviation))
 
 
 class Cifar100(Cifar10):

@@ -4,13 +4,15 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms import v2
 
+from tas.data.augmentation import Normalise
 from tas.data.image_files import image_names
-from tas.data.images import ImageData, Images, Pixels, Transform
+from tas.data.images import ImageData, Images, Pixels
 from tas.errors import TasError
+
+NORMALISE = Normalise([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+"""By ImageNet's statistics: near those of most photographs, and those that pretrained weights expect."""
 
 
 class ClassFolders(ImageData):
@@ -82,10 +84,3 @@ def class_names(part: Path) -> list[str]:
     if len(names) < 2:
         raise TasError(f"--data-dir: {part} holds {len(names)} class folders; at least 2 are needed")
     return names
-
-
-def normalise() -> Transform:
-    """From bytes to floats by ImageNet's statistics: near those of most photographs, and those that pretrained weights
-    expect."""
-    statistics = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    return v2.Compose([v2.ToDtype(torch.float32, scale=True), statistics])

@@ -3,11 +3,14 @@
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torchvision.transforms import v2
 
-from tas.data.images import ImageData, Images, Transform
+from tas.data.augmentation import Normalise, RandomAffine, Transform
+from tas.data.images import ImageData, Images
 
 TEST_IMAGES = 360
+
+NORMALISE = Normalise(mean=[0.3054], deviation=[0.3760])
+"""By the training pixels' statistics."""
 
 
 class Digits(ImageData):
@@ -28,9 +31,7 @@ class Digits(ImageData):
 
     def augmentation(self) -> Transform:
         # A digit stays itself when turned, shifted by a pixel or scaled a little, not when flipped.
-        place = v2.RandomAffine(10, (1 / 8, 1 / 8), (0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR)
-        return v2.Compose([place, self.normalisation()])
+        return Transform(RandomAffine(degrees=10, shift=1 / 8, scale=0.1), NORMALISE)
 
     def normalisation(self) -> Transform:
-        # Mean and standard deviation of the training pixels.
-        return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.3054], [0.3760])])
+        return Transform(NORMALISE)

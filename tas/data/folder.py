@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torchvision.transforms import v2
 
-from tas.data.class_folders import ClassFolders, normalise
+from tas.data.augmentation import RandomCrop, RandomFlip, Transform
+from tas.data.class_folders import NORMALISE, ClassFolders
 from tas.data.image_files import ImageFiles, check_header, read_image
-from tas.data.images import Pixels, Transform
+from tas.data.images import Pixels
 
 IN_MEMORY = 4 * 2**30
 """Bytes of pixels up to which a folder is read once, at the start; a larger one is read anew in every epoch."""
@@ -40,14 +40,13 @@ class Folder(ClassFolders):
         files = ImageFiles(part, names, size, resize=self.resize is not None)
         if len(files) * 3 * size**2 > IN_MEMORY:
             return files
-        whole = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
+        whole = torch.empty(len(files), 3, size, size, dtype=torch.uint8, memory_format=torch.channels_last)
         for index in range(len(files)):
             whole[index] = files[index]
         return whole
 
     def augmentation(self) -> Transform:
-        crop = v2.RandomCrop(self.image_size, padding=max(1, self.image_size // 8))
-        return v2.Compose([v2.RandomHorizontalFlip(), crop, self.normalisation()])
+        return Transform(RandomFlip(), RandomCrop(padding=max(1, self.image_size // 8)), NORMALISE)
 
     def normalisation(self) -> Transform:
-        return normalise()
+        return Transform(NORMALISE)

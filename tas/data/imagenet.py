@@ -5,9 +5,10 @@ from pathlib import Path
 
 from torchvision.transforms import v2
 
-from tas.data.class_folders import ClassFolders, normalise
+from tas.data.augmentation import RandomFlip, Transform
+from tas.data.class_folders import NORMALISE, ClassFolders
 from tas.data.image_files import ImageFiles
-from tas.data.images import Pixels, Transform
+from tas.data.images import Pixels
 
 
 class ImageNet(ClassFolders):
@@ -31,9 +32,9 @@ class ImageNet(ClassFolders):
     def augmentation(self) -> Transform:
         crop = v2.RandomResizedCrop(self.image_size, antialias=True)
         colours = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
-        return v2.Compose([crop, colours, v2.RandomHorizontalFlip(), normalise()])
+        return Transform(RandomFlip(), NORMALISE, each=v2.Compose([crop, colours]))
 
     def normalisation(self) -> Transform:
         shorter_side = round(self.image_size * 256 / 224)
         resize = v2.Resize(shorter_side, antialias=True)
-        return v2.Compose([resize, v2.CenterCrop(self.image_size), normalise()])
+        return Transform(NORMALISE, each=v2.Compose([resize, v2.CenterCrop(self.image_size)]))

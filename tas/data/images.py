@@ -2,21 +2,23 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from tas.data.loaders import judging_loader, training_loader
+from tas.data.augmentation import Transform, select
+from tas.data.loaders import Batch, judging_loader, training_loader
 from tas.errors import TasError
 
-Transform = Callable[[Tensor], Tensor]
-"""From one image, (C, H, W) uint8, to one ready for a network, (C, H, W) float32."""
+SHARE = 4
+"""A GPU holds the pixels that it trains on if they take up at most its memory divided by this."""
 
 
 class Pixels(Protocol):
@@ -33,23 +35,44 @@ class Images:
     pixels: Pixels
     labels: Sequence[int]
 
-    def transformed(self, transform: Transform) -> "TransformedImages":
-        """As a torch Dataset of (image, label)."""
-        return TransformedImages(self, transform)
+    @property
+    def device(self) -> torch.device:
+        """Where batches of them are made; files are read by the CPU."""
+        return self.pixels.device if isinstance(self.pixels, Tensor) else torch.device("cpu")
+
+    def near(self, trainer: pl.Trainer | None) -> "Images":
+        """The same, in the memory of the GPU that a trainer trains on if they are a tensor that is small to it."""
+        if trainer is None or not isinstance(self.pixels, Tensor):
+            return self
+        device = trainer.strategy.root_device
+        if device.type != "cuda" or self.pixels.nbytes > torch.cuda.get_device_properties(device).total_memory / SHARE:
+            return self
+        return replace(self, pixels=self.pixels.to(device))
+
+    def transformed(self, transform: Transform, indices: Sequence[int] | None = None) -> Dataset[Batch]:
+        """As a torch Dataset that gives whole batches; with indices, of the images there."""
+        images = TransformedImages(self, transform)
+        return images if indices is None else Subset(images, indices)
 
 
-class TransformedImages(Dataset[tuple[Tensor, int]]):
-    """Images as a torch Dataset: (C, H, W) float32 and the class."""
+class TransformedImages(Dataset[Batch]):
+    """Images as a torch Dataset that gives whole batches, on the device on which the pixels are."""
 
     def __init__(self, images: Images, transform: Transform) -> None:
-        self.images = images
+        self.pixels = images.pixels
+        self.labels = torch.tensor(images.labels).to(images.device)
         self.transform = transform
 
     def __len__(self) -> int:
-        return len(self.images.labels)
+        return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.images.pixels[index]), self.images.labels[index]
+    def __getitems__(self, indices: list[int]) -> Batch:
+        places = torch.tensor(indices).to(self.labels.device, non_blocking=True)
+        if isinstance(self.pixels, Tensor):
+            images = self.transform(select(self.pixels, places))
+        else:
+            images = self.transform(self.pixels[index] for index in indices)
+        return images, self.labels[places]
 
 
 class ImageData(pl.LightningDataModule, ABC):
@@ -60,7 +83,7 @@ class ImageData(pl.LightningDataModule, ABC):
 
     Args:
         batch_size: Images in a training batch, at most; a smaller training set gives smaller ones.
-        workers: Processes that load images; 0 loads in this one.
+        workers: Processes that make batches; 0 makes them in this one, and so does a GPU that holds the images.
         seed: Of the shuffle.
     """
 
@@ -93,8 +116,10 @@ class ImageData(pl.LightningDataModule, ABC):
         if self.train is None:
             self.train = self.load(train=True)
 
-    def train_images(self) -> Images:
+    def train_images(self, trainer: pl.Trainer | None = None) -> Images:
+        """The training images, moved for good to where a trainer, if given, trains on them."""
         assert self.train is not None, "setup comes first"
+        self.train = self.train.near(trainer)
         return self.train
 
     def fingerprint(self) -> str:
@@ -102,25 +127,31 @@ class ImageData(pl.LightningDataModule, ABC):
         images = self.train_images()
         digest = hashlib.sha256(repr((self.num_classes, list(images.labels))).encode())
         digest.update(
-            images.pixels.numpy().tobytes() if isinstance(images.pixels, Tensor) else repr(images.pixels).encode()
+            images.pixels.cpu().numpy().tobytes() if isinstance(images.pixels, Tensor) else repr(images.pixels).encode()
         )
         return digest.hexdigest()
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled batches of augmented training images."""
-        return self.training_batches(self.train_images().transformed(self.augmentation()))
+        return self.training_batches(self.train_images(self.trainer))
 
     def test_dataloader(self) -> DataLoader:
         """All test images, in order."""
-        return self.judging_batches(self.load(train=False).transformed(self.normalisation()))
+        return self.judging_batches(self.load(train=False).near(self.trainer))
 
-    def training_batches(self, dataset: Dataset[tuple[Tensor, int]]) -> DataLoader:
-        """Shuffled full batches, augmented as a function of seed and epoch."""
-        return training_loader(dataset, self.batch_size, self.workers, self.seed)
+    def training_batches(self, images: Images, indices: Sequence[int] | None = None) -> DataLoader:
+        """Shuffled full batches of images, or of those at some indices, augmented as a function of seed and epoch."""
+        dataset = images.transformed(self.augmentation(), indices)
+        return training_loader(dataset, self.batch_size, self.workers_for(images), self.seed)
 
-    def judging_batches(self, dataset: Dataset[tuple[Tensor, int]]) -> DataLoader:
-        """All images, in order."""
-        return judging_loader(dataset, max(self.batch_size, 256), self.workers)
+    def judging_batches(self, images: Images, indices: Sequence[int] | None = None) -> DataLoader:
+        """All images, or those at some indices, in order, not augmented."""
+        dataset = images.transformed(self.normalisation(), indices)
+        return judging_loader(dataset, max(self.batch_size, 256), self.workers_for(images))
+
+    def workers_for(self, images: Images) -> int:
+        """How many processes make batches of images."""
+        return self.workers if images.device.type == "cpu" else 0
 
 
 class SearchData(pl.LightningDataModule):
@@ -140,16 +171,15 @@ class SearchData(pl.LightningDataModule):
 
     def train_dataloader(self) -> dict[str, DataLoader]:
         """{"weights": (images, labels), "architecture": (images, labels)}, both augmented, shuffled apart."""
-        images = self.data.train_images().transformed(self.data.augmentation())
+        images = self.data.train_images(self.trainer)  # the trainer's own data module is this one
         return {
-            "weights": self.data.training_batches(Subset(images, self.weights_half)),
-            "architecture": self.data.training_batches(Subset(images, self.architecture_half)),
+            "weights": self.data.training_batches(images, self.weights_half),
+            "architecture": self.data.training_batches(images, self.architecture_half),
         }
 
     def val_dataloader(self) -> DataLoader:
         """The architecture half, in order, not augmented."""
-        images = self.data.train_images().transformed(self.data.normalisation())
-        return self.data.judging_batches(Subset(images, self.architecture_half))
+        return self.data.judging_batches(self.data.train_images(self.trainer), self.architecture_half)
 
 
 def stratified_halves(labels: Sequence[int], seed: int) -> tuple[list[int], list[int]]:

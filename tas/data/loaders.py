@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
+Batch = tuple[Tensor, Tensor]
+"""Images, (N, C, H, W) float32, and their classes, (N,) int64."""
+
 
 class EpochSampler(RandomSampler):
     """A shuffle that is a function of seed and epoch alone, so that a resumed run sees what an unbroken one would.
@@ -27,15 +30,15 @@ class EpochSampler(RandomSampler):
         return super().__iter__()
 
 
-class WorkerSeeded(Dataset[tuple[Tensor, int]]):
-    """A dataset for workers that outlive an epoch: how it augments an image depends on one draw per epoch, made in the
-    main process, and on the image's index; not on the worker, nor on what that did in the epochs before.
+class WorkerSeeded(Dataset[Batch]):
+    """A dataset for workers that outlive an epoch: how it augments a batch depends on one draw per epoch, made in the
+    main process, and on the batch's first index; not on the worker, nor on what that did before.
 
     Args:
         data: The dataset. Its randomness must be that of torch's default generator.
     """
 
-    def __init__(self, data: Dataset[tuple[Tensor, int]]) -> None:
+    def __init__(self, data: Dataset[Batch]) -> None:
         self.data = data
         # Shared, so that the workers see each new draw.
         self.drawn: Tensor = cast(Any, torch.zeros((), dtype=torch.int64)).share_memory_()
@@ -47,9 +50,9 @@ class WorkerSeeded(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(cast(Any, self.data))
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        torch.default_generator.manual_seed(int(self.drawn) + index)
-        return self.data[index]
+    def __getitems__(self, indices: list[int]) -> Batch:
+        torch.default_generator.manual_seed(int(self.drawn) + indices[0])
+        return cast(Any, self.data).__getitems__(indices)
 
 
 class LateDataLoader(DataLoader):
@@ -66,11 +69,11 @@ class LateDataLoader(DataLoader):
         yield from super().__iter__()
 
 
-def training_loader(dataset: Dataset[tuple[Tensor, int]], batch_size: int, workers: int, seed: int) -> DataLoader:
+def training_loader(dataset: Dataset[Batch], batch_size: int, workers: int, seed: int) -> DataLoader:
     """Shuffled full batches; a rest too small for one is left out of the epoch, since batch norm would feel it.
 
     Args:
-        dataset: Augmented images.
+        dataset: Augmented images; its `__getitems__` gives a batch.
         batch_size: Images in a batch, at most; a smaller dataset gives smaller ones.
         workers: Processes that load images, kept from epoch to epoch; 0 loads in this one.
         seed: Of the shuffle.
@@ -80,6 +83,7 @@ def training_loader(dataset: Dataset[tuple[Tensor, int]], batch_size: int, worke
         batch_size=min(batch_size, len(cast(Any, dataset))),
         sampler=EpochSampler(dataset, seed),
         drop_last=True,
+        collate_fn=as_it_is,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pinned(workers),
@@ -89,9 +93,16 @@ def training_loader(dataset: Dataset[tuple[Tensor, int]], batch_size: int, worke
     )
 
 
-def judging_loader(dataset: Dataset[tuple[Tensor, int]], batch_size: int, workers: int) -> DataLoader:
+def judging_loader(dataset: Dataset[Batch], batch_size: int, workers: int) -> DataLoader:
     """All images, in order."""
-    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, pin_memory=pinned(workers))
+    return DataLoader(
+        dataset, batch_size=batch_size, collate_fn=as_it_is, num_workers=workers, pin_memory=pinned(workers)
+    )
+
+
+def as_it_is(batch: Any) -> Any:
+    """What there is to collate where a dataset gives batches."""
+    return batch
 
 
 def pinned(workers: int) -> bool:

@@ -49,7 +49,7 @@ def test_normalisation_is_of_the_channel_statistics() -> None:
     data = Cifar10("nowhere", batch_size=8)
     image = torch.tensor([51, 102, 204], dtype=torch.uint8).view(3, 1, 1).expand(3, 32, 32)
     expected = (torch.tensor([0.2, 0.4, 0.8]) - torch.tensor(data.mean)) / torch.tensor(data.deviation)
-    torch.testing.assert_close(data.normalisation()(image)[:, 5, 5], expected)
+    torch.testing.assert_close(data.normalisation()(image[None])[0, :, 5, 5], expected)
 
 
 def test_augmentation_mirrors_and_shifts_by_at_most_four_pixels() -> None:
@@ -57,7 +57,8 @@ def test_augmentation_mirrors_and_shifts_by_at_most_four_pixels() -> None:
     image = torch.zeros(3, 32, 32, dtype=torch.uint8)
     image[:, 16, 10] = 255
     torch.manual_seed(0)
-    places = {divmod(int(data.augmentation()(image)[0].argmax()), 32) for _ in range(2000)}
+    augmented = data.augmentation()(image.repeat(2000, 1, 1, 1))
+    places = {divmod(int(place), 32) for place in augmented[:, 0].flatten(1).argmax(1)}
     assert {row for row, _ in places} == set(range(12, 21))
     assert {column for _, column in places} == {*range(6, 15), *range(31 - 14, 31 - 5)}
 

@@ -184,14 +184,29 @@ def test_a_folder_too_large_for_memory_is_read_lazily_and_gives_the_same(
     assert lazy.labels == whole.labels
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_too_large_for_memory_is_augmented_as_one_in_memory(
+    workers: int, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder()
+    epochs = []
+    for limit in (folder.IN_MEMORY, 0):
+        monkeypatch.setattr(folder, "IN_MEMORY", limit)
+        torch.manual_seed(0)
+        epochs.append(list(open_data("folder", str(root), None, batch_size=8, workers=workers).train_dataloader()))
+    for (images, labels), (again, labels_again) in zip(*epochs, strict=True):
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(images, again) and torch.equal(labels, labels_again)
+
+
 def test_augmentation_keeps_the_shape_and_changes_the_image(make_folder: MakeFolder) -> None:
     data = opened(make_folder())
     assert isinstance(data, Folder)
-    image = data.train_images().pixels[0]
+    images = data.train_images().pixels[:5]
     torch.manual_seed(0)
-    augmented = [data.augmentation()(image) for _ in range(5)]
-    assert all(other.shape == (3, 16, 16) and other.dtype == torch.float32 for other in augmented)
-    assert not all(torch.equal(other, data.normalisation()(image)) for other in augmented)
+    augmented = data.augmentation()(images)
+    assert augmented.shape == (5, 3, 16, 16) and augmented.dtype == torch.float32
+    assert not torch.equal(augmented, data.normalisation()(images))
 
 
 def test_an_unknown_data_set_suggests_the_nearest() -> None:

@@ -6,14 +6,14 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tas.data.loaders import EpochSampler, judging_loader, training_loader
 
 
-class Noise(Dataset[tuple[Tensor, int]]):
-    """Images that are all augmentation: a random number each."""
+class Noise(Dataset[tuple[Tensor, Tensor]]):
+    """Batches that are all augmentation: a random number for each index."""
 
     def __len__(self) -> int:
         return 12
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return torch.rand(1), index
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        return torch.rand(len(indices)), torch.tensor(indices)
 
 
 def epoch_of(loader: DataLoader, epoch: int, seed: int = 0) -> dict[int, float]:
@@ -70,6 +70,12 @@ def test_the_first_epoch_of_a_run_draws_no_more_than_another() -> None:
         epoch_of(loader, 0)
         states.append(torch.get_rng_state())
     assert torch.equal(*states)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_judging_brings_every_index_in_order_the_last_batch_being_short(workers: int) -> None:
+    batches = [indices.tolist() for _, indices in judging_loader(Noise(), 5, workers)]
+    assert batches == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11]]
 
 
 def test_workers_outlive_an_epoch() -> None:
