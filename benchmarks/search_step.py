@@ -34,7 +34,7 @@ from tas.data import SearchData
 from tas.data.cifar import Cifar10
 from tas.data.images import Images
 from tas.memory import keep_freed_memory
-from tas.networks import open_network
+from tas.networks import NETWORKS, open_network
 from tas.reading import read_plan
 from tas.space import SearchSpace
 from tas.supernet import Supernet
@@ -255,7 +255,8 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     network = open_network(name, CLASSES, 3)
     shape = (3, options.image_size, options.image_size)
     plan = read_plan(network, shape, name)
-    full = Architecture(name, CLASSES, 3, plan.widths, plan.depths())
+    size = None if name in NETWORKS else options.image_size
+    full = Architecture(name, CLASSES, 3, plan.widths, plan.depths(), size)
     space = SearchSpace.of(plan, full)
     cost, budget = ExpectedFlops(cost_tables(plan, space.widths, space.depths)), Budget(0.5 * exact_flops(plan, full))
     images = torch.randn(options.batch_size, *shape, device=options.device)

@@ -20,7 +20,7 @@ class CommonOptions:
     batch_size: int = 64
     """Images in a batch."""
     workers: int = 0
-    """Processes that load images; 0 loads them in the main one."""
+    """Processes that make batches of images; 0 makes them in the main one."""
     lr: float = 0.1
     """Learning rate of the weights at the start; it falls to 0 along a cosine."""
     momentum: float = 0.9
