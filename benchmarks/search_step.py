@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -249,8 +250,8 @@ def waiting_ms(batch_size: int) -> float:
     return statistics.median(times)
 
 
-def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
-    """Time one network."""
+def search_of(name: str, samples: int, options: argparse.Namespace, literal: bool = False) -> tuple[Search, nn.Module]:
+    """A search of a network, and the unpruned network, both on the device."""
     torch.manual_seed(0)
     network = open_network(name, CLASSES, 3)
     shape = (3, options.image_size, options.image_size)
@@ -259,26 +260,28 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     full = Architecture(name, CLASSES, 3, plan.widths, plan.depths(), size)
     space = SearchSpace.of(plan, full)
     cost, budget = ExpectedFlops(cost_tables(plan, space.widths, space.depths)), Budget(0.5 * exact_flops(plan, full))
-    images = torch.randn(options.batch_size, *shape, device=options.device)
+    # Each in its best memory format, as the plain step is: the literal one slices channels.
+    layout = torch.contiguous_format if literal else torch.channels_last
+    images = torch.randn(options.batch_size, *shape, device=options.device).contiguous(memory_format=layout)
     labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
+    supernet = Supernet(network, space)
+    supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
     low = options.precision == "bf16"
 
     def autocast() -> object:
         return torch.autocast(options.device, torch.bfloat16) if low else nullcontext()
 
-    def search(literal: bool) -> Search:
-        supernet = Supernet(network, space)
-        # Each in its best memory format, as the plain step is: the literal one slices channels.
-        layout = torch.contiguous_format if literal else torch.channels_last
-        supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
-        batch = images.contiguous(memory_format=layout)
-        return Search(supernet, cost, budget, samples, not literal, batch, labels, autocast)
+    return Search(supernet, cost, budget, samples, not literal, images, labels, autocast), network.to(options.device)
 
-    setting, plain = fastest_plain(network.to(options.device), images, labels, autocast, options.compile)
-    ours = search(literal=False)
+
+def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
+    """Time one network."""
+    ours, network = search_of(name, samples, options)
+    images, labels, autocast = ours.images, ours.labels, ours.autocast
+    setting, plain = fastest_plain(network, images, labels, autocast, options.compile)
     steps = [plain, ours.iteration]
     if options.literal:
-        steps.append(search(literal=True).iteration)
+        steps.append(search_of(name, samples, options, literal=True)[0].iteration)
     for _ in range(3):
         for step in steps:
             step()
@@ -287,7 +290,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     medians = [statistics.median(column) for column in zip(*pairs)]
     waiting = waiting_ms(options.batch_size)
     own = list(ours.supernet.parameters())
-    bare = copy.deepcopy(network).to(options.device)
+    bare = copy.deepcopy(network)
     kept = saved_bytes(plain_step(bare, images, labels, autocast), list(bare.parameters()))
     kept_search = max(saved_bytes(step, own) for step in (ours.weights_step, ours.architecture_step))
     bare_step = plain_step(bare, images, labels, autocast)
@@ -311,10 +314,18 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     )
 
 
+def processor() -> str:
+    """The CPU's name."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def circumstances(options: argparse.Namespace) -> dict[str, object]:
     """Machine, versions and commit."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    device = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
+    device = torch.cuda.get_device_name() if options.device == "cuda" else processor()
     return {
         "device": device,
         "threads": torch.get_num_threads(),
