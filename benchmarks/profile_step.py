@@ -64,3 +64,7 @@ def main() -> None:
         row = {name: round(statistics.median(times[name][kind] for times in rounds), 1) for name in steps}
         print(json.dumps({"network": options.network, "kind": kind} | {f"{name}_ms": ms for name, ms in row.items()}))
     print(json.dumps(circumstances(options)))
+
+
+if __name__ == "__main__":
+    main()

@@ -89,7 +89,8 @@ def mixtures(norms: Sequence[Candidates]) -> list[tuple[Tensor, Tensor]]:
 class NormalisedMap(torch.autograd.Function):
     """A x + b of the normalised x = (O - mean) / deviation, of which O alone is kept for the backward pass.
 
-    The normalisation is folded into A and b: it costs no pass over the feature map, forward or backward.
+    The normalisation is folded into A and b: it costs no pass over the feature map, forward or backward. In bfloat16
+    that is exact to 0.4 % of mean / deviation, not of x.
 
     Args:
         out: O, (N, C, H, W); fastest in channels_last.
