@@ -249,7 +249,6 @@ def test_what_is_logged_is_complete() -> None:
     assert logged["confidence/mean"] == pytest.approx(found)
 
 
-
 @pytest.mark.parametrize(
     ("probabilities", "gap"), [([0.2, 0.5, 0.3], 0.2), ([0.25] * 4, 0.0), ([0.0, 1.0], 1.0), ([1.0], 1.0)]
 )
