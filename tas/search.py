@@ -109,36 +109,35 @@ class SearchModule(pl.LightningModule):
 
     def weights_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> Tensor:
         """One step of SGD on the weights of a sampled network; returns its loss."""
-        images, labels = batch
         self.toggle_optimizer(optimizer)
-        self.supernet.sample(tau, self.samples, self.generator)
-        logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits, labels)
-        check_finite(loss.detach(), "--lr or --arch-lr")
+        loss = self.sampled_loss(batch, tau, "weights")
         self.descend(loss, optimizer)
-        self.log("weights/loss", loss)
-        self.log("weights/accuracy", accuracy(logits, labels))
         return loss.detach()
 
     def architecture_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> None:
         """One step of Adam on the logits of widths and depths, on another sampled network."""
-        images, labels = batch
         self.toggle_optimizer(optimizer)
-        self.supernet.sample(tau, self.samples, self.generator)
-        logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits, labels)
-        check_finite(loss.detach(), "--lr or --arch-lr")
+        loss = self.sampled_loss(batch, tau, "architecture")
         expected, derived = self.costs()
         penalty = cost_loss(expected, derived, self.budget)
         self.descend(loss + self.cost_weight * penalty.to(loss), optimizer)
-        self.log("architecture/loss", loss)
-        self.log("architecture/accuracy", accuracy(logits, labels))
         self.log("architecture/cost_loss", penalty.float())
         self.log("flops/expected_ratio", expected.item() / self.flops_full)
         self.log("flops/derived_ratio", derived / self.flops_full)
         self.log("flops/band_low", self.budget.low / self.flops_full)
         self.log("flops/band_high", self.budget.high / self.flops_full)
         self.log("flops", derived / self.flops_full, prog_bar=True, logger=False)
+
+    def sampled_loss(self, batch: Batch, tau: float, step: str) -> Tensor:
+        """The cross-entropy of a newly sampled network, logged as that of this step."""
+        images, labels = batch
+        self.supernet.sample(tau, self.samples, self.generator)
+        logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits, labels)
+        check_finite(loss.detach(), "--lr or --arch-lr")
+        self.log(f"{step}/loss", loss)
+        self.log(f"{step}/accuracy", accuracy(logits, labels))
+        return loss
 
     def descend(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
         optimizer.zero_grad()
