@@ -49,7 +49,3 @@ class Choice(nn.Module):
         """
         widest = self.drawn()[-1]
         return widest if len(self.indices) == 1 else min(-(-widest // LANES) * LANES, self.candidates[-1])
-
-    def probabilities(self) -> Tensor:
-        """softmax of the logits, (candidates,)."""
-        return self.logits.softmax(0)

@@ -56,7 +56,7 @@ def make_layer(candidates, channels=5, kernel=3, stride=1, with_norm=True, bias=
 
 def draw(layer, indices):
     """Draw these candidates, with the weights of eq. 4: differentiable in the logits, renormalised over the drawn."""
-    weights = layer.choice.probabilities()[list(indices)]
+    weights = layer.choice.logits.softmax(0)[list(indices)]
     layer.choice.draw(indices, weights / weights.sum())
 
 
@@ -251,7 +251,7 @@ def test_a_searchable_stage_is_eq_5(data):
     nn.init.normal_(choice.logits)
     stage = SearchableStage(blocks, choice)
     indices = sorted(data.draw(st.sets(st.integers(0, len(candidates) - 1), min_size=1)))
-    weights = choice.probabilities()[indices]
+    weights = choice.logits.softmax(0)[indices]
     choice.draw(indices, weights / weights.sum())
 
     x = torch.randn(2, 4, 3, 3, dtype=torch.float64, requires_grad=True)
@@ -323,7 +323,7 @@ def test_of_a_mixture_the_convolution_s_output_alone_is_kept_for_the_backward_pa
 def test_of_a_stage_the_blocks_outputs_alone_are_kept_for_the_backward_pass():
     blocks = nn.Sequential(nn.Conv2d(4, 3, 1), nn.Conv2d(3, 6, 1), nn.Conv2d(6, 5, 1))
     choice = Choice((1, 2, 3))
-    choice.draw((0, 1, 2), choice.probabilities())
+    choice.draw((0, 1, 2), choice.logits.softmax(0))
     x = torch.randn(7, 4, 5, 5)
     _, kept = feature_maps_kept(SearchableStage(blocks, choice), x)
     # The input of the first block, and the outputs of all three, two of which are inputs.
