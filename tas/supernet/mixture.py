@@ -116,11 +116,12 @@ class NormalisedMap(torch.autograd.Function):
         mean, variance = running_mean, running_var
         if training:
             mean, variance = torch.batch_norm_update_stats(out, running_mean, running_var, momentum)
-        inverse = (variance + eps).rsqrt_()
+        exact = torch.promote_types(matrix.dtype, torch.float32)
+        mean, inverse = mean.to(exact), (variance.to(exact) + eps).rsqrt_()
         folded = matrix * inverse
         ctx.save_for_backward(out, folded, mean, inverse)
-        ctx.training = training
-        return conv1x1(out, folded, torch.addmv(offset, folded, mean, alpha=-1))
+        ctx.training, ctx.dtype = training, matrix.dtype
+        return conv1x1(out, folded, torch.addmv(offset.to(exact), folded, mean, alpha=-1))
 
     @staticmethod
     @once_differentiable
@@ -140,7 +141,7 @@ class NormalisedMap(torch.autograd.Function):
             grad_out = add_scaled(conv1x1(gradient, folded.t(), constant), out, along)
         elif ctx.needs_input_grad[0]:
             grad_out = conv1x1(gradient, folded.t(), None)
-        return grad_out, slope, total, None, None, None, None, None
+        return grad_out, slope.to(ctx.dtype), total.to(ctx.dtype), None, None, None, None, None
 
 
 def conv1x1(x: Tensor, matrix: Tensor, offset: Tensor | None) -> Tensor:
