@@ -8,33 +8,16 @@ Each round is a plain step, a distillation step and the teacher's forward pass, 
 import argparse
 import json
 import statistics
+from contextlib import nullcontext
 
 import torch
-from search_step import CLASSES, Step, circumstances, milliseconds
-from torch import Tensor, nn
+from search_step import CLASSES, Step, circumstances, milliseconds, plain_step, training_step
 
 from tas.architecture import Architecture
 from tas.building import build
 from tas.distill import distillation_loss
 from tas.memory import keep_freed_memory
-from tas.teacher import Teacher, cheapest_dtype
-
-
-def student_step(student: nn.Module, teacher: Teacher | None, images: Tensor, labels: Tensor) -> Step:
-    """A training step, as `tas.train` takes it."""
-    optimizer = torch.optim.SGD(student.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
-
-    def step() -> None:
-        logits = student(images)
-        if teacher is None:
-            loss = nn.functional.cross_entropy(logits, labels)
-        else:
-            loss = distillation_loss(logits, teacher(images), labels, 0.9, 4.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
+from tas.teacher import Teacher, fast_in_bfloat16, predicts_alike
 
 
 def main() -> None:
@@ -54,10 +37,11 @@ def main() -> None:
     labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
     student = build(architecture).to(options.device, memory_format=torch.channels_last)
     network = build(Architecture.full(architecture.network, architecture.num_classes)).to(options.device)
-    teacher = Teacher(network, cheapest_dtype(network, images))
+    low = fast_in_bfloat16(images.device) and predicts_alike(network, images, torch.bfloat16)
+    teacher = Teacher(network, torch.bfloat16 if low else None)
     steps: list[Step] = [
-        student_step(student, None, images, labels),
-        student_step(student, teacher, images, labels),
+        plain_step(student, images, labels, nullcontext),
+        training_step(student, lambda: distillation_loss(student(images), teacher(images), labels, 0.9, 4.0)),
         lambda: teacher(images),
     ]
     for _ in range(3):

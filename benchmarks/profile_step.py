@@ -12,6 +12,7 @@ from collections import Counter
 
 import torch
 from search_step import Step, circumstances, plain_step, search_of
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from tas.memory import keep_freed_memory
@@ -27,18 +28,28 @@ KINDS = {
 """Operation -> kind; convolutions are told apart by their kernels, what is in none is everything else."""
 
 
+CONVOLUTIONS = ("aten::convolution_backward", "aten::mkldnn_convolution")
+"""Operations that are counted with all that they call."""
+
+
+def within_convolution(event: FunctionEvent) -> bool:
+    """Whether an operation is called by a convolution, and so counted with it."""
+    parent = event.cpu_parent
+    return parent is not None and (parent.name in CONVOLUTIONS or within_convolution(parent))
+
+
 def spent(step: Step) -> Counter[str]:
     """Milliseconds of one step by kind of operation."""
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
         step()
     times: Counter[str] = Counter()
     for event in profiler.events() or []:
-        if event.name in ("aten::convolution_backward", "aten::mkldnn_convolution"):
+        if event.name in CONVOLUTIONS:
             backward = event.name.endswith("backward")
             kernel = event.input_shapes[2 if backward else 1][2:]
             size = "1x1" if list(kernel) == [1, 1] else "3x3"
             times[f"{size} convolutions, {'backward' if backward else 'forward'}"] += event.cpu_time_total / 1e3
-        elif event.cpu_parent is None or event.cpu_parent.name not in ("aten::convolution_backward",):
+        elif not within_convolution(event):
             times[KINDS.get(event.name, "everything else")] += event.self_cpu_time_total / 1e3
     return times
 

@@ -143,18 +143,27 @@ class Search:
         self.architecture_step()
 
 
-def plain_step(network: nn.Module, images: Tensor, labels: Tensor, autocast: Callable[[], object]) -> Step:
-    """A training step of a plain network."""
+def training_step(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
+    """A step of SGD on a network's loss."""
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
     def step() -> None:
-        with autocast():
-            loss = F.cross_entropy(network(images).float(), labels)
+        value = loss()
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         optimizer.step()
 
     return step
+
+
+def plain_step(network: nn.Module, images: Tensor, labels: Tensor, autocast: Callable[[], object]) -> Step:
+    """A training step of a plain network."""
+
+    def loss() -> Tensor:
+        with autocast():
+            return F.cross_entropy(network(images).float(), labels)
+
+    return training_step(network, loss)
 
 
 def milliseconds(step: Step) -> float:

@@ -147,7 +147,7 @@ class TrainOptions(CommonOptions):
     teacher: str | None = None
     """With --kd: a finished training run whose network is the teacher."""
     compile: bool = False
-    """Compile the network and its teacher with torch.compile: a minute at the start, for long trainings."""
+    """Compile the network and its teacher with torch.compile, which takes its time at the start: for long trainings."""
     kd_alpha: float = 0.9
     """With --kd: weight of the teacher's part in the loss, from 0 to 1."""
     kd_temperature: float = 4.0

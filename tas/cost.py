@@ -68,7 +68,7 @@ class ExpectedFlops:
     """The expectation of the FLOPs over all networks, every width and depth chosen independently.
 
     Exact, not an estimate: no table's two widths and depth depend on one another, so each term is a product. The sum
-    over the tables is one product of padded tensors; a loop over them takes as long as a small network's forward pass.
+    over the tables is one product of padded tensors; a loop over them would be many small operations in each step.
 
     Args:
         tables: The costs.

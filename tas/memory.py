@@ -11,7 +11,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep the memory that a training step frees, for the next one, instead of giving it back.
 
     The kernel clears every page before it hands it out, and a step of a search, whose feature maps have other sizes
-    each time, asks for a hundred megabytes anew. Only Linux with glibc has the switch; elsewhere nothing changes.
+    each time, asks for many of them anew. Only Linux with glibc has the switch; elsewhere nothing changes.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -33,18 +33,10 @@ class Teacher(nn.Module):
         return logits.float()
 
 
-def cheapest_dtype(network: nn.Module, images: Tensor) -> torch.dtype | None:
-    """bfloat16 on a GPU that computes in it, unless a prediction changes; None, for no change, anywhere else.
-
-    On a CPU it is left: without matrix units for it, which most have not, bfloat16 is slower than single precision.
-
-    Args:
-        network: The trained network, on the device on which it will be asked.
-        images: What its predictions are compared on, (N, C, H, W), on the same device.
-    """
-    if images.device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.bfloat16 if predicts_alike(network, images, torch.bfloat16) else None
-    return None
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device gains from bfloat16: a GPU that computes in it. Few CPUs have matrix units for it; the others
+    are slower in it than in single precision."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def predicts_alike(network: nn.Module, images: Tensor, dtype: torch.dtype) -> bool:

@@ -12,7 +12,7 @@ from tas.architecture import Architecture
 from tas.building import build
 from tas.distill import distillation_loss
 from tas.schedules import cosine
-from tas.teacher import Teacher, cheapest_dtype, predicts_alike
+from tas.teacher import Teacher, fast_in_bfloat16, predicts_alike
 from tas.train import TrainModule
 from tests.conftest import bare_trainer
 
@@ -108,7 +108,7 @@ def test_predictions_are_compared_in_both_types_of_number(share: float, alike: b
 
 
 def test_on_a_cpu_the_teacher_keeps_its_type_of_number() -> None:
-    assert cheapest_dtype(Near(0.1), torch.ones(3, 1, 8, 8)) is None
+    assert not fast_in_bfloat16(torch.device("cpu"))
 
 
 def test_the_teacher_is_not_changed_and_stays_in_eval_mode() -> None:

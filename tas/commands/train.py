@@ -28,7 +28,7 @@ from tas.networks.library import read_weights
 from tas.progress import RunBar
 from tas.report import change, percent, summary
 from tas.runs import ROOT, Run, label, load, newest_search
-from tas.teacher import Teacher, cheapest_dtype
+from tas.teacher import Teacher, fast_in_bfloat16, predicts_alike
 from tas.train import TrainModule
 from tas.trainer import fit, interruptible, make_trainer
 
@@ -269,9 +269,11 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
 
 def asked(teacher: TrainedTeacher, data: ImageData, device: torch.device) -> Teacher:
     """A teacher as the training asks it, in the cheapest type of number that leaves its predictions unchanged."""
-    network = teacher.network.to(device)
-    images, _ = next(iter(data.judging_batches(data.train_images())))  # as many training images as one batch has
-    return Teacher(network, cheapest_dtype(network, images.to(device)))
+    network, dtype = teacher.network.to(device), None
+    if fast_in_bfloat16(device):
+        images, _ = next(iter(data.judging_batches(data.train_images())))  # as many training images as one batch has
+        dtype = torch.bfloat16 if predicts_alike(network, images.to(device), torch.bfloat16) else None
+    return Teacher(network, dtype)
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Candidates(NamedTuple):
 def mixtures(norms: Sequence[Candidates]) -> list[tuple[Tensor, Tensor]]:
     """A, (widest drawn, columns), and b, (widest drawn,), for each of several norms.
 
-    Made together: one by one, the many small operations would take longer than the convolutions of a small network.
+    Made together, since one by one they would be many small operations for each norm.
     """
     if not norms:
         return []
