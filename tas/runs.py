@@ -26,8 +26,7 @@ ROOT = Path("runs")
 class Run:
     """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on.
 
-    When it is finished there are architecture.json, of a training weights.pt, of a search supernet.pt and space.txt,
-    and last of all metrics.json.
+    When it is finished there are architecture.json, weights.pt, of a search space.txt, and last of all metrics.json.
 
     Args:
         path: The directory; it need not exist.
@@ -39,7 +38,6 @@ class Run:
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.architecture = self.path / "architecture.json"
         self.weights = self.path / "weights.pt"
-        self.supernet = self.path / "supernet.pt"
         self.space = self.path / "space.txt"
         self.metrics = self.path / "metrics.json"
 
@@ -78,11 +76,16 @@ class Run:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
 
     @rank_zero_only
-    def finish(self, architecture: Architecture, metrics: Mapping[str, Any], network: nn.Module | None = None) -> None:
-        """Write the results, metrics.json last: it is what makes the run a finished one."""
+    def finish(self, architecture: Architecture, metrics: Mapping[str, Any], network: nn.Module) -> None:
+        """Write the results, metrics.json last: it is what makes the run a finished one.
+
+        Args:
+            architecture: What was found or trained.
+            metrics: What was measured.
+            network: The network of that architecture, for its weights: trained, or as training may start from it.
+        """
         architecture.save(self.architecture)
-        if network is not None:
-            torch.save(network.cpu().state_dict(), self.weights)
+        torch.save(network.cpu().state_dict(), self.weights)
         write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
 
 
@@ -109,21 +112,21 @@ def newest_search() -> Run:
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
-    """The network of a finished training run, with its trained weights, on the CPU, in eval mode.
+    """The network of a finished run with its weights, on the CPU, in eval mode: of a training the trained ones.
 
     It takes images normalised as in its training. Nothing is unpickled but tensors.
 
     Args:
-        path: Directory of the run, as `tas train` leaves it.
+        path: Directory of the run, as a command leaves it.
 
     Raises:
-        TasError: The directory holds no finished training run, or its files do not fit together.
+        TasError: The directory holds no finished run, or its files do not fit together.
     """
     run = Run(path)
     if not run.path.is_dir():
         raise TasError(f"{path}: no such directory")
     if not (run.finished() and run.weights.is_file()):
-        raise TasError(f"{path}: not a finished training run; it lacks metrics.json or weights.pt")
+        raise TasError(f"{path}: not a finished run; it lacks metrics.json or weights.pt")
     network = build(Architecture.load(run.architecture))
     try:
         network.load_state_dict(torch.load(run.weights, map_location="cpu", weights_only=True))

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tas.cli import explanations, main, parse
+from tas.cli import main
 from tas.config import SearchOptions, TrainOptions, flag
 from tas.errors import TasError
+from tas.parsing import explanations, parse
 from tas.runs import Run
 from tests.conftest import environment, run_script
 
@@ -123,7 +124,7 @@ def test_an_unknown_key_names_the_file_and_suggests_the_nearest(config: Callable
         (["--epochs", "1.5"], "--epochs", "whole number"),
         (["--flops-target", "half"], "--flops-target", "number"),
         (["--flops-target", "nan"], "--flops-target", "number"),
-        (["--ratios", "wide"], "--ratios", "a list such as [0.5,1.0]"),
+        (["--ratios", "wide"], "--ratios", "a number"),
         (["--search", "widths"], "--search", "width"),
         (["--search", "widths"], "--search", "both"),
         (["--flops-target", "2"], "--flops-target", "above 0, at most 1"),
@@ -258,3 +259,17 @@ def test_what_a_run_is_cannot_change_when_it_is_resumed(tmp_path: Path, flags: l
         parse("search", SearchOptions, ["--resume", str(run.path), *flags])
     options = parse("search", SearchOptions, ["--resume", str(run.path), "--workers", "2"])
     assert (options.workers, options.resume) == (2, str(run.path))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--ratios", "[0.5,1.0]"],
+        ["--ratios=0.5,1.0"],
+        ["--ratios", "0.5", "1.0"],
+        ["--ratios", "0.5,", "1.0"],
+    ],
+)
+def test_a_list_is_given_in_brackets_or_with_commas_or_spaces(given: list[str]) -> None:
+    options = parse("search", SearchOptions, [*given, "--samples", "1", "--exclude", "*.conv1", "a.0", "--epochs", "3"])
+    assert (options.ratios, options.exclude, options.epochs) == ((0.5, 1.0), ("*.conv1", "a.0"), 3)

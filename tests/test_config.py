@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tas.cli import explanations, parse
 from tas.config import CommonOptions, SearchOptions, TrainOptions, flag
 from tas.errors import TasError
+from tas.parsing import explanations, parse
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*/*.yaml"))

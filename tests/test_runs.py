@@ -113,7 +113,7 @@ def test_a_run_is_finished_once_its_metrics_are_written(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.start(SearchOptions())
     assert not run.finished()
-    run.finish(SMALL, {"flops": 1})
+    run.finish(SMALL, {"flops": 1}, build(SMALL))
     assert run.finished()
     assert json.loads(run.metrics.read_text()) == {"flops": 1}
     assert Architecture.load(run.architecture) == SMALL
@@ -186,12 +186,12 @@ def test_weights_that_are_no_tensors_by_name_are_refused(tmp_path: Path) -> None
         load(run.path)
 
 
-def test_load_refuses_what_is_no_finished_training_run(tmp_path: Path) -> None:
+def test_load_refuses_what_is_no_finished_run(tmp_path: Path) -> None:
     with pytest.raises(TasError, match="no such directory"):
         load(tmp_path / "missing")
     run = finished(tmp_path / "run")
-    run.weights.unlink()  # as in the run of a search
-    with pytest.raises(TasError, match=r"not a finished training run; it lacks metrics.json or weights.pt"):
+    run.weights.unlink()
+    with pytest.raises(TasError, match=r"not a finished run; it lacks metrics.json or weights.pt"):
         load(run.path)
 
 
@@ -199,7 +199,7 @@ def searched(name: str, finished_at: int | None) -> Run:
     run = Run(Path("runs") / "search" / name)
     run.start(SearchOptions())
     if finished_at is not None:
-        run.finish(SMALL, {})
+        run.finish(SMALL, {}, build(SMALL))
         os.utime(run.metrics, (finished_at, finished_at))
     return run
 

@@ -1,1 +1,13 @@
-"""What the commands do, once their options are known."""
+"""The commands of `tas`: each a function, in a module of its name, that takes its options."""
+
+from importlib import import_module
+
+from tas.config import CommonOptions, SearchOptions, TrainOptions
+
+COMMANDS: dict[str, type[CommonOptions]] = {"search": SearchOptions, "train": TrainOptions}
+"""Command -> its options, whose docstring says what it does."""
+
+
+def perform(command: str, options: CommonOptions) -> None:
+    """Run a command. It is imported here: Lightning takes seconds, and --help does not wait for it."""
+    getattr(import_module(f"tas.commands.{command}"), command)(options)

@@ -3,7 +3,6 @@
 import sys
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Timer
 from torch.optim.swa_utils import update_bn
@@ -102,8 +101,8 @@ def search(options: SearchOptions) -> Run:
         device = trainer.strategy.root_device
         update_bn(halves.train_dataloader()["weights"], module.supernet.float().to(device), device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
-    weights = module.supernet.weights(found)
-    params_full, params = parameters(network), parameters(cut(network, plan, found, weights))
+    small = cut(network, plan, found, module.supernet.weights(found))
+    params_full, params = parameters(network), parameters(small)
     metrics = {
         "flops": flops,
         "flops_full": flops_full,
@@ -119,9 +118,8 @@ def search(options: SearchOptions) -> Run:
     }
     if trainer.is_global_zero:
         draw_architecture(plan, found).savefig(run.path / "architecture.png", dpi=150)
-        torch.save(weights, run.supernet)
         write_text(run.space, f"{space}\n")
-    run.finish(found, metrics)
+    run.finish(found, metrics, small)
     target = f"{options.flops_target:g} +- {options.tolerance:.0%}"
     images = f"{len(halves.weights_half)} + {len(halves.architecture_half)}"
     blocks = ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in found.depths.items())

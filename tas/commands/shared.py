@@ -30,6 +30,7 @@ def data_of(options: CommonOptions, name: str, data_dir: str) -> ImageData:
         batch_size=options.batch_size,
         workers=options.workers,
         seed=options.seed,
+        train_images=options.train_images,
     )
     if data.image_size < LEAST_SIZE:
         size = f"{data.image_size}x{data.image_size}"

@@ -24,7 +24,6 @@ from tas.data import ImageData
 from tas.errors import TasError, blame, gist
 from tas.importance import sorted_by_importance
 from tas.networks import check_name
-from tas.networks.library import read_weights
 from tas.progress import RunBar
 from tas.report import change, percent, summary
 from tas.runs import ROOT, Run, label, load, newest_search
@@ -82,7 +81,7 @@ class Job:
 
 def settle(options: TrainOptions) -> TrainOptions:
     """The options with what they leave open filled in: the newest search's architecture, and its data set."""
-    open_ends: dict[str, Any] = {"data": "digits", "data_dir": "data", "image_size": None}
+    open_ends: dict[str, Any] = {"data": "digits", "data_dir": "data", "image_size": None, "train_images": None}
     if options.network is None:
         path = options.architecture or str(newest_search().path)
         if not options.architecture:
@@ -92,7 +91,7 @@ def settle(options: TrainOptions) -> TrainOptions:
         # on the command line, nothing of it fits.
         saved = saved_options(path)
         if options.data in (None, saved.get("data")):
-            open_ends |= {key: saved[key] for key in ("data", "data_dir", "image_size") if key in saved}
+            open_ends |= {key: saved[key] for key in open_ends if key in saved and key != "architecture"}
     return dataclasses.replace(
         options, **{key: value for key, value in open_ends.items() if getattr(options, key) is None}
     )
@@ -199,12 +198,8 @@ def starting_network(options: TrainOptions, job: Job) -> nn.Module:
         assert job.teacher is not None
         state = sorted_by_importance(job.teacher.network.state_dict(), job.original.plan)
         return cut(job.original.network, job.original.plan, job.architecture, state)
-    if options.init == "supernet":
-        file = home_of(str(options.architecture)).supernet
-        if not file.is_file():
-            raise TasError(f"--init supernet: {file} is not there; it is left by the search that found the network")
-        state = read_weights(str(file))
-        return cut(job.original.network, job.original.plan, job.architecture, state)
+    if options.init == "inherited":
+        return load(home_of(str(options.architecture)).path).train()
     return build(job.architecture)
 
 
@@ -252,7 +247,7 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
     rows = [
         ("network", f"{architecture.network} on {options.data}, {options.epochs} epochs"),
         ("architecture", options.architecture or "unpruned"),
-        ("started from", {"teacher": "the teacher's weights", "supernet": "the supernet's weights"}.get(start, start)),
+        ("started from", {"teacher": "the teacher's weights", "inherited": "the weights beside it"}.get(start, start)),
         ("FLOPs", change(flops_full, flops_kept)),
         ("parameters", change(parameters(full), parameters(network))),
         ("test accuracy", percent(metrics["test_accuracy"])),

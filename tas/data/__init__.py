@@ -1,6 +1,7 @@
 """The data sets that TAS knows by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 from tas.data.cifar import Cifar10, Cifar100
 from tas.data.digits import Digits
@@ -20,9 +21,7 @@ DATA: dict[str, Callable[..., ImageData]] = {
 }
 
 
-def open_data(
-    name: str, data_dir: str, image_size: int | None, *, batch_size: int, workers: int = 0, seed: int = 0
-) -> ImageData:
+def open_data(name: str, data_dir: str, image_size: int | None, **loading: Any) -> ImageData:
     """A data set by name, downloaded if need be, its training images loaded.
 
     Args:
@@ -30,15 +29,13 @@ def open_data(
         data_dir: Where it is, or is to be put.
         image_size: Pixels of height and width: for "folder", to which images are brought, None leaves them; for
             "imagenet", of the crops, None is 224.
-        batch_size: Images in a training batch.
-        workers: Processes that load images.
-        seed: Of the shuffle.
+        loading: As for every ImageData.
     """
     if name not in DATA:
         raise TasError(f"--data: unknown data set {name!r}{nearest(name, DATA)}; known: {', '.join(DATA)}")
     if image_size is not None and name not in ("folder", "imagenet"):
         raise TasError(f"--image-size goes with --data folder or imagenet; {name} has images of one size")
-    data = DATA[name](data_dir, image_size, batch_size=batch_size, workers=workers, seed=seed)
+    data = DATA[name](data_dir, image_size, **loading)
     data.prepare_data()
     data.setup()
     return data

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -18,7 +19,7 @@ class Cifar10(ImageData):
 
     Args:
         data_dir: Where the data set is, or is to be put.
-        batch_size, workers, seed: As for every ImageData.
+        loading: As for every ImageData.
     """
 
     dataset: type[CIFAR10] = CIFAR10
@@ -28,8 +29,8 @@ class Cifar10(ImageData):
     mean: Sequence[float] = (0.4914, 0.4824, 0.4467)
     deviation: Sequence[float] = (0.2471, 0.2435, 0.2616)
 
-    def __init__(self, data_dir: str, batch_size: int, workers: int = 0, seed: int = 0) -> None:
-        super().__init__(batch_size, workers, seed)
+    def __init__(self, data_dir: str, **loading: Any) -> None:
+        super().__init__(**loading)
         self.data_dir = data_dir
 
     def prepare_data(self) -> None:
@@ -49,7 +50,9 @@ class Cifar10(ImageData):
 
     def load(self, train: bool) -> Images:
         dataset = self.dataset(self.data_dir, train=train)
-        return Images(torch.from_numpy(dataset.data).permute(0, 3, 1, 2), dataset.targets)
+        used = self.used(dataset.targets, train)
+        pixels = torch.from_numpy(dataset.data[used]).permute(0, 3, 1, 2)
+        return Images(pixels, [dataset.targets[index] for index in used])
 
     def augmentation(self) -> Transform:
         return Transform(RandomFlip(), RandomCrop(padding=4), Normalise(self.mean, self.deviation))

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
@@ -20,15 +21,15 @@ class ClassFolders(ImageData):
 
     Args:
         data_dir: Holds train/<class>/ and test/<class>/ or val/<class>/.
-        batch_size, workers, seed: As for every ImageData.
+        loading: As for every ImageData.
     """
 
     in_channels = 3
     test_parts: Sequence[str] = ("test", "val")
     """Names of the directory of the test images; the first that is there counts."""
 
-    def __init__(self, data_dir: str, batch_size: int, workers: int = 0, seed: int = 0) -> None:
-        super().__init__(batch_size, workers, seed)
+    def __init__(self, data_dir: str, **loading: Any) -> None:
+        super().__init__(**loading)
         self.root = Path(data_dir)
 
     @abstractmethod
@@ -75,7 +76,8 @@ class ClassFolders(ImageData):
             self.classes = class_names(part)
             self.num_classes = len(self.classes)
         files, labels = self.files(part)
-        return Images(self.pixels(part, files), labels)
+        used = self.used(labels, train)
+        return Images(self.pixels(part, [files[index] for index in used]), [labels[index] for index in used])
 
 
 def class_names(part: Path) -> list[str]:

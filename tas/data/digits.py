@@ -26,6 +26,7 @@ class Digits(ImageData):
             range(len(digits.target)), test_size=TEST_IMAGES, stratify=digits.target, random_state=0
         )
         part = sorted(parts[0 if train else 1])
+        part = [part[index] for index in self.used(digits.target[part].tolist(), train)]
         pixels = torch.from_numpy(digits.images[part] * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
         return Images(pixels, digits.target[part].tolist())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,11 +21,11 @@ class Folder(ClassFolders):
     Args:
         data_dir: As for every ClassFolders.
         resize: Height and width, in pixels, to which images are brought; None if all have one size already.
-        batch_size, workers, seed: As for every ImageData.
+        loading: As for every ImageData.
     """
 
-    def __init__(self, data_dir: str, resize: int | None, batch_size: int, workers: int = 0, seed: int = 0) -> None:
-        super().__init__(data_dir, batch_size, workers, seed)
+    def __init__(self, data_dir: str, resize: int | None, **loading: Any) -> None:
+        super().__init__(data_dir, **loading)
         self.resize = resize
 
     def setup(self, stage: str | None = None) -> None:

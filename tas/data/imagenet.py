@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torchvision.transforms import v2
 
@@ -17,13 +18,13 @@ class ImageNet(ClassFolders):
     Args:
         data_dir: As for every ClassFolders.
         image_size: Height and width, in pixels, of what the network sees; None is 224.
-        batch_size, workers, seed: As for every ImageData.
+        loading: As for every ImageData.
     """
 
     test_parts = ("val", "test")  # the test images that ImageNet comes with have no classes
 
-    def __init__(self, data_dir: str, image_size: int | None, batch_size: int, workers: int = 0, seed: int = 0) -> None:
-        super().__init__(data_dir, batch_size, workers, seed)
+    def __init__(self, data_dir: str, image_size: int | None, **loading: Any) -> None:
+        super().__init__(data_dir, **loading)
         self.image_size = image_size or 224
 
     def pixels(self, part: Path, names: Sequence[str]) -> Pixels:

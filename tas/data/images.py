@@ -85,6 +85,7 @@ class ImageData(pl.LightningDataModule, ABC):
         batch_size: Images in a training batch, at most; a smaller training set gives smaller ones.
         workers: Processes that make batches; 0 makes them in this one, and so does a GPU that holds the images.
         seed: Of the shuffle.
+        train_images: How many training images to use, at most; None for all.
     """
 
     num_classes: int
@@ -92,11 +93,12 @@ class ImageData(pl.LightningDataModule, ABC):
     image_size: int
     """Height and width, in pixels."""
 
-    def __init__(self, batch_size: int, workers: int = 0, seed: int = 0) -> None:
+    def __init__(self, batch_size: int, workers: int = 0, seed: int = 0, train_images: int | None = None) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
+        self.most = train_images
         self.train: Images | None = None
 
     @abstractmethod
@@ -110,6 +112,19 @@ class ImageData(pl.LightningDataModule, ABC):
     @abstractmethod
     def normalisation(self) -> Transform:
         """What an image to be judged goes through."""
+
+    def used(self, labels: Sequence[int], train: bool) -> list[int]:
+        """Indices of the images to use: of the training images the first of each class, where not all are wanted."""
+        if not train or self.most is None:
+            return list(range(len(labels)))
+        each, more = divmod(self.most, self.num_classes)
+        left = [each + (label < more) for label in range(self.num_classes)]
+        found = []
+        for index, label in enumerate(labels):
+            if left[label]:
+                left[label] -= 1
+                found.append(index)
+        return found
 
     def setup(self, stage: str | None = None) -> None:
         """Load the training images, once."""

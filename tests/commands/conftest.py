@@ -111,7 +111,7 @@ def make_search(tmp_path: Path) -> Callable[..., Run]:
         run.start(SearchOptions(**options))
         full = Architecture.full("resnet20", classes, channels)
         halved = Architecture("resnet20", classes, channels, {n: c // 2 for n, c in full.widths.items()}, full.depths)
-        run.finish(halved, {})
+        run.finish(halved, {}, build(halved))
         return run
 
     return make

@@ -148,9 +148,8 @@ def test_it_is_searched_trained_with_its_teacher_and_loaded_by_a_fresh_process(
 
 def test_the_found_network_starts_from_the_supernet_s_weights(search: Callable, train: Callable) -> None:
     found = search()
-    small, _ = train("--init", "supernet", *STILL)
-    expected = cut_from(torch.load(found.supernet, weights_only=True), Architecture.load(found.architecture))
-    assert_same(parameters_of(tas.load(small.path)), expected)
+    small, _ = train("--init", "inherited", *STILL)
+    assert_same(parameters_of(tas.load(small.path)), parameters_of(tas.load(found.path)))
 
 
 def test_the_found_network_starts_from_the_best_channels_of_a_teacher_that_is_trained_for_it(
@@ -170,7 +169,7 @@ def test_with_weights_for_these_classes_the_search_starts_from_them_and_they_are
     path = weights(10)
     found = search("--weights", path, *STILL)
     best = cut_from(sorted_weights(tmp_path / path), Architecture.load(found.architecture))
-    assert_same(cut_from(torch.load(found.supernet), Architecture.load(found.architecture)), best)
+    assert_same(parameters_of(tas.load(found.path)), best)
     # `train` is told nothing of the weights: it reads the search's config.yaml.
     small, out = train("--kd", "--init", "teacher", *STILL)
     assert f"teacher: {NAME} with {path}, as it is" in out
@@ -211,8 +210,9 @@ def test_a_search_from_scratch_leaves_the_weights_to_the_teacher(
     search: Callable, train: Callable, weights: Callable, tmp_path: Path
 ) -> None:
     path = weights(10)
-    left = torch.load(search("--weights", path, "--init", "scratch", *STILL).supernet)
-    given = sorted_weights(tmp_path / path)
+    found = search("--weights", path, "--init", "scratch", *STILL)
+    left = torch.load(found.weights)
+    given = cut_from(sorted_weights(tmp_path / path), Architecture.load(found.architecture))
     assert all(not torch.equal(left[name], given[name]) for name in ("stem.0.weight", "head.weight"))
     _, out = train("--kd", *STILL)
     assert f"teacher: {NAME} with {path}, as it is" in out

@@ -11,10 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tas
 from tas.architecture import Architecture
-from tas.cli import parse
 from tas.config import SearchOptions
 from tas.data import folder
 from tas.data.digits import Digits
+from tas.parsing import parse
 from tas.runs import Run
 from tas.search import SearchModule
 from tests.commands.conftest import (

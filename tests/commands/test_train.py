@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tas
 from tas.architecture import Architecture
-from tas.cli import parse
 from tas.config import TrainOptions
 from tas.data.digits import Digits
+from tas.parsing import parse
 from tas.runs import Run
 from tas.train import TrainModule
 from tests.commands.conftest import metrics_of, only_run, same_but_for_time, yaml_of

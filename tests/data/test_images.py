@@ -9,6 +9,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import Subset
 
+from tas.data import open_data
 from tas.data.augmentation import Transform
 from tas.data.images import ImageData, Images, SearchData, stratified_halves
 from tas.errors import TasError
@@ -201,3 +202,18 @@ def test_halves_are_a_function_of_the_seed() -> None:
 def test_a_class_with_a_single_image_cannot_be_halved(labels: list[int]) -> None:
     with pytest.raises(TasError, match="every class needs at least 2"):
         stratified_halves(labels, 0)
+
+
+@pytest.mark.parametrize(("wanted", "counts"), [(30, [3] * 10), (24, [3] * 4 + [2] * 6), (10**6, None), (None, None)])
+def test_training_images_are_limited_to_the_first_of_each_class_and_test_images_never(
+    wanted: int | None, counts: list[int] | None
+) -> None:
+    everything = open_data("digits", "", None, batch_size=8).train_images()
+    data = open_data("digits", "", None, batch_size=8, train_images=wanted)
+    images = data.train_images()
+    assert len(data.load(train=False).labels) == 360
+    found = np.bincount(images.labels).tolist()
+    assert found == (counts or np.bincount(everything.labels).tolist())
+    for label in range(10):
+        mine, all_of_them = ([i for i, k in enumerate(x.labels) if k == label] for x in (images, everything))
+        assert torch.equal(images.pixels[mine], everything.pixels[all_of_them[: len(mine)]])

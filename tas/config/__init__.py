@@ -1,0 +1,9 @@
+"""The options of the commands: one field each, for Python, YAML and flags alike."""
+
+from tas.config.checks import flag
+from tas.config.common import CommonOptions
+from tas.config.files import read_yaml
+from tas.config.search import SearchOptions
+from tas.config.train import TrainOptions
+
+__all__ = ["CommonOptions", "SearchOptions", "TrainOptions", "flag", "read_yaml"]

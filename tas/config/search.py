@@ -1,0 +1,69 @@
+"""The options of `tas search`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tas.config.checks import above, at_least, check_start, inside
+from tas.config.common import CommonOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(CommonOptions):
+    """Find a smaller network within a FLOPs budget."""
+
+    network: str = "resnet20"
+    """The network to make smaller: resnet20, resnet32, resnet44, resnet56, resnet110, resnet164, torchvision/NAME,
+    timm/NAME, or package.module:factory, a function of one's own that makes a network."""
+    pretrained: bool = False
+    """Start from the trained weights of the library that --network names."""
+    weights: str | None = None
+    """Start from the trained weights in this file (a state dict) or finished training run."""
+    init: Literal["scratch", "teacher"] | None = None
+    """How the search starts: teacher, from the given trained weights with their channels sorted by importance; or
+    scratch, and weights that are given are the teacher's of `tas train --kd` alone. None takes teacher where weights
+    are given."""
+    data: str = "digits"
+    """The data set: digits, cifar10, cifar100, folder or imagenet."""
+    data_dir: str = "data"
+    """Directory of the data set; the CIFARs are downloaded into it when absent."""
+    epochs: int = 40
+    """Passes over the two halves of the training images."""
+    flops_target: float = 0.5
+    """FLOPs to keep, as a share of the unpruned network's; above 0, at most 1."""
+    tolerance: float = 0.05
+    """How far the found network may be from the target, as a share of the target."""
+    search: Literal["width", "depth", "both"] = "both"
+    """What is searched: width, depth or both."""
+    samples: int = 2
+    """|I|: candidates of each width that are sampled and mixed in every step."""
+    ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    """Candidate widths, as shares of a convolution's channels, e.g. --ratios [0.25,0.5,1.0]."""
+    round_to: int = 1
+    """Widths are multiples of this, or the full ones; 8 suits most processors."""
+    exclude: tuple[str, ...] = ()
+    """Layers and stages that keep their full width or depth, e.g. --exclude [conv1,layer4.*]."""
+    cost_weight: float = 2.0
+    """lambda: the weight of the cost loss beside the cross-entropy; 0 searches without a budget's pull."""
+    tau_start: float = 10.0
+    """Temperature of the Gumbel-softmax at the start; it changes linearly."""
+    tau_end: float = 0.1
+    """Temperature at the end."""
+    arch_lr: float = 0.02
+    """Learning rate of the widths' and depths' logits (Adam); the paper's 0.001 is for searches of 600 epochs."""
+    arch_weight_decay: float = 1e-3
+    """L2 penalty of the logits (Adam)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inside("flops_target", self.flops_target, 0 < self.flops_target <= 1, "above 0, at most 1")
+        inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
+        inside("search", self.search, self.search in ("width", "depth", "both"), "width, depth or both")
+        usable = bool(self.ratios) and all(0 < ratio <= 1 for ratio in self.ratios) and max(self.ratios) == 1
+        inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
+        at_least(1, round_to=self.round_to)
+        check_start(self.pretrained, self.weights, self.init)
+        kinds = len(set(self.ratios))
+        inside("samples", self.samples, 1 <= self.samples <= kinds, f"1 to the {kinds} --ratios")
+        at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
+        at_least(0.001, tau_start=self.tau_start, tau_end=self.tau_end)
+        above(0, arch_lr=self.arch_lr)

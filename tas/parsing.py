@@ -1,0 +1,139 @@
+"""From a command line and YAML to checked options."""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import docstring_parser
+from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
+
+from tas.config import CommonOptions, flag, read_yaml
+from tas.errors import TasError, nearest
+
+Options = TypeVar("Options", bound=CommonOptions)
+
+KINDS = {"float": "a number", "int": "a whole number", "tuple": "a list such as [0.5,1.0]"}
+"""Names of types as a user knows them."""
+
+
+def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Options:
+    """Options from flags, which win, and the YAML of --config or of the run to --resume. TasError on anything else."""
+    parser = make_parser(command, options)
+    names = [field.name for field in fields(options)]
+    given = [re.sub(r"^--[^=]+", lambda name: flag(name[0][2:]), argument) for argument in arguments]
+    given = bracketed(given, {flag(name): kind for name, kind in get_type_hints(options).items()})
+    try:
+        files, given = file_parser().parse_known_args(given)
+        blamed = f"--config {files.config}"
+        if files.resume is not None:
+            beside = [argument.partition("=")[0] for argument in given if argument.startswith("--")]
+            check_beside_resume([*beside, "--config"] if files.config else beside)
+            files.config = str(config_to_resume(files.resume))
+            blamed = f"--resume: {files.config}"
+            given += ["--resume", files.resume]
+        if files.config is not None:
+            read_yaml(blamed, files.config, names)
+            given = ["--config", files.config, *given]  # first, so that a flag wins wherever it stands
+        parsed = parser.parse_args(given)
+    except (ArgumentError, argparse.ArgumentError) as error:
+        raise TasError(explain(str(error), names)) from None
+    values = parsed.as_dict()
+    values.pop("config")
+    return options(**values)
+
+
+def bracketed(given: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
+    """The arguments with lists as YAML has them: `--seeds 0 1 2` and `--seeds 0,1,2` become `--seeds=[0,1,2]`.
+
+    Args:
+        given: Flags and their values.
+        kinds: Flag -> its type.
+    """
+    result: list[str] = []
+    rest = list(given)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        kind = kinds.get(name)
+        if get_origin(kind) is not tuple:
+            result.append(name + equals + value)
+            continue
+        parts = [value] if equals else []
+        while rest and not rest[0].startswith("--"):
+            parts.append(rest.pop(0))
+        joined = ",".join(parts)
+        if not joined.startswith("["):
+            quote = json.dumps if str in get_args(kind) else str  # a pattern such as *.conv is no YAML
+            joined = f"[{','.join(quote(item.strip()) for item in joined.split(',') if item.strip())}]"
+        result.append(f"{name}={joined}")
+    return result
+
+
+def file_parser() -> argparse.ArgumentParser:
+    """A parser for the two flags that name a file with options, which are read before the others."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    parser.add_argument("--resume")
+    return parser
+
+
+def check_beside_resume(flags: Sequence[str]) -> None:
+    """TasError if a flag is given beside --resume that would change what the run is, not how it is computed."""
+    allowed = list(map(flag, ("workers", "accelerator", "devices", "strategy", "precision", "num_nodes")))
+    for name in flags:
+        if name not in allowed and name not in ("--help", "--resume"):
+            raise TasError(
+                f"{name} does not go with --resume, which takes the run's own; allowed: {', '.join(allowed)}"
+            )
+
+
+def config_to_resume(run: str) -> Path:
+    """The options of the unfinished run in a directory. TasError if there is none."""
+    if not Path(run, "config.yaml").is_file():
+        raise TasError(f"--resume {run}: no run is there; it lacks config.yaml")
+    if Path(run, "metrics.json").is_file():
+        raise TasError(f"--resume {run}: that run is finished")
+    return Path(run, "config.yaml")
+
+
+def make_parser(command: str, options: type[CommonOptions]) -> ArgumentParser:
+    """A parser with a flag and a YAML key for every field; the fields' docstrings are its help."""
+    parser = ArgumentParser(
+        prog=f"tas {command}",
+        description=options.__doc__,
+        exit_on_error=False,
+        allow_abbrev=False,
+        print_config=None,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these options; flags win over it.")
+    hints, explained = get_type_hints(options), explanations(options)
+    for field in fields(options):
+        how: dict[str, Any] = {"default": field.default, "help": f"{explained[field.name]} [default: %(default)s]"}
+        if hints[field.name] is bool:
+            parser.add_argument(flag(field.name), action=ActionYesNo(no_prefix="no-"), **how)
+        else:
+            parser.add_argument(flag(field.name), type=hints[field.name], **how)
+    return parser
+
+
+def explanations(options: type) -> dict[str, str]:
+    """Field -> its docstring, inherited fields included."""
+    found: dict[str, str] = {}
+    for base in reversed(options.__mro__[:-1]):
+        parsed = docstring_parser.parse_from_object(base)
+        found |= {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
+    return found
+
+
+def explain(message: str, known: Sequence[str]) -> str:
+    """jsonargparse's message as one line that names the flag or file and, where a name is not known, the nearest."""
+    message = " ".join(message.split())
+    if unknown := re.fullmatch(r"[Uu]nrecognized arguments: (--[^ =]+).*", message):
+        return f"{unknown[1]} is not an option{nearest(unknown[1], map(flag, known))}"
+    if wrong := re.fullmatch(r'Parser key "([^"]+)": Expected a (.+)\. Got value: (.*)', message):
+        kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[2])
+        return f"{flag(wrong[1])} is {wrong[3]}; expected: {KINDS.get(kind, kind.removeprefix('typing.'))}"
+    return re.sub(r'Parser key "([^"]+)"', lambda key: flag(key[1]), message)
