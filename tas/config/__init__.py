@@ -3,7 +3,8 @@
 from tas.config.checks import flag
 from tas.config.common import CommonOptions
 from tas.config.files import read_yaml
+from tas.config.prune import PruneOptions
 from tas.config.search import SearchOptions
 from tas.config.train import TrainOptions
 
-__all__ = ["CommonOptions", "SearchOptions", "TrainOptions", "flag", "read_yaml"]
+__all__ = ["CommonOptions", "PruneOptions", "SearchOptions", "TrainOptions", "flag", "read_yaml"]
