@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tas.architecture import Architecture
 from tas.building import build
-from tas.cost import ExpectedFlops, cost_tables, exact_flops, flops, parameters
+from tas.cost import ExpectedFlops, cost_tables, exact_flops, flops, nonzero_flops, parameters
 from tas.space import SearchSpace
 from tests.spaces import paper_space, plan_of
 
@@ -233,6 +233,20 @@ def test_flops_of_grouped_strided_dilated_repeated_and_positionwise_layers():
     height, width = (19 - 5) // 2 + 1, (23 - 9) // 2 + 1
     per_position = 15 * 3 * 8 + 2 * 9 * 8 + (8 // 4) * 12 + 12 * 5
     assert flops(Mixed(), (3, 19, 23)) == torch_flops(Mixed(), (3, 19, 23)) == per_position * height * width
+
+
+def test_nonzero_flops_are_those_of_the_weights_that_are_left_wherever_they_are_applied():
+    network, image = Mixed(), (3, 19, 23)
+    assert nonzero_flops(network, image) == flops(network, image)
+    positions = ((19 - 5) // 2 + 1) * ((23 - 9) // 2 + 1)
+    with torch.no_grad():
+        network.stem.weight[0, :, :, 2] = 0  # of a layer applied once: 3 x 3 weights
+        network.depthwise.weight[3] = 0  # of one applied twice: 9 weights
+        network.grouped.weight[5, 1] = 0
+        network.head.weight[:, 4] = 0
+        network.head.bias.zero_()  # is not counted in the first place
+    left_out = (9 + 2 * 9 + 1 + 5) * positions
+    assert nonzero_flops(network, image) == flops(network, image) - left_out
 
 
 def test_counting_leaves_the_network_as_it_was():
