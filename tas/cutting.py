@@ -65,7 +65,10 @@ def check(plan: Plan, architecture: Architecture) -> None:
     with blame(f"the architecture of {architecture.network}"):
         if architecture.num_classes != plan.logits:
             raise TasError(f"is for {architecture.num_classes} classes; the network has {plan.logits}")
-        check_counts("widths", architecture.widths, plan.widths, "the network")
+        check_counts("widths", architecture.widths, plan.all_widths(), "the network")
+        for name, other in plan.tied.items():
+            if architecture.widths[name] != architecture.widths[other]:
+                raise TasError(f"widths[{name!r}] differs from widths[{other!r}], to which it is tied")
         check_counts("depths", architecture.depths, plan.depths(), "the network")
         for name, unit in plan.units.items():
             if architecture.widths[name] % unit:

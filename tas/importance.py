@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tas.cutting import select
 from tas.plan import Plan
-from tas.reading.channels import Widths
+from tas.reading.residuals import joined_by_identities
 
 
 def sorted_by_importance(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
@@ -26,15 +26,7 @@ def sorted_by_importance(state: Mapping[str, Tensor], plan: Plan) -> dict[str, T
 
 def orders(state: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
     """Width -> its channels, best first, (channels,) int64."""
-    depths = plan.depths()
-    together = Widths()
-    for name, channels in plan.widths.items():
-        together.new(name, channels)
-    # Widths that are chosen apart, but that an addition joins while both are full, can only be sorted alike.
-    for layer in plan.layers:
-        reads, writes = str(plan.resolve(layer.reads[0].source, depths)), str(layer.writes.source)
-        if layer.if_unequal and plan.widths[reads] == plan.widths[writes]:
-            together.tie(reads, writes)
+    together = joined_by_identities(plan)  # widths that are added can only be sorted alike
     scores = {name: torch.zeros(count, dtype=torch.float64) for name, count in plan.widths.items()}
     for layer in plan.layers:
         weight = state.get(f"{layer.name}.weight")

@@ -84,10 +84,16 @@ class Plan:
     """Widths whose channels have a place that matters, a shuffle's for example: they cannot be sorted."""
     left_alone: Mapping[str, str] = field(default_factory=dict)
     """Layer -> why its output channels cannot be searched."""
+    tied: Mapping[str, str] = field(default_factory=dict)
+    """Width that an architecture lists, but that is always equal to another -> that one, which is in `widths`."""
 
     def depths(self) -> dict[str, int]:
         """Stage -> blocks of the unpruned network."""
         return {name: len(stage.blocks) for name, stage in self.stages.items()}
+
+    def all_widths(self) -> dict[str, int]:
+        """Every width that an architecture lists -> its channels in the unpruned network, tied ones included."""
+        return {**self.widths, **{name: self.widths[other] for name, other in self.tied.items()}}
 
     def cases(self, layer: Layer, source: Source, depths: Mapping[str, tuple[int, ...]]) -> list["Case"]:
         """The ways in which a layer can read a source, given the depths that each stage may keep; no two at once."""

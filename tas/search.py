@@ -31,6 +31,8 @@ class SearchModule(pl.LightningModule):
         epochs: Length of the search.
         samples: |I|.
         cost_weight: lambda.
+        warmup: Share of the search, 0 to below 1, in which the weights alone are trained, on networks sampled at the
+            first temperature.
         tau: Temperature of the Gumbel-softmax at the start and at the end.
         lr, momentum, weight_decay: Of the weights' SGD.
         arch_lr, arch_weight_decay: Of the logits' Adam.
@@ -45,6 +47,7 @@ class SearchModule(pl.LightningModule):
         epochs: int,
         samples: int = 2,
         cost_weight: float = 2.0,
+        warmup: float = 0.0,
         tau: tuple[float, float] = (10.0, 0.1),
         lr: float = 0.1,
         momentum: float = 0.9,
@@ -63,6 +66,7 @@ class SearchModule(pl.LightningModule):
         self.epochs = epochs
         self.samples = samples
         self.cost_weight = cost_weight
+        self.warmup = warmup
         self.tau = tau
         self.lr = lr
         self.momentum = momentum
@@ -93,7 +97,8 @@ class SearchModule(pl.LightningModule):
         batches = int(self.trainer.num_training_batches)
         iteration = self.current_epoch * batches + batch_index
         progress = iteration / (self.epochs * batches)
-        tau = linear(*self.tau, progress)
+        searched = (progress - self.warmup) / (1 - self.warmup)
+        tau = linear(*self.tau, max(0.0, searched))
         # Seeding by the iteration makes what is sampled a function of it alone: a resumed run samples the same.
         self.generator.manual_seed(self.seed * 1_000_003 + iteration)
         optimizers = self.optimizers()
@@ -101,7 +106,8 @@ class SearchModule(pl.LightningModule):
         weights_optimizer, logits_optimizer = optimizers
         weights_optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
         loss = self.weights_step(batch["weights"], weights_optimizer, tau)
-        self.architecture_step(batch["architecture"], logits_optimizer, tau)
+        if searched >= 0:
+            self.architecture_step(batch["architecture"], logits_optimizer, tau)
         self.log("schedule/tau", tau)
         self.log("schedule/lr", weights_optimizer.param_groups[0]["lr"])
         self.log("schedule/arch_lr", self.arch_lr)

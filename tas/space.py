@@ -85,7 +85,7 @@ class SearchSpace:
                 return (channels,)
             return width_candidates(channels, ratios, math.lcm(round_to, plan.units.get(name, 1)))
 
-        widths = {name: candidates(name, channels) for name, channels in full.widths.items()}
+        widths = {name: candidates(name, channels) for name, channels in plan.widths.items()}
         depths = {
             name: depth_candidates(blocks) if search_depths and name not in left_out else (blocks,)
             for name, blocks in full.depths.items()
@@ -93,8 +93,8 @@ class SearchSpace:
         return cls(plan, full, widths, depths)
 
     def choose(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> Architecture:
-        """The architecture with these widths and depths."""
-        return self.full.with_counts(widths, depths)
+        """The architecture with these widths, and those tied to them, and these depths."""
+        return self.full.with_counts({n: widths[self.plan.tied.get(n, n)] for n in self.full.widths}, depths)
 
     def smallest(self) -> Architecture:
         """The narrowest and shallowest network of the space, which is also its cheapest."""

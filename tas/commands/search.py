@@ -19,6 +19,7 @@ from tas.importance import sorted_by_importance
 from tas.monitor import Distributions
 from tas.networks import check_name, open_network
 from tas.progress import RunBar
+from tas.reading.residuals import tie_residuals
 from tas.report import change, draw_architecture, percent, summary
 from tas.runs import Run, label, write_text
 from tas.search import SearchModule, mean_confidence
@@ -39,7 +40,7 @@ def search(options: SearchOptions) -> Run:
     )
     network, plan, full = original.network, original.plan, original.full
     space = SearchSpace.of(
-        plan,
+        tie_residuals(plan) if options.residuals == "tied" else plan,
         full,
         options.ratios,
         options.search != "depth",
@@ -74,11 +75,12 @@ def search(options: SearchOptions) -> Run:
 
     run = Run.of(options, "search", label(options.network, options.data))
     module = SearchModule(
-        Supernet(network, space),
+        Supernet(network, space, options.align),
         budget,
         epochs=options.epochs,
         samples=options.samples,
         cost_weight=options.cost_weight,
+        warmup=options.warmup,
         tau=(options.tau_start, options.tau_end),
         lr=options.lr,
         momentum=options.momentum,

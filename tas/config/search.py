@@ -34,6 +34,14 @@ class SearchOptions(CommonOptions):
     """How far the found network may be from the target, as a share of the target."""
     search: Literal["width", "depth", "both"] = "both"
     """What is searched: width, depth or both."""
+    residuals: Literal["free", "tied"] = "free"
+    """Convolutions of a CIFAR ResNet that a residual sum joins: free, each has a width of its own, as in the paper, and
+    a projection comes where they differ; or tied, they share one, and the shortcut stays the identity."""
+    align: Literal["interpolate", "pad"] = "interpolate"
+    """How candidates of different widths are mixed: interpolate, their channels interpolated to the widest one's, as in
+    the paper; or pad, filled up with zeros, so that every channel keeps its place."""
+    warmup: float = 0.0
+    """Share of the epochs in which the weights alone are trained, before the widths and depths move."""
     samples: int = 2
     """|I|: candidates of each width that are sampled and mixed in every step."""
     ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -61,6 +69,7 @@ class SearchOptions(CommonOptions):
         usable = bool(self.ratios) and all(0 < ratio <= 1 for ratio in self.ratios) and max(self.ratios) == 1
         inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
         at_least(1, round_to=self.round_to)
+        inside("warmup", self.warmup, 0 <= self.warmup < 1, "from 0 to below 1")
         check_start(self.pretrained, self.weights, self.init)
         kinds = len(set(self.ratios))
         inside("samples", self.samples, 1 <= self.samples <= kinds, f"1 to the {kinds} --ratios")

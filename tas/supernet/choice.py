@@ -1,9 +1,14 @@
 """One searched width or depth: its candidates, its logits, and what is drawn of it at present."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Alignment = Literal["interpolate", "pad"]
+"""How candidates of different widths are added: interpolate, all brought to the widest one's channels by CWI, as in the
+paper; or pad, filled up with zeros, so that every channel keeps its place."""
 
 LANES = 8
 """Numbers in a vector register of common CPUs; also the granularity of a GPU's matrix units."""
@@ -17,11 +22,13 @@ class Choice(nn.Module):
 
     Args:
         candidates: The numbers to choose from; with a single one there is nothing to learn.
+        align: How feature maps of the candidates are added.
     """
 
-    def __init__(self, candidates: Sequence[int]) -> None:
+    def __init__(self, candidates: Sequence[int], align: Alignment = "interpolate") -> None:
         super().__init__()
         self.candidates = tuple(candidates)
+        self.align = align
         # Small and random, so that no candidate starts as the argmax of all choices at once.
         self.logits = nn.Parameter(1e-3 * torch.randn(len(self.candidates)))
         self.indices: tuple[int, ...]
@@ -49,3 +56,7 @@ class Choice(nn.Module):
         """
         widest = self.drawn()[-1]
         return widest if len(self.indices) == 1 else min(-(-widest // LANES) * LANES, self.candidates[-1])
+
+    def present(self) -> int:
+        """How many channels the mixture of the drawn candidates has: the widest one's, or zeros beside them too."""
+        return self.computed() if self.align == "pad" else self.drawn()[-1]

@@ -55,7 +55,7 @@ class Features:
             return [(0, count)]
         spans, start = [], 0
         for part in self.parts:
-            there = part.full if part.choice is None else part.choice.drawn()[-1] * part.repeat
+            there = part.full if part.choice is None else part.choice.present() * part.repeat
             spans.append((start, start + there))
             start += part.full
         return spans

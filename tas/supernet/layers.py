@@ -3,15 +3,18 @@
 Those that stand for a module of torch name their input as it does: a forward pass may give it by name.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tas.cutting import set_features
 from tas.supernet.choice import Choice
+from tas.supernet.depth_mixture import AlignedSum
 from tas.supernet.features import Features
-from tas.supernet.interpolation import InterpolatedSum
 from tas.supernet.mixture import Candidates, NormalisedMap, mixtures
+from tas.supernet.padding import padded_mixtures
 
 
 class SearchableLayer(nn.Module):
@@ -41,7 +44,7 @@ class SearchableLayer(nn.Module):
         is_conv = isinstance(layer, nn.Conv2d)
         weight, bias = layer.weight, layer.bias
         if choice is not None:
-            width = choice.drawn()[-1] if self.mixes else choice.computed()
+            width = choice.present() if self.mixes else choice.computed()
             weight, bias = weight[:width], None if bias is None else bias[:width]
         weight = self.reads.take(weight, 1, input.shape[1] if is_conv else input.shape[-1])
         if choice is not None and self.mixes and len(choice.indices) > 1:
@@ -62,11 +65,12 @@ class SearchableLayer(nn.Module):
 
 
 class CandidateNorm(nn.BatchNorm2d):
-    """The batch norms of all candidates of a width, and their interpolated mixture (eq. 4).
+    """The batch norms of all candidates of a width, and their aligned mixture (eq. 4).
 
     Its output is sum_j w_j CWI(BN_j(x[:, :C_j]), max C) over the drawn candidates j. All candidates normalise the same
     x with the same batch statistics, so the sum is one linear map A x + b of the normalised x: A = sum_j w_j M_j
     diag(scale_j), b = sum_j w_j M_j shift_j, M_j the matrix of CWI. Hence one buffer of running statistics serves all.
+    With padding in the place of CWI, A is diagonal.
 
     Args:
         norm: The norm of the unpruned network; every candidate starts from its scales and shifts.
@@ -82,10 +86,10 @@ class CandidateNorm(nn.BatchNorm2d):
         self.shifts = nn.Parameter(torch.cat([norm.bias.detach()[:count] for count in choice.candidates]))
         self.choice = choice
         self.mixture: tuple[Tensor, Tensor] | None = None
-        """A and b for the next forward pass; None: it makes them itself."""
+        """A (with padding its diagonal) and b for the next forward pass; None: it makes them itself."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, channels computed, H, W) or (N, channels computed) to the same with the widest drawn candidate's."""
+        """(N, channels computed, H, W) or (N, channels computed) to the same with the channels of the mixture."""
         x = input
         width, choice = x.shape[1], self.choice
         momentum = self.momentum
@@ -100,7 +104,9 @@ class CandidateNorm(nn.BatchNorm2d):
             scale, shift = self.scale_and_shift(choice.indices[0])
             return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
         # Used up at once: made for the candidates that are drawn now, and for a single backward pass.
-        (matrix, offset), self.mixture = self.mixture or mixtures([self.drawn()])[0], None
+        (matrix, offset), self.mixture = self.mixture or aligned_mixtures([self])[0], None
+        if choice.align == "pad":
+            return F.batch_norm(x, mean, variance, matrix, offset, self.training, momentum or 0.0, self.eps)
         if self.training and x.numel() == width:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
         maps = x if x.dim() == 4 else x[:, :, None, None]
@@ -129,10 +135,18 @@ class CandidateNorm(nn.BatchNorm2d):
         return affine | dict(self.named_buffers(recurse=False))
 
 
+def aligned_mixtures(norms: Sequence[CandidateNorm]) -> list[tuple[Tensor, Tensor]]:
+    """What each of several norms, all of one alignment, needs for its next forward pass: A and b, or A's diagonal."""
+    make = padded_mixtures if norms and norms[0].choice.align == "pad" else mixtures
+    return make([norm.drawn() for norm in norms])
+
+
 def mixing_matrix(choice: Choice) -> Tensor:
-    """sum_j w_j M_j of the drawn candidates j, M_j the matrix of CWI to the widest of them: (widest, widest)."""
+    """sum_j w_j M_j of the drawn candidates j, M_j the matrix that aligns: (channels of the mixture, the same)."""
     ones = torch.ones(sum(choice.candidates)).to(choice.weights)
-    candidates = Candidates(choice.candidates, choice.indices, choice.drawn()[-1], choice.weights, ones, ones)
+    candidates = Candidates(choice.candidates, choice.indices, choice.present(), choice.weights, ones, ones)
+    if choice.align == "pad":
+        return padded_mixtures([candidates])[0][0].diag()
     return mixtures([candidates])[0][0]
 
 
@@ -195,7 +209,8 @@ class PaddedAdd(nn.Module):
 class SearchableStage(nn.Module):
     """A chain of blocks whose number is searched (eq. 5).
 
-    Its output is sum_l q_l CWI(O_l, C) over the drawn depths l, O_l the output of block l, C the widest of them.
+    Its output is sum_l q_l CWI(O_l, C) over the drawn depths l, O_l the output of block l, C the widest of them; with
+    padding, zero channels are added in the place of CWI.
 
     Args:
         blocks: The blocks of the stage, searchable inside.
@@ -217,4 +232,4 @@ class SearchableStage(nn.Module):
         if len(ends) == 1:
             return x
         with torch.autocast(x.device.type, enabled=False):  # it mixes in the precision in which the outputs come
-            return InterpolatedSum.apply(self.choice.weights, *ends)
+            return AlignedSum.apply(self.choice.align, self.choice.weights, *ends)

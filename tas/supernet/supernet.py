@@ -13,10 +13,17 @@ from tas.networks.cifar_resnet import Add
 from tas.plan import Channelwise as ChannelwisePlan
 from tas.plan import Layer, Stage
 from tas.space import SearchSpace
-from tas.supernet.choice import Choice
+from tas.supernet.choice import Alignment, Choice
 from tas.supernet.features import Features
-from tas.supernet.layers import CandidateNorm, Channelwise, PaddedAdd, SearchableLayer, SearchableStage, SlicedParameter
-from tas.supernet.mixture import mixtures
+from tas.supernet.layers import (
+    CandidateNorm,
+    Channelwise,
+    PaddedAdd,
+    SearchableLayer,
+    SearchableStage,
+    SlicedParameter,
+    aligned_mixtures,
+)
 from tas.supernet.sampling import gumbel_weights, sample_candidates
 
 
@@ -28,15 +35,16 @@ class Supernet(nn.Module):
     Args:
         network: The unpruned network; its class, its wiring and its weights are kept, it is not changed.
         space: What it is made of, and the candidates.
+        align: How feature maps of candidates are added: interpolate (the paper's CWI) or pad.
     """
 
-    def __init__(self, network: nn.Module, space: SearchSpace) -> None:
+    def __init__(self, network: nn.Module, space: SearchSpace, align: Alignment = "interpolate") -> None:
         super().__init__()
         self.network = copy.deepcopy(network)
         self.space = space
         like = next(network.parameters())  # the device and the type of number
-        self.widths = {name: Choice(candidates).to(like) for name, candidates in space.widths.items()}
-        self.depths = {name: Choice(candidates).to(like) for name, candidates in space.depths.items()}
+        self.widths = {name: Choice(candidates, align).to(like) for name, candidates in space.widths.items()}
+        self.depths = {name: Choice(candidates, align).to(like) for name, candidates in space.depths.items()}
         # The layers own the choices: plain dicts do not register them a second time.
         self.homes = dict(self.network.named_modules())
         """Name in the unpruned network -> the module that has its parameters here."""
@@ -98,7 +106,7 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, in_channels, H, W) to logits (N, num_classes)."""
         norms = [norm for norm in self.norms if len(norm.choice.indices) > 1]
-        for norm, mixture in zip(norms, mixtures([norm.drawn() for norm in norms])):
+        for norm, mixture in zip(norms, aligned_mixtures(norms)):
             norm.mixture = mixture
         return self.network(x)
 
