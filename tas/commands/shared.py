@@ -1,6 +1,7 @@
 """What the commands have in common."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
@@ -13,6 +14,7 @@ from tas.networks import NETWORKS, open_network
 from tas.networks.library import fill, pretrained_network, read_weights
 from tas.plan import Plan
 from tas.reading import read_plan
+from tas.runs import Run
 
 say = rank_zero_only(print)
 """print, once where several processes run the same command."""
@@ -84,3 +86,17 @@ def open_original(
     if trained and not complete:
         source += f", with a fresh classifier for {num_classes} classes"
     return Original(network, plan, full, trained, complete, source)
+
+
+def home_of(architecture: str) -> Run:
+    """The run that an architecture stands in; --architecture names the run or the file."""
+    path = Path(architecture)
+    return Run(path if path.is_dir() else path.parent)
+
+
+def check_fit(what: str, architecture: Architecture, name: str, data: ImageData) -> None:
+    """TasError unless a network takes the images of a data set and tells its classes apart."""
+    for key, things in (("num_classes", "classes"), ("in_channels", "image channels")):
+        has, needs = getattr(architecture, key), getattr(data, key)
+        if has != needs:
+            raise TasError(f"{what}: is for {has} {things}; --data {name} has {needs}")
