@@ -19,6 +19,13 @@ def cwi(x, channels):
     return F.adaptive_avg_pool3d(x, (channels, *x.shape[2:]))
 
 
+def padded(x, channels):
+    return torch.cat([x, x.new_zeros(len(x), channels - x.shape[1], *x.shape[2:])], 1)
+
+
+ALIGNED = {"interpolate": cwi, "pad": padded}
+
+
 class Searchable(nn.Module):
     """A searchable convolution and, if there is one, the norm after it."""
 
@@ -38,12 +45,12 @@ def first_of(count):
     return Features([Part(count, 1, None)])
 
 
-def make_layer(candidates, channels=5, kernel=3, stride=1, with_norm=True, bias=False, seed=0):
+def make_layer(candidates, channels=5, kernel=3, stride=1, with_norm=True, bias=False, seed=0, align="interpolate"):
     """A searchable convolution in double precision whose candidates all have their own scales and shifts."""
     torch.manual_seed(seed)
     width = candidates[-1]
     conv = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=bias)
-    choice = Choice(candidates)
+    choice = Choice(candidates, align)
     nn.init.normal_(choice.logits)
     layer = Searchable(conv, nn.BatchNorm2d(width) if with_norm else None, choice).double()
     if with_norm:
@@ -61,7 +68,7 @@ def draw(layer, indices):
 
 
 def literal_eq_4(layer, x):
-    """sum_j w_j CWI(BN_j(O[:, :C_j]), max C), each BN_j a BatchNorm2d of its own; also those norms, by candidate."""
+    """sum_j w_j align(BN_j(O[:, :C_j]), max C), each BN_j a BatchNorm2d of its own; also those norms, by candidate."""
     conv, choice = layer.conv, layer.choice
     out = F.conv2d(x, conv.weight[:, : x.shape[1]], conv.bias, conv.stride, conv.padding)
     total, norms = 0, {}
@@ -78,8 +85,8 @@ def literal_eq_4(layer, x):
                 norm.running_var.copy_(layer.norm.running_var[:channels])
             norms[index] = norm
             normalised = norm(normalised)
-        total = total + weight * cwi(normalised, choice.drawn()[-1])
-    return total, norms
+        total = total + weight * ALIGNED[choice.align](normalised, choice.drawn()[-1])
+    return padded(total, choice.present()), norms
 
 
 @st.composite
@@ -94,6 +101,7 @@ def layers_and_inputs(draw_, with_norm=None):
         with_norm=draw_(st.booleans()) if with_norm is None else with_norm,
         bias=draw_(st.booleans()),
         seed=draw_(st.integers(0, 2**32)),
+        align=draw_(st.sampled_from(list(ALIGNED))),
     )
     layer.train(draw_(st.booleans()))
     indices = draw_(st.sets(st.integers(0, len(candidates) - 1), min_size=1))
@@ -113,7 +121,7 @@ def test_a_searchable_convolution_is_eq_4_in_its_output_and_in_every_gradient(la
     expected, norms = literal_eq_4(layer, x)  # first: it reads the running statistics that the layer then updates
     out = layer(x)
     torch.testing.assert_close(out, expected, **CLOSE)
-    assert out.shape[1] == choice.drawn()[-1]
+    assert out.shape[1] == choice.drawn()[-1] or choice.align == "pad"
 
     shared = [x, layer.conv.weight]
     if layer.conv.bias is not None:
@@ -247,7 +255,7 @@ def test_a_searchable_stage_is_eq_5(data):
     torch.manual_seed(data.draw(st.integers(0, 2**32)))
     blocks = nn.Sequential(*(nn.Conv2d(i, o, 3, padding=1) for i, o in zip([4, *widths], widths))).double()
     candidates = tuple(sorted(data.draw(st.sets(st.integers(1, len(widths)), min_size=1))))
-    choice = Choice(candidates).double()
+    choice = Choice(candidates, data.draw(st.sampled_from(list(ALIGNED)))).double()
     nn.init.normal_(choice.logits)
     stage = SearchableStage(blocks, choice)
     indices = sorted(data.draw(st.sets(st.integers(0, len(candidates) - 1), min_size=1)))
@@ -260,7 +268,7 @@ def test_a_searchable_stage_is_eq_5(data):
         ends.append(block(ends[-1]))
     ends = [ends[depth] for depth in choice.drawn()]
     width = max(end.shape[1] for end in ends)
-    expected = sum(weight * cwi(end, width) for weight, end in zip(choice.weights, ends))
+    expected = sum(weight * ALIGNED[choice.align](end, width) for weight, end in zip(choice.weights, ends))
 
     out = stage(x)
     torch.testing.assert_close(out, expected, **CLOSE)
