@@ -11,10 +11,10 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
 
-from tas.config import CommonOptions, flag, read_yaml
+from tas.config import RecipeOptions, flag, read_yaml
 from tas.errors import TasError, nearest
 
-Options = TypeVar("Options", bound=CommonOptions)
+Options = TypeVar("Options", bound=RecipeOptions)
 
 KINDS = {"float": "a number", "int": "a whole number", "tuple": "a list such as [0.5,1.0]"}
 """Names of types as a user knows them."""
@@ -44,6 +44,20 @@ def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Opt
     values = parsed.as_dict()
     values.pop("config")
     return options(**values)
+
+
+def from_values(command: str, options: type[Options], values: Mapping[str, Any]) -> Options:
+    """Options from a mapping of their names to values, as YAML has them. TasError on anything else."""
+    names = [field.name for field in fields(options)]
+    for name in values:
+        if name not in names:
+            raise TasError(f"{name!r} is not an option of tas {command}{nearest(name, names)}")
+    try:
+        parsed = make_parser(command, options).parse_object(dict(values)).as_dict()
+    except (ArgumentError, argparse.ArgumentError) as error:
+        raise TasError(explain(str(error), names)) from None
+    parsed.pop("config")
+    return options(**parsed)
 
 
 def bracketed(given: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
@@ -99,7 +113,7 @@ def config_to_resume(run: str) -> Path:
     return Path(run, "config.yaml")
 
 
-def make_parser(command: str, options: type[CommonOptions]) -> ArgumentParser:
+def make_parser(command: str, options: type[RecipeOptions]) -> ArgumentParser:
     """A parser with a flag and a YAML key for every field; the fields' docstrings are its help."""
     parser = ArgumentParser(
         prog=f"tas {command}",

@@ -2,12 +2,16 @@
 
 from importlib import import_module
 
-from tas.config import CommonOptions, SearchOptions, TrainOptions
+from tas.config import CompareOptions, RecipeOptions, SearchOptions, TrainOptions
 
-COMMANDS: dict[str, type[CommonOptions]] = {"search": SearchOptions, "train": TrainOptions}
+COMMANDS: dict[str, type[RecipeOptions]] = {
+    "search": SearchOptions,
+    "train": TrainOptions,
+    "compare": CompareOptions,
+}
 """Command -> its options, whose docstring says what it does."""
 
 
-def perform(command: str, options: CommonOptions) -> None:
+def perform(command: str, options: RecipeOptions) -> None:
     """Run a command. It is imported here: Lightning takes seconds, and --help does not wait for it."""
     getattr(import_module(f"tas.commands.{command}"), command)(options)

@@ -1,0 +1,118 @@
+"""`tas compare`: methods at equal cost, trained by the same trainer, over seeds."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import yaml
+
+from tas.architecture import Architecture
+from tas.commands.shared import Original, open_original
+from tas.comparison.agreement import Agreement, agreement
+from tas.comparison.jobs import Job, base_of, left_out, list_jobs
+from tas.comparison.report import Evidence, write_report
+from tas.comparison.results import read_rows
+from tas.comparison.running import executor_for, run_all
+from tas.comparison.statistics import CONTROL
+from tas.comparison.work import check_unchanged, ready
+from tas.config import CompareOptions, SearchOptions
+from tas.data import open_data
+from tas.errors import TasError, blame
+from tas.networks import check_name
+from tas.reading.residuals import tie_residuals
+from tas.runs import Run, write_text
+from tas.space import SearchSpace
+
+
+def compare(options: CompareOptions) -> None:
+    """Carry out all runs that are not finished, write what they show, print the table.
+
+    Raises:
+        TasError: An option is wrong, the directory holds something else, or a run failed; then the report has what
+            there is.
+    """
+    with blame("--network"):
+        check_name(options.network)
+    jobs = list_jobs(options)
+    home = Run(str(options.output))
+    check_home(home, jobs)
+    original = open_unpruned(options)
+    start_home(home, options)
+    for sentence in left_out(options):
+        say(sentence)
+    say(f"{len(jobs)} runs in {home.path}, {sum(job.run.finished() for job in jobs)} of them finished before")
+    with executor_for(options) as executor:
+        outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
+    evidence = Evidence(options, jobs, read_rows(jobs), agreements(options, jobs, original), outcome)
+    say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
+    if outcome.failed:
+        names = "; ".join(outcome.failed)
+        raise TasError(f"{len(outcome.failed)} of {len(jobs)} runs failed: {names}; the same command tries them again")
+
+
+def say(line: str) -> None:
+    """Print a line at once, into a file too."""
+    print(line, flush=True)
+
+
+def check_home(home: Run, jobs: Sequence[Job]) -> None:
+    """TasError if the directory holds something else, or runs that were made with other options."""
+    if home.path.exists():
+        empty = home.path.is_dir() and not any(home.path.iterdir())
+        if not empty and not (home.config.is_file() and "methods" in (yaml.safe_load(home.config.read_text()) or {})):
+            raise TasError(f"--output {home.path}: holds something else than a comparison; give another directory")
+    for job in jobs:
+        if job.run.config.is_file():
+            check_unchanged(ready(job))
+
+
+def start_home(home: Run, options: CompareOptions) -> None:
+    """Make the directory and write the options. TasError if it cannot be written."""
+    try:
+        home.path.mkdir(parents=True, exist_ok=True)
+        home.metrics.unlink(missing_ok=True)  # not finished any more, if runs were added
+        write_text(home.config, yaml.safe_dump(asdict(options), sort_keys=False))
+    except OSError as error:
+        raise TasError(f"--output {home.path}: cannot be written ({error.strerror})") from None
+
+
+def open_unpruned(options: CompareOptions) -> Original:
+    """The unpruned network as the data set needs it. Both are tried, and data fetched, before any run needs them."""
+    data = open_data(
+        options.data,
+        options.data_dir,
+        options.image_size,
+        batch_size=options.batch_size,
+        train_images=options.train_images,
+    )
+    return open_original(options.network, False, None, data.num_classes, data.in_channels, data.image_size)
+
+
+def agreements(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Agreement]:
+    """How alike each method's networks are over the seeds; nothing of the control, whose networks are equal."""
+    found: dict[tuple[str, float], list[Job]] = {}
+    for job in jobs:
+        if job.kind == "structure" and job.run.finished() and base_of(options, job.method) != CONTROL:
+            found.setdefault((job.method, job.target), []).append(job)
+    return [
+        agreement(method, target, options.tolerance, space_of(group[0], original, networks), networks)
+        for (method, target), group in found.items()
+        if len(group) > 1
+        for networks in [[Architecture.load(job.run.architecture) for job in group]]
+    ]
+
+
+def space_of(job: Job, original: Original, networks: Sequence[Architecture]) -> SearchSpace:
+    """What a method could choose from: a search's own space; else the default one, in depth where blocks were left."""
+    plan, full = original.plan, original.full
+    if not isinstance(job.options, SearchOptions):
+        return SearchSpace.of(plan, full, search_depths=any(network.depths != full.depths for network in networks))
+    how = job.options
+    return SearchSpace.of(
+        tie_residuals(plan) if how.residuals == "tied" else plan,
+        full,
+        how.ratios,
+        how.search != "depth",
+        how.search != "width",
+        how.round_to,
+        how.exclude,
+    )

@@ -1,0 +1,92 @@
+"""Agreement: how much closer the networks that a method finds with several seeds are than random ones of the same cost.
+
+A search that sees something of the data finds similar networks from different seeds. Networks that cost the same are
+alike to some degree anyway, so the distance is measured against that between random ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+import torch
+
+from tas.architecture import Architecture
+from tas.budget import Budget
+from tas.cost import exact_flops
+from tas.drawing import draw_inside
+from tas.plan import Plan
+from tas.space import SearchSpace
+
+DRAWN = 20
+"""Random networks that are drawn."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike the networks of one method and target are."""
+
+    method: str
+    target: float
+    seeds: int
+    """How many networks were found."""
+    distance: float
+    """Mean distance between two of them."""
+    random_distance: float
+    """Mean distance between two random networks of the same cost."""
+
+    @property
+    def ratio(self) -> float | None:
+        """The first as a share of the second: 0 for equal networks, about 1 for a choice at random."""
+        return self.distance / self.random_distance if self.random_distance else None
+
+
+def distance(space: SearchSpace, first: Architecture, second: Architecture) -> float:
+    """How different two networks are: 0 for equal ones, below 1.
+
+    The mean over all that the space lets vary of |c1 - c2| / full channels for a width and |d1 - d2| / full blocks for
+    a stage. A width counts where both networks keep the block it stands in.
+    """
+    gaps = [
+        abs(first.widths[name] - second.widths[name]) / space.plan.widths[name]
+        for name, candidates in space.widths.items()
+        if len(candidates) > 1 and kept(space.plan, name, first.depths) and kept(space.plan, name, second.depths)
+    ]
+    blocks = space.plan.depths()
+    gaps += [
+        abs(first.depths[name] - second.depths[name]) / blocks[name]
+        for name, candidates in space.depths.items()
+        if len(candidates) > 1
+    ]
+    return fmean(gaps) if gaps else 0.0
+
+
+def kept(plan: Plan, width: str, depths: Mapping[str, int]) -> bool:
+    """Whether any layer that has a width as its outputs stands in a network of these depths."""
+    return any(
+        layer.writes.source == width and (layer.stage is None or layer.block < depths[layer.stage])
+        for layer in plan.layers
+    )
+
+
+def mean_distance(space: SearchSpace, networks: Sequence[Architecture]) -> float:
+    """The mean distance over all pairs; there must be two networks or more."""
+    return fmean(distance(space, first, second) for first, second in combinations(networks, 2))
+
+
+def agreement(
+    method: str, target: float, tolerance: float, space: SearchSpace, found: Sequence[Architecture]
+) -> Agreement:
+    """How alike the networks are that a method found, beside random ones of the same space and budget.
+
+    Args:
+        method: Its name.
+        target: FLOPs aimed at, as a share of the unpruned network's.
+        tolerance: Half the width of the budget, as a share of the target.
+        space: What the method can choose from.
+        found: Two networks or more, one a seed.
+    """
+    budget = Budget(target * exact_flops(space.plan, space.full), tolerance)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [draw_inside(space, budget, generator) for _ in range(DRAWN)]
+    return Agreement(method, target, len(found), mean_distance(space, found), mean_distance(space, drawn))

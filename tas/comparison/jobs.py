@@ -1,0 +1,201 @@
+"""The runs that a comparison is made of, each an ordinary command's options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config.compare import SEARCHES
+from tas.errors import TasError, blame
+from tas.parsing import from_values
+from tas.runs import Run
+
+LEFT_TO_TAS_COMPARE = {
+    "search": ("search",),
+    "prune": ("method", "weights", "pretrained"),
+    "train": ("epochs", "architecture", "init", "kd", "teacher", "pretrained", "weights"),
+}
+"""Options of each command that follow from the method or the way of training."""
+
+WITH_A_TEACHER = ("kd_alpha", "kd_temperature", "attention_transfer", "hints")
+"""Options of `tas train` that go with a teacher alone."""
+
+LEFT_TO_EVERY_RUN = ("network", "data", "data_dir", "image_size", "train_images", "flops_target", "tolerance", "seed")
+"""Options that all runs of a comparison share, or that tell them apart."""
+
+LEFT_TO_THE_MACHINE = ("output", "resume", "workers", "accelerator", "devices", "strategy", "precision", "num_nodes")
+"""Options that are no part of a recipe."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a comparison."""
+
+    kind: Literal["teacher", "structure", "training"]
+    path: Path
+    """The folder of the run."""
+    options: CommonOptions
+    """Of the command that runs it."""
+    seed: int
+    method: str = ""
+    """Of a structure or training."""
+    target: float = 1.0
+    """FLOPs aimed at, as a share of the unpruned network's."""
+    training: str = ""
+    """How a training trains, +kd included."""
+    needs: tuple[Path, ...] = ()
+    """Folders of the runs that have to be finished before; of a training, that of the structure first."""
+
+    @property
+    def run(self) -> Run:
+        """The run; the job is finished when this is."""
+        return Run(self.path)
+
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+        if self.kind == "teacher":
+            return f"unpruned network, seed {self.seed}"
+        words = (self.method, f"{self.target:g}", *([self.training] if self.training else []))
+        return f"{' '.join(words)}, seed {self.seed}"
+
+    @property
+    def command(self) -> str:
+        """The command that it is a run of."""
+        kinds = {SearchOptions: "search", PruneOptions: "prune", TrainOptions: "train"}
+        return kinds[type(self.options)]
+
+
+def list_jobs(options: CompareOptions) -> list[Job]:
+    """All runs of a comparison, each after those it needs, a whole seed before the next.
+
+    Raises:
+        TasError: An option for the searches, prunings or trainings is not one, or has an impossible value.
+    """
+    jobs = []
+    for seed in options.seeds:
+        teacher = teacher_job(options, seed)
+        below = [
+            job
+            for target in options.flops_targets
+            for method in options.methods
+            for job in method_jobs(options, method, target, teacher)
+        ]
+        if any(teacher.path in job.needs for job in below):
+            jobs.append(teacher)
+        jobs += below
+    return jobs
+
+
+def method_jobs(options: CompareOptions, method: str, target: float, teacher: Job) -> list[Job]:
+    """A structure and its trainings, of one seed."""
+    structure = structure_job(options, method, target, teacher)
+    trainings = [name for name in options.training if goes_with(name, base_of(options, method))]
+    return [structure, *(training_job(options, structure, name, teacher) for name in trainings)]
+
+
+def left_out(options: CompareOptions) -> list[str]:
+    """What was asked for and has no meaning, in sentences."""
+    return [
+        f"{method} is not trained {name}: what is left of its weights has no smaller structure; ask for finetune"
+        for method in options.methods
+        for name in options.training
+        if not goes_with(name, base_of(options, method))
+    ]
+
+
+def base_of(options: CompareOptions, method: str) -> str:
+    """The method that a name stands for: itself, or the one of which it is a variant."""
+    return (options.variants or {}).get(method, {}).get("method", method)
+
+
+def goes_with(training: str, method: str) -> bool:
+    """Whether a way of training has a meaning after a method: single weights set to zero leave the structure whole."""
+    return method != "unstructured" or training.startswith("finetune")
+
+
+def teacher_job(options: CompareOptions, seed: int) -> Job:
+    """The training of the unpruned network: teacher, source of weights, and the accuracy to compare with."""
+    path = Path(str(options.output), "teacher", f"seed{seed}")
+    own = {"network": options.network, "pretrained": options.pretrained}
+    own["epochs"] = options.teacher_epochs or options.epochs
+    values = shared(options, path, seed) | for_trainer(options, taught=False) | own
+    return Job("teacher", path, checked("train", TrainOptions, values), seed)
+
+
+def structure_job(options: CompareOptions, method: str, target: float, teacher: Job) -> Job:
+    """The run that finds a network: a search, or a pruning."""
+    path = Path(str(options.output), "structures", method, f"{target:g}", f"seed{teacher.seed}")
+    values = shared(options, path, teacher.seed)
+    values |= {"network": options.network, "flops_target": target, "tolerance": options.tolerance}
+    base, varied = base_of(options, method), dict((options.variants or {}).get(method, {}))
+    varied.pop("method", None)
+    needs: tuple[Path, ...] = (teacher.path,)
+    found: CommonOptions
+    if base in SEARCHES:
+        own = section(options.search, "search") | section(varied, "search", f"--variants {method}")
+        if own.get("init") == "teacher":
+            own["weights"] = str(teacher.path)
+        else:
+            needs = ()
+        found = checked("search", SearchOptions, values | own | {"search": SEARCHES[base]}, method)
+    else:
+        own = section(options.prune, "prune") | section(varied, "prune", f"--variants {method}")
+        own |= {"method": base, "weights": str(teacher.path)}
+        found = checked("prune", PruneOptions, values | own, method)
+    return Job("structure", path, found, teacher.seed, method, target, needs=needs)
+
+
+def training_job(options: CompareOptions, structure: Job, training: str, teacher: Job) -> Job:
+    """The training of a found network."""
+    training = "scratch-e+kd" if training == "kd" else training
+    start, _, kd = training.partition("+")
+    path = Path(
+        str(options.output), "trainings", structure.method, f"{structure.target:g}", training, f"seed{teacher.seed}"
+    )
+    base = base_of(options, structure.method)
+    values = shared(options, path, teacher.seed) | for_trainer(options, taught=bool(kd))
+    own: dict[str, Any] = {"architecture": str(structure.path), "kd": bool(kd), "epochs": options.epochs}
+    if start == "finetune":
+        own |= {"init": "inherited", "lr": values["lr"] * options.finetune_lr_factor}
+    elif start == "init":
+        own["init"] = "inherited" if base in SEARCHES else "teacher"
+    needs = [structure.path]
+    if kd or own.get("init") == "teacher":
+        own["teacher"] = [str(teacher.path)]
+        needs.append(teacher.path)
+    if base == "unstructured":
+        own["keep_zeros"] = True
+    settled = checked("train", TrainOptions, values | own)
+    return Job("training", path, settled, teacher.seed, structure.method, structure.target, training, tuple(needs))
+
+
+def for_trainer(options: CompareOptions, taught: bool) -> dict[str, Any]:
+    """The options given for every `tas train`; those for distillation only where a teacher teaches."""
+    own = section(options.train, "train")
+    return {key: value for key, value in own.items() if taught or key not in WITH_A_TEACHER}
+
+
+def shared(options: CompareOptions, path: Path, seed: int) -> dict[str, Any]:
+    """What all runs of a comparison take from it. Each has one device: several runs use several."""
+    keys = ("data", "data_dir", "image_size", "train_images", "batch_size", "workers", "lr", "momentum", "weight_decay")
+    own = {key: getattr(options, key) for key in (*keys, "accelerator", "precision")}
+    return own | {"devices": "1", "seed": seed, "output": str(path)}
+
+
+def section(given: Mapping[str, Any] | None, command: str, blamed: str | None = None) -> dict[str, Any]:
+    """The options given for one command. TasError if one of them is not theirs to choose."""
+    own = {key.replace("-", "_"): value for key, value in (given or {}).items()}
+    for key in own:
+        if key in (*LEFT_TO_TAS_COMPARE[command], *LEFT_TO_EVERY_RUN, *LEFT_TO_THE_MACHINE):
+            raise TasError(
+                f"{blamed or f'--{command}'}: {key} is not to be given here; tas compare sets it for each run"
+            )
+    return own
+
+
+def checked(command: str, kind: type[Any], values: Mapping[str, Any], variant: str | None = None) -> Any:
+    """The options of a command from values. TasError, naming the section, if one is wrong."""
+    with blame(f"--{command}" + (f", for {variant}" if variant else "")):
+        return from_values(command, kind, values)

@@ -1,0 +1,123 @@
+"""Everything that a comparison shows, written into its directory."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tas.comparison.agreement import Agreement
+from tas.comparison.figures import draw_curves, draw_pareto
+from tas.comparison.jobs import Job, base_of
+from tas.comparison.results import Row, as_csv, as_json
+from tas.comparison.running import Outcome
+from tas.comparison.statistics import CONTROL, Mean, differences, means
+from tas.comparison.tables import markdown, sentence, table
+from tas.config import CompareOptions
+from tas.config.compare import SEARCHES
+from tas.runs import write_text
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a comparison has to show."""
+
+    options: CompareOptions
+    jobs: Sequence[Job]
+    rows: Sequence[Row]
+    agreements: Sequence[Agreement]
+    outcome: Outcome
+
+
+def write_report(evidence: Evidence) -> str:
+    """Write results, tables, figures and report.md, which has them all; metrics.json only if every run is finished.
+
+    Returns:
+        The table and the sentences, to print.
+    """
+    options, rows = evidence.options, evidence.rows
+    home = Path(str(options.output))
+    summed = means(rows)
+    write_text(home / "results.json", as_json(rows))
+    write_text(home / "results.csv", as_csv(Row, rows))
+    write_text(home / "table.json", as_json(summed))
+    write_text(home / "table.csv", as_csv(Mean, summed))
+    parts = [f"# {options.network} on {options.data}\n", made_by(options)]
+    spoken = []
+    if rows:
+        apart = [method for method in options.methods if base_of(options, method) == "unstructured"]
+        shown = table(summed, apart)
+        write_text(home / "table.md", shown)
+        spoken = [shown, "".join(f"- {sentence(found, CONTROL)}\n" for found in differences(rows))]
+        parts += ["Means and standard deviations over seeds.\n", *spoken, INTERVALS if spoken[1] else ""]
+    if any(row.method in options.methods for row in rows):
+        draw_pareto(summed).savefig(home / "pareto.png", dpi=150)
+        parts.append("![test accuracy against FLOPs](pareto.png)\n")
+    if searches := finished_searches(evidence):
+        draw_curves(searches).savefig(home / "curves.png", dpi=150)
+        parts.append("![FLOPs and confidence over the epochs of the searches](curves.png)\n")
+    if evidence.agreements:
+        parts += ["## Agreement of seeds\n", agreement_table(evidence.agreements), AGREEMENT]
+    failed, not_run = evidence.outcome.failed, evidence.outcome.not_run
+    if failed:
+        parts += ["## Not finished\n", "".join(f"- {name}: {error}\n" for name, error in failed.items())]
+        parts.append("".join(f"- {name}: needs one of these\n" for name in not_run))
+    write_text(home / "report.md", "\n".join(part for part in parts if part))
+    if not failed:
+        write_text(home / "metrics.json", json.dumps(metrics(evidence), indent=2) + "\n")
+    return "\n".join(part for part in spoken if part)
+
+
+INTERVALS = (
+    "Differences are paired over seeds; the interval is Student's t with n - 1 degrees of freedom, each for itself: "
+    "among many comparisons one in twenty excludes 0 by chance.\n"
+)
+
+AGREEMENT = (
+    "Distance: the mean, over the widths and depths that vary, of the gap as a share of the full count. A ratio near 1 "
+    "means that the seeds agree no more than networks drawn at random do at the same cost.\n"
+)
+
+
+def made_by(options: CompareOptions) -> str:
+    """How the comparison was made, in a line."""
+    seeds = ", ".join(map(str, options.seeds))
+    return (
+        f"`tas compare --config {options.output}/config.yaml` makes it again: "
+        f"trainings of {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}, seeds {seeds}.\n"
+    )
+
+
+def finished_searches(evidence: Evidence) -> dict[str, list[Path]]:
+    """What a curve stands for -> the folders of the finished searches, one a seed."""
+    found: dict[str, list[Path]] = {}
+    for job in evidence.jobs:
+        if job.kind == "structure" and base_of(evidence.options, job.method) in SEARCHES and job.run.finished():
+            found.setdefault(f"{job.method} {job.target:g}", []).append(job.path)
+    return found
+
+
+def agreement_table(agreements: Sequence[Agreement]) -> str:
+    """The agreements as a table in Markdown."""
+    head = ("FLOPs aimed at", "method", "seeds", "distance", "of random networks", "ratio")
+    lines = [
+        (
+            f"{one.target:g}",
+            one.method,
+            str(one.seeds),
+            f"{one.distance:.3f}",
+            f"{one.random_distance:.3f}",
+            "-" if one.ratio is None else f"{one.ratio:.2f}",
+        )
+        for one in agreements
+    ]
+    return markdown(head, lines)
+
+
+def metrics(evidence: Evidence) -> dict[str, object]:
+    """The comparison in one JSON object."""
+    return {
+        "runs": len(evidence.jobs),
+        "table": [asdict(mean) for mean in means(evidence.rows)],
+        "differences": [asdict(one) | {"clear": one.clear} for one in differences(evidence.rows)],
+        "agreement": [asdict(one) | {"ratio": one.ratio} for one in evidence.agreements],
+    }
