@@ -1,5 +1,6 @@
-"""A teacher's forward pass at the least cost that leaves what it says unchanged."""
+"""Teachers: what they say, alone or on average, and their forward pass at the least cost that leaves it unchanged."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -31,6 +32,34 @@ class Teacher(nn.Module):
         with nullcontext() if self.dtype is None else torch.autocast(kind, self.dtype):
             logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
         return logits.float()
+
+
+class Teachers(nn.Module):
+    """Several teachers as one: the average of their logits.
+
+    Softened at any temperature T, that is the geometric mean of the teachers' softened distributions, brought to sum 1:
+    one of the two means that Hinton et al. (2015, "Distilling the Knowledge in a Neural Network") name for an ensemble.
+    You et al. (2017, "Learning from Multiple Teacher Networks") take the other, the arithmetic mean of the softened
+    outputs. Logits are averaged here since the average is then a teacher like any other: its distribution at T is its
+    own softened by T, the loss needs no second form, and its accuracy is that of what the student learns from at every
+    T. The price: where one teacher holds a class to be nearly impossible, so does the average.
+
+    Args:
+        members: One or more teachers, of the same classes.
+    """
+
+    def __init__(self, members: Sequence[Teacher]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Teachers":
+        """They stay in evaluation."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) to logits (N, classes), in single precision."""
+        return torch.stack([member(images) for member in self.members]).mean(0)
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:

@@ -1,4 +1,4 @@
-"""Training of a plain network, alone or taught by another."""
+"""Training of a plain network, alone or taught by others."""
 
 import pytorch_lightning as pl
 import torch
@@ -9,20 +9,22 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from tas.distill import distillation_loss
 from tas.errors import check_finite
+from tas.feature_distillation import FeatureDistillation
 from tas.schedules import cosine
-from tas.teacher import Teacher
+from tas.teacher import Teachers
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W) and their classes (N,)."""
 
 
 class TrainModule(pl.LightningModule):
-    """SGD along a cosine on cross-entropy or, with a teacher, on the distillation loss.
+    """SGD along a cosine on cross-entropy or, with teachers, on the distillation loss and the terms of the features.
 
     Args:
         network: The network to train; its parameters are updated in place.
         num_classes: Length of its logits.
-        teacher: Has the same classes; None trains without one.
+        teachers: Have the same classes; None trains without any.
+        features: Terms that compare this network's features with those teachers'; its parameters are trained, too.
         epochs: Length of the training.
         lr, momentum, weight_decay: Of SGD, with Nesterov momentum.
         kd_alpha, kd_temperature: Of the distillation loss.
@@ -32,7 +34,8 @@ class TrainModule(pl.LightningModule):
         self,
         network: nn.Module,
         num_classes: int,
-        teacher: Teacher | None = None,
+        teachers: Teachers | None = None,
+        features: FeatureDistillation | None = None,
         *,
         epochs: int,
         lr: float,
@@ -43,7 +46,8 @@ class TrainModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
-        self.teacher = teacher
+        self.teachers = teachers
+        self.features = features
         self.epochs = epochs
         self.lr = lr
         self.momentum = momentum
@@ -55,13 +59,22 @@ class TrainModule(pl.LightningModule):
         self.teacher_accuracy = MulticlassAccuracy(num_classes, average="micro")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        regressors = [] if self.features is None else self.features.parameters()
         return torch.optim.SGD(
-            self.network.parameters(),
+            [*self.network.parameters(), *regressors],
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
         )
+
+    def on_fit_start(self) -> None:
+        if self.features is not None:
+            self.features.watch()
+
+    def on_fit_end(self) -> None:
+        if self.features is not None:
+            self.features.unwatch()
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         batches = self.trainer.num_training_batches
@@ -74,10 +87,13 @@ class TrainModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         images, labels = batch
         logits = self.network(images.contiguous(memory_format=torch.channels_last))
-        if self.teacher is None:
+        if self.teachers is None:
             loss = F.cross_entropy(logits, labels)
         else:
-            loss = distillation_loss(logits, self.teacher(images), labels, self.kd_alpha, self.kd_temperature)
+            kd = distillation_loss(logits, self.teachers(images), labels, self.kd_alpha, self.kd_temperature)
+            terms = {"kd": kd} if self.features is None else {"kd": kd, **self.features()}
+            loss = torch.stack(list(terms.values())).sum()
+            self.log_dict({f"loss/{name}": term for name, term in terms.items()})
         self.train_accuracy(logits, labels)
         self.log("loss", loss, prog_bar=True)
         self.log("accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
@@ -91,6 +107,6 @@ class TrainModule(pl.LightningModule):
         images, labels = batch
         self.test_accuracy(self.network(images), labels)
         self.log("test_accuracy", self.test_accuracy)
-        if self.teacher is not None:
-            self.teacher_accuracy(self.teacher(images), labels)
+        if self.teachers is not None:
+            self.teacher_accuracy(self.teachers(images), labels)
             self.log("teacher_accuracy", self.teacher_accuracy)

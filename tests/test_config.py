@@ -47,7 +47,13 @@ OUT_OF_RANGE_SEARCH = [
     ("arch_lr", 0.0),
     ("arch_weight_decay", -1e-3),
 ]
-OUT_OF_RANGE_TRAIN = [("kd_alpha", -0.1), ("kd_alpha", 1.1), ("kd_temperature", 0.0)]
+OUT_OF_RANGE_TRAIN = [
+    ("kd_alpha", -0.1),
+    ("kd_alpha", 1.1),
+    ("kd_temperature", 0.0),
+    ("attention_transfer", -1.0),
+    ("hints", float("nan")),
+]
 CASES = [
     *[(options, *case) for options in COMMANDS.values() for case in OUT_OF_RANGE],
     *[(SearchOptions, *case) for case in OUT_OF_RANGE_SEARCH],
@@ -116,9 +122,26 @@ def test_network_and_architecture_exclude_each_other() -> None:
 
 
 def test_a_teacher_goes_with_kd_only() -> None:
-    assert TrainOptions(kd=True, teacher="run").teacher == "run"
+    assert TrainOptions(kd=True, teacher=("run", "other")).teacher == ("run", "other")
     with pytest.raises(TasError, match="--teacher goes with --kd"):
-        TrainOptions(teacher="run")
+        TrainOptions(teacher=("run",))
+    with pytest.raises(TasError, match="--teacher names several"):
+        TrainOptions(teacher=("run", "other"), init="teacher")
+
+
+@pytest.mark.parametrize("key", ["attention_transfer", "hints"])
+def test_the_feature_terms_go_with_kd_only(key: str) -> None:
+    assert getattr(TrainOptions(kd=True, **{key: 2.0}), key) == 2.0
+    with pytest.raises(TasError, match=f"{flag(key)} goes with --kd"):
+        TrainOptions(**{key: 2.0})
+
+
+def test_zeros_are_kept_only_where_weights_are_given() -> None:
+    assert TrainOptions(keep_zeros=True, init="inherited").keep_zeros
+    assert TrainOptions(keep_zeros=True, network="resnet20", weights="pruned").keep_zeros
+    for given in ({}, {"init": "teacher"}, {"network": "resnet20"}):
+        with pytest.raises(TasError, match="--keep-zeros goes with --init inherited"):
+            TrainOptions(keep_zeros=True, **given)
 
 
 @pytest.mark.parametrize("options", COMMANDS.values())

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from tas.architecture import Architecture
 from tas.building import build
 from tas.distill import distillation_loss
+from tas.feature_distillation import FeatureDistillation, Staged
 from tas.schedules import cosine
-from tas.teacher import Teacher, fast_in_bfloat16, predicts_alike
+from tas.teacher import Teacher, Teachers
 from tas.train import TrainModule
 from tests.conftest import bare_trainer
 
@@ -33,7 +34,7 @@ def make_module(teacher: nn.Module | None = None, **changed: Any) -> TrainModule
         "kd_alpha": 0.9,
         "kd_temperature": 4.0,
     }
-    return TrainModule(network(0), 3, Teacher(teacher) if teacher else None, **settings | changed)
+    return TrainModule(network(0), 3, Teachers([Teacher(teacher)]) if teacher else None, **settings | changed)
 
 
 def loader(batches: int = 3) -> DataLoader:
@@ -62,53 +63,10 @@ class Probe(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
         assert isinstance(module, TrainModule)
         self.rates.append(optimizer.param_groups[0]["lr"])
-        if module.teacher is not None:
-            modes = {part.training for part in module.teacher.modules()}
+        if module.teachers is not None:
+            modes = {part.training for part in module.teachers.modules()}
             self.modes.append((module.network.training, any(modes)))
-            self.teacher_gradients += [parameter.grad for parameter in module.teacher.parameters()]
-
-
-def test_a_teacher_gives_what_its_network_does_without_gradients() -> None:
-    alone = network(1).eval()
-    teacher = Teacher(copy.deepcopy(alone))
-    images = torch.randn(6, 1, 8, 8)
-    logits = teacher(images)
-    torch.testing.assert_close(logits, alone(images))
-    assert not logits.requires_grad
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
-    assert not any(module.training for module in teacher.train().modules())
-
-
-def test_a_teacher_in_bfloat16_answers_in_single_precision() -> None:
-    images = torch.randn(6, 1, 8, 8)
-    exact, low = Teacher(network(1))(images), Teacher(network(1), torch.bfloat16)(images)
-    assert low.dtype == torch.float32
-    assert not torch.equal(low, exact)
-    torch.testing.assert_close(low, exact, rtol=0.05, atol=0.05)
-
-
-class Near(nn.Module):
-    """Two logits that differ by a part in a thousand, which bfloat16 does not resolve, or by a part in ten."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.linear = nn.Linear(1, 2, bias=False)
-        nn.init.constant_(self.linear.weight, 1.0)
-        with torch.no_grad():
-            self.linear.weight[1] += share
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.linear(x.mean((1, 2, 3))[:, None])
-        return logits
-
-
-@pytest.mark.parametrize(("share", "alike"), [(1e-3, False), (0.1, True)])
-def test_predictions_are_compared_in_both_types_of_number(share: float, alike: bool) -> None:
-    assert predicts_alike(Near(share), torch.ones(3, 1, 8, 8), torch.bfloat16) is alike
-
-
-def test_on_a_cpu_the_teacher_keeps_its_type_of_number() -> None:
-    assert not fast_in_bfloat16(torch.device("cpu"))
+            self.teacher_gradients += [parameter.grad for parameter in module.teachers.parameters()]
 
 
 def test_the_teacher_is_not_changed_and_stays_in_eval_mode() -> None:
@@ -181,3 +139,32 @@ def test_accuracies_are_those_of_the_networks_in_eval_mode() -> None:
 
 def test_without_a_teacher_none_is_judged() -> None:
     assert set(run(make_module(), test=True)) == {"test_accuracy"}
+
+
+def test_the_feature_terms_add_to_the_loss_and_train_their_regressor() -> None:
+    teacher = network(1)
+    ends = ("stage1.2", "stage2.2", "stage3.2")
+    module = make_module(teacher)
+    plain = first_loss(make_module(copy.deepcopy(teacher)))
+    module.features = FeatureDistillation(
+        Staged(module.network, ends), [Staged(teacher, ends)], (1, 8, 8), attention_transfer=1000.0, hints=1.0
+    )
+    regressor = module.features.regressors[0].weight
+    before = regressor.detach().clone()
+    logged: list[dict[str, float]] = []
+
+    class First(pl.Callback):
+        def on_train_batch_end(
+            self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_index: int
+        ) -> None:
+            logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+    run(module, callback=First())
+    parts = {name: value for name, value in logged[0].items() if name.startswith("loss/")}
+    assert set(parts) == {"loss/kd", "loss/attention_transfer", "loss/hints"}
+    assert parts["loss/kd"] == pytest.approx(plain, rel=1e-5)
+    assert logged[0]["loss"] == pytest.approx(sum(parts.values()), rel=1e-5)
+    assert all(value > 0 for value in parts.values())
+    assert not torch.equal(regressor, before)
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert not any(part._forward_hooks for net in (module.network, teacher) for part in net.modules())

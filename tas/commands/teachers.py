@@ -8,20 +8,23 @@ from torch import nn
 
 from tas.architecture import Architecture
 from tas.commands.shared import Original, check_fit, say
-from tas.commands.training import Job, TrainedTeacher, train_network
+from tas.commands.training import Job, TrainedTeacher, feature_flags, train_network
 from tas.config import TrainOptions
 from tas.data import ImageData
-from tas.errors import blame
+from tas.errors import TasError, blame
+from tas.networks import open_network
+from tas.plan import Plan
+from tas.reading import read_plan
 from tas.runs import ROOT, Run, label, load
 
 RECIPE = ("data", "image_size", "batch_size", "epochs", "lr", "momentum", "weight_decay", "seed")
 """The options that, with the network and the training images, make one teacher another."""
 
 
-def find_teacher(
+def find_teachers(
     options: TrainOptions, original: Original, data: ImageData, start: tuple[bool, str | None]
-) -> TrainedTeacher:
-    """The trained original: of the run that --teacher names, or as given if its classifier fits, or trained now.
+) -> tuple[TrainedTeacher, ...]:
+    """Those of the runs that --teacher names; else the original, as given if its classifier fits, or trained now.
 
     Args:
         options: Of the training that is to be taught.
@@ -29,12 +32,17 @@ def find_teacher(
         data: The data set.
         start: --pretrained and --weights of the original.
     """
+    if feature_flags(options) and not original.plan.stages:  # before hours go into a teacher
+        raise TasError(f"{feature_flags(options)}: {original.full.network} has no stages, chains of blocks, to compare")
     if options.teacher:
-        return load_teacher(Run(options.teacher), options, data)
+        teachers = tuple(load_teacher(Run(path), original, options, data) for path in options.teacher)
+        if options.init == "teacher":
+            check_unpruned(options.teacher[0], teachers[0].architecture, original.full)
+        return teachers
     if original.complete:
         say(f"teacher: {original.full.network} with {original.source}, as it is")
-        return TrainedTeacher(original.network, original.source)
-    return load_teacher(trained_teacher(options, original, data, start), options, data)
+        return (TrainedTeacher(original.network, original.full, original.plan, original.source),)
+    return (load_teacher(trained_teacher(options, original, data, start), original, options, data),)
 
 
 def trained_teacher(options: TrainOptions, original: Original, data: ImageData, start: tuple[bool, str | None]) -> Run:
@@ -59,11 +67,14 @@ def trained_teacher(options: TrainOptions, original: Original, data: ImageData, 
         weights=weights,
         init="scratch",
         kd=False,
-        teacher=None,
+        teacher=(),
+        attention_transfer=0.0,
+        hints=0.0,
+        keep_zeros=False,
         output=None,
         resume=str(run.path),
     )
-    job = Job(original.full, original, None, run, "the same command (the teacher is trained first)")
+    job = Job(original.full, original, (), run, "the same command (the teacher is trained first)")
     return train_network(own, job, data)
 
 
@@ -75,9 +86,29 @@ def digest(network: nn.Module) -> str:
     return total.hexdigest()
 
 
-def load_teacher(run: Run, options: TrainOptions, data: ImageData) -> TrainedTeacher:
-    """The trained network of a run. TasError if it is not there or does not fit the data set."""
+def load_teacher(run: Run, original: Original, options: TrainOptions, data: ImageData) -> TrainedTeacher:
+    """The trained network of a run. TasError if it is not there, is not trained, or does not fit the data set."""
     with blame("--teacher"):
         teacher = load(run.path)
-    check_fit(f"--teacher {run.path}", Architecture.load(run.architecture), str(options.data), data)
-    return TrainedTeacher(teacher, str(run.path))
+        if '"test_accuracy"' not in run.metrics.read_text(encoding="utf-8"):
+            raise TasError(f"{run.path}: not a finished training run, but what a search or pruning left")
+    architecture = Architecture.load(run.architecture)
+    check_fit(f"--teacher {run.path}", architecture, str(options.data), data)
+    return TrainedTeacher(teacher, architecture, plan_of(architecture, original, data.image_size), str(run.path))
+
+
+def plan_of(architecture: Architecture, original: Original, image_size: int) -> Plan:
+    """The plan of the unpruned network that an architecture is of: that of the original, or read anew."""
+    a, size = architecture, architecture.image_size or image_size
+    if a.network == original.full.network:
+        return original.plan
+    return read_plan(open_network(a.network, a.num_classes, a.in_channels), (a.in_channels, size, size), a.network)
+
+
+def check_unpruned(path: str, teacher: Architecture, full: Architecture) -> None:
+    """TasError unless a teacher is the unpruned network, channels of which a student can start with."""
+    if (teacher.network, teacher.widths, teacher.depths) != (full.network, full.widths, full.depths):
+        raise TasError(
+            f"--init teacher: takes the weights of the first --teacher, which must be the unpruned {full.network}; "
+            f"{path} is {'a pruned' if teacher.network == full.network else 'a'} {teacher.network}"
+        )

@@ -1,4 +1,4 @@
-"""`tas train`: from an architecture to a trained network, taught by the unpruned one if asked for."""
+"""`tas train`: from an architecture to a trained network, taught by others if asked for."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from tas.architecture import Architecture
 from tas.commands.shared import check_fit, data_of, home_of, open_original, say
-from tas.commands.teachers import find_teacher
+from tas.commands.teachers import find_teachers
 from tas.commands.training import Job, train_network
 from tas.config import SearchOptions, TrainOptions, read_yaml
 from tas.data import ImageData
@@ -32,10 +32,9 @@ def train(options: TrainOptions) -> Run:
     original = open_original(name, *start, data.num_classes, data.in_channels, data.image_size)
     run = Run.of(options, "train", label(name, options.data))
     run.check_free(options)  # before hours go into a teacher
-    teacher = None
-    if options.kd or options.init == "teacher":
-        teacher = find_teacher(options, original, data, start)
-    job = Job(architecture or original.full, original, teacher, run, f"tas train --resume {run.path}")
+    taught = options.kd or options.init == "teacher"
+    teachers = find_teachers(options, original, data, start) if taught else ()
+    job = Job(architecture or original.full, original, teachers, run, f"tas train --resume {run.path}")
     return train_network(options, job, data)
 
 

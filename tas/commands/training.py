@@ -2,8 +2,9 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,26 +14,33 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.building import build
 from tas.commands.shared import Original, home_of
-from tas.config import TrainOptions
-from tas.cost import flops, parameters
+from tas.config import TrainOptions, flag
+from tas.cost import flops, nonzero_flops, parameters
 from tas.cutting import cut
 from tas.data import ImageData
-from tas.errors import TasError, gist
+from tas.errors import TasError, blame, gist
+from tas.feature_distillation import FeatureDistillation, Staged, stage_ends
 from tas.importance import sorted_by_importance
+from tas.plan import Plan
 from tas.progress import RunBar
 from tas.report import change, percent, summary
 from tas.runs import Run, load
-from tas.teacher import Teacher, fast_in_bfloat16, predicts_alike
+from tas.sparsity import zeros_kept
+from tas.teacher import Teacher, Teachers, fast_in_bfloat16, predicts_alike
 from tas.train import TrainModule
 from tas.trainer import fit, interruptible, make_trainer
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedTeacher:
-    """A trained network, and where it is from, in words."""
+    """A trained network that teaches."""
 
     network: nn.Module
+    architecture: Architecture
+    plan: Plan
+    """Of the unpruned network that it was cut from."""
     source: str
+    """Where it is from, in words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Job:
     architecture: Architecture
     original: Original
     """The unpruned network."""
-    teacher: TrainedTeacher | None
+    teachers: tuple[TrainedTeacher, ...]
     run: Run
     """Where the results go; gone on with if the options say so."""
     go_on: str
@@ -56,8 +64,7 @@ def starting_network(options: TrainOptions, job: Job) -> nn.Module:
             return copy.deepcopy(job.original.network)  # which may be the teacher, too
         return build(job.architecture)
     if options.init == "teacher":
-        assert job.teacher is not None
-        state = sorted_by_importance(job.teacher.network.state_dict(), job.original.plan)
+        state = sorted_by_importance(job.teachers[0].network.state_dict(), job.original.plan)
         return cut(job.original.network, job.original.plan, job.architecture, state)
     if options.init == "inherited":
         return load(home_of(str(options.architecture)).path).train()
@@ -71,11 +78,13 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
     network = starting_network(options, job)
     timer = Timer()
     trainer = make_trainer(options, run, len(data.train_dataloader()), [RunBar("train"), timer])
-    teacher = job.teacher if options.kd else None
+    teachers = job.teachers if options.kd else ()
+    input_shape = (data.in_channels, data.image_size, data.image_size)
     module = TrainModule(
         network,
         architecture.num_classes,
-        asked(teacher, data, trainer.strategy.root_device) if teacher else None,
+        asked(teachers, data, trainer.strategy.root_device) if teachers else None,
+        feature_distillation(options, network, job, input_shape),
         epochs=options.epochs,
         lr=options.lr,
         momentum=options.momentum,
@@ -83,17 +92,16 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
         kd_alpha=options.kd_alpha,
         kd_temperature=options.kd_temperature,
     )
-    with interruptible(run, job.go_on), compiled(module, options.compile):
+    with sparse(network, options.keep_zeros), interruptible(run, job.go_on), compiled(module, options.compile):
         fit(trainer, module, data, run, options)
         accuracies = trainer.test(module, data, verbose=False)[0]
 
-    input_shape = (data.in_channels, data.image_size, data.image_size)
     full = job.original.network
     flops_full, flops_kept = flops(full, input_shape), flops(network, input_shape)
     metrics = {
         "test_accuracy": accuracies["test_accuracy"],
         "teacher_accuracy": accuracies.get("teacher_accuracy"),
-        "kd": teacher is not None,
+        "kd": options.kd,
         "flops": flops_kept,
         "flops_full": flops_full,
         "flops_ratio": flops_kept / flops_full,
@@ -102,6 +110,9 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
         "seconds": timer.time_elapsed("train"),
         "seed": options.seed,
     }
+    flops_left = nonzero_flops(network, input_shape)
+    if options.keep_zeros:
+        metrics |= {"flops_nonzero": flops_left, "flops_nonzero_ratio": flops_left / flops_full}
     run.finish(architecture, metrics, network)
     trainer.strategy.barrier()  # other processes may read the run next: a teacher's
     start = job.original.source if options.network else options.init
@@ -110,9 +121,10 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
         ("architecture", options.architecture or "unpruned"),
         ("started from", {"teacher": "the teacher's weights", "inherited": "the weights beside it"}.get(start, start)),
         ("FLOPs", change(flops_full, flops_kept)),
+        *([("of non-zero weights", change(flops_full, flops_left))] if options.keep_zeros else []),
         ("parameters", change(parameters(full), parameters(network))),
         ("test accuracy", percent(metrics["test_accuracy"])),
-        ("teacher", f"{percent(metrics['teacher_accuracy'])}, {teacher.source}" if teacher else "none"),
+        ("teacher", f"{percent(metrics['teacher_accuracy'])}, {sources(teachers)}" if teachers else "none"),
         ("time", f"{metrics['seconds']:.0f} s"),
         ("weights", str(run.weights)),
         ("curves", "tensorboard --logdir runs"),
@@ -123,13 +135,53 @@ def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
     return run
 
 
-def asked(teacher: TrainedTeacher, data: ImageData, device: torch.device) -> Teacher:
-    """A teacher as the training asks it, in the cheapest type of number that leaves its predictions unchanged."""
-    network, dtype = teacher.network.to(device), None
-    if fast_in_bfloat16(device):
-        images, _ = next(iter(data.judging_batches(data.train_images())))  # as many training images as one batch has
-        dtype = torch.bfloat16 if predicts_alike(network, images.to(device), torch.bfloat16) else None
-    return Teacher(network, dtype)
+def sources(teachers: Sequence[TrainedTeacher]) -> str:
+    """Where teachers are from, in words."""
+    average = f"the average of {len(teachers)}: " if len(teachers) > 1 else ""
+    return average + ", ".join(teacher.source for teacher in teachers)
+
+
+def asked(teachers: Sequence[TrainedTeacher], data: ImageData, device: torch.device) -> Teachers:
+    """Teachers as the training asks them, each in the cheapest type of number that leaves its predictions unchanged."""
+    members = []
+    for teacher in teachers:
+        network, dtype = teacher.network.to(device), None
+        if fast_in_bfloat16(device):
+            images, _ = next(iter(data.judging_batches(data.train_images())))  # as many as one batch has
+            dtype = torch.bfloat16 if predicts_alike(network, images.to(device), torch.bfloat16) else None
+        members.append(Teacher(network, dtype))
+    return Teachers(members)
+
+
+def feature_flags(options: TrainOptions) -> str:
+    """The flags of the feature terms that are wanted; empty without any."""
+    return " ".join(flag(key) for key in ("attention_transfer", "hints") if getattr(options, key) > 0)
+
+
+def feature_distillation(
+    options: TrainOptions, network: nn.Module, job: Job, input_shape: Sequence[int]
+) -> FeatureDistillation | None:
+    """The feature terms of a training, if wanted. TasError where the networks' stages do not fit together."""
+    if not feature_flags(options):
+        return None
+    with blame(feature_flags(options)):
+        return FeatureDistillation(
+            Staged(network, stage_ends(job.original.plan, job.architecture.depths)),
+            [Staged(item.network, stage_ends(item.plan, item.architecture.depths)) for item in job.teachers],
+            input_shape,
+            attention_transfer=options.attention_transfer,
+            hints=options.hints,
+        )
+
+
+@contextmanager
+def sparse(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """Keep a network's zeros, if wanted. TasError if it has none."""
+    with ExitStack() as stack:
+        if wanted:
+            with blame("--keep-zeros"):
+                stack.enter_context(zeros_kept(network))
+        yield
 
 
 @contextmanager
@@ -141,8 +193,8 @@ def compiled(module: TrainModule, wanted: bool) -> Iterator[None]:
     from torch._dynamo.exc import TorchDynamoException  # takes seconds to import
 
     module.network.compile()
-    if module.teacher is not None:
-        module.teacher.network.compile()
+    for teacher in module.teachers.members if module.teachers else ():
+        cast(Teacher, teacher).network.compile()
     try:
         yield
     except TorchDynamoException as error:
