@@ -2,10 +2,11 @@
 
 from importlib import import_module
 
-from tas.config import CompareOptions, RecipeOptions, SearchOptions, TrainOptions
+from tas.config import CompareOptions, PruneOptions, RecipeOptions, SearchOptions, TrainOptions
 
 COMMANDS: dict[str, type[RecipeOptions]] = {
     "search": SearchOptions,
+    "prune": PruneOptions,
     "train": TrainOptions,
     "compare": CompareOptions,
 }

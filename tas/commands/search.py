@@ -1,16 +1,13 @@
 """`tas search`: from a network, a data set and a budget to an architecture."""
 
-import sys
-
 import pytorch_lightning as pl
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Timer
 from torch.optim.swa_utils import update_bn
 
 from tas.budget import Budget
-from tas.commands.shared import data_of, open_original
+from tas.commands.shared import data_of, open_original, warn, warn_uncounted
 from tas.config import SearchOptions
-from tas.cost import exact_flops, parameters, uncounted
+from tas.cost import exact_flops, parameters
 from tas.cutting import cut
 from tas.data import SearchData
 from tas.derivation import derive
@@ -65,13 +62,14 @@ def search(options: SearchOptions) -> Run:
             f"{smallest:.4f} of the FLOPs of {options.network}; give at least that, or --ratios with smaller shares"
         )
     if options.samples == 1 and options.search != "depth":
-        warn("with --samples 1 the loss gives the widths no gradient; only the cost moves them")
+        warn("search", "with --samples 1 the loss gives the widths no gradient; only the cost moves them")
     if plan.widths and not any(layer.norm for layer in plan.layers):
-        warn(f"{options.network} has no batch norm after any layer that is searched; widths are mixed without one")
+        warn(
+            "search",
+            f"{options.network} has no batch norm after any layer that is searched; widths are mixed without one",
+        )
 
-    missed = uncounted(network, input_shape)
-    if missed > 0.001:
-        warn(f"{missed:.1%} of the FLOPs of {options.network} are in no convolution or linear layer; none counts them")
+    warn_uncounted("search", options.network, network, input_shape)
 
     run = Run.of(options, "search", label(options.network, options.data))
     module = SearchModule(
@@ -144,9 +142,3 @@ def search(options: SearchOptions) -> Run:
     if trainer.is_global_zero:
         print(summary("search finished", rows))
     return run
-
-
-@rank_zero_only
-def warn(text: str) -> None:
-    """Say something that does not stop the search, but that its user should know."""
-    print(f"tas search: warning: {text}", file=sys.stderr)

@@ -1,5 +1,7 @@
 """What the commands have in common."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from torch import nn
 
 from tas.architecture import Architecture
 from tas.config import CommonOptions
+from tas.cost import uncounted
 from tas.data import ImageData, open_data
 from tas.errors import TasError, blame
 from tas.networks import NETWORKS, open_network
@@ -100,3 +103,16 @@ def check_fit(what: str, architecture: Architecture, name: str, data: ImageData)
         has, needs = getattr(architecture, key), getattr(data, key)
         if has != needs:
             raise TasError(f"{what}: is for {has} {things}; --data {name} has {needs}")
+
+
+@rank_zero_only
+def warn(command: str, text: str) -> None:
+    """Say something that does not stop a command, but that its user should know."""
+    print(f"tas {command}: warning: {text}", file=sys.stderr)
+
+
+def warn_uncounted(command: str, name: str, network: nn.Module, input_shape: Sequence[int]) -> None:
+    """Warn if a network has multiply-adds that no budget holds; input_shape is (C, H, W) of one image."""
+    missed = uncounted(network, input_shape)
+    if missed > 0.001:
+        warn(command, f"{missed:.1%} of the FLOPs of {name} are in no convolution or linear layer; none counts them")

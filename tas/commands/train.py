@@ -10,7 +10,7 @@ from tas.architecture import Architecture
 from tas.commands.shared import check_fit, data_of, home_of, open_original, say
 from tas.commands.teachers import find_teachers
 from tas.commands.training import Job, train_network
-from tas.config import SearchOptions, TrainOptions, read_yaml
+from tas.config import PruneOptions, SearchOptions, TrainOptions, read_yaml
 from tas.data import ImageData
 from tas.errors import blame
 from tas.networks import check_name
@@ -61,7 +61,7 @@ def saved_options(architecture: str) -> dict[str, Any]:
     config = home_of(architecture).config
     if not config.is_file():
         return {}
-    known = {field.name for kind in (SearchOptions, TrainOptions) for field in dataclasses.fields(kind)}
+    known = {field.name for kind in (SearchOptions, PruneOptions, TrainOptions) for field in dataclasses.fields(kind)}
     return read_yaml(str(config), config, known)
 
 

@@ -1,35 +1,64 @@
 """The options of `tas prune`."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from tas.config.checks import inside
+from tas.config.checks import above, at_least, check_start, inside
 from tas.config.common import CommonOptions
+
+Method = Literal[
+    "uniform",
+    "random",
+    "l1",
+    "fpgm",
+    "taylor",
+    "slimming",
+    "sss",
+    "thinet",
+    "reconstruction",
+    "autopruner",
+    "unstructured",
+]
+
+METHODS: tuple[str, ...] = get_args(Method)
+"""Names of the methods."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PruneOptions(CommonOptions):
     """Find a smaller network by another method: uniform widths, random search, importance."""
 
-    method: str = "uniform"
-    """How the structure is chosen."""
+    method: Method = "uniform"
+    """How the structure is chosen: uniform, random, l1, fpgm, taylor, slimming, sss, thinet, reconstruction, autopruner
+    or unstructured. All but uniform and random need trained weights."""
     network: str = "resnet20"
     """The network to make smaller, as for `tas search`."""
     pretrained: bool = False
     """Start from the trained weights of the library that --network names."""
     weights: str | None = None
-    """Trained weights of the network: a state dict, or a finished training run."""
+    """Start from the trained weights in this file (a state dict) or finished training run."""
     data: str = "digits"
     """The data set: digits, cifar10, cifar100, folder or imagenet."""
     data_dir: str = "data"
     """Directory of the data set; the CIFARs are downloaded into it when absent."""
     epochs: int = 10
-    """Passes over the training images, where the method trains."""
+    """Passes over the training images, where the method trains: slimming, sss and autopruner once, random every
+    candidate, over a half of them."""
     flops_target: float = 0.5
     """FLOPs to keep, as a share of the unpruned network's; above 0, at most 1."""
     tolerance: float = 0.02
     """How far the found network may be from the target, as a share of the target."""
+    candidates: int = 10
+    """With --method random: networks that are drawn, trained and ranked."""
+    sparsity_weight: float = 1e-3
+    """With --method slimming: weight of the L1 penalty on the scales of the batch norms; with --method sss on the
+    factors of the blocks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        inside("method", self.method, self.method in METHODS, ", ".join(METHODS))
         inside("flops_target", self.flops_target, 0 < self.flops_target <= 1, "above 0, at most 1")
         inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
+        check_start(self.pretrained, self.weights, None)
+        at_least(1, candidates=self.candidates)
+        above(0, sparsity_weight=self.sparsity_weight)

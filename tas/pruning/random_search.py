@@ -1,0 +1,84 @@
+"""Random search: networks drawn inside the budget, each trained a little, the best one kept."""
+
+import json
+import time
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from tas.architecture import Architecture
+from tas.cost import exact_flops
+from tas.data import SearchData
+from tas.drawing import draw_inside
+from tas.errors import TasError
+from tas.pruning.task import Pruned, PruneTask
+from tas.pruning.training import accuracy, train_apart
+from tas.runs import write_text
+from tas.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a short training of a candidate gave."""
+
+    val_accuracy: float
+    """From 0 to 1, on the images that it was not trained on."""
+    seconds: float
+
+
+def random_search(task: PruneTask) -> Pruned:
+    """Draw networks inside the budget, train each, keep the one that is most accurate (the paper's Table 1).
+
+    They are trained on one half of the training images and judged on the other. candidates.json in the run's directory
+    has those that are finished; an interrupted run goes on after them.
+    """
+    options = task.options
+    halves = SearchData(task.data, options.seed)
+    images = task.data.train_images()
+    space = SearchSpace.of(task.plan, task.full)
+    generator = torch.Generator().manual_seed(options.seed)
+    drawn = [draw_inside(space, task.budget, generator) for _ in range(options.candidates)]
+    judged = read(task)
+    before = sum(one.seconds for one in judged)
+    for number in range(len(judged), len(drawn)):
+        began = time.monotonic()
+        network = task.start(drawn[number])
+        batches = task.data.training_batches(images, halves.weights_half)
+        label = f"candidate {number + 1} of {len(drawn)}"
+        train_apart(network, batches, task.full.num_classes, options, label)
+        reached = accuracy(network, task.data.judging_batches(images, halves.architecture_half))
+        judged.append(Judged(reached, time.monotonic() - began))
+        write(task, drawn, judged)
+    best = drawn[max(range(len(drawn)), key=lambda number: judged[number].val_accuracy)]
+    cost = exact_flops(task.plan, best)
+    around = tuple(sorted({exact_flops(task.plan, architecture) for architecture in drawn}))
+    return Pruned(best, task.start(best), cost, around, seconds_before=before)
+
+
+def read(task: PruneTask) -> list[Judged]:
+    """The finished candidates of an interrupted run. TasError if the file with them is damaged."""
+    path = task.run.path / "candidates.json"
+    if not path.is_file():
+        return []
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [Judged(float(row["val_accuracy"]), float(row["seconds"])) for row in rows]
+    except (ValueError, KeyError, TypeError):
+        raise TasError(f"{path}: damaged; delete it to draw and train all candidates anew") from None
+
+
+@rank_zero_only
+def write(task: PruneTask, drawn: list[Architecture], judged: list[Judged]) -> None:
+    """Keep what is known of the finished candidates."""
+    rows = [
+        {
+            "val_accuracy": one.val_accuracy,
+            "flops": exact_flops(task.plan, architecture),
+            "seconds": one.seconds,
+            "widths": dict(architecture.widths),
+            "depths": dict(architecture.depths),
+        }
+        for architecture, one in zip(drawn, judged)
+    ]
+    write_text(task.run.path / "candidates.json", json.dumps(rows, indent=1) + "\n")

@@ -1,0 +1,87 @@
+"""What every method is given, and what it hands over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import nn
+
+from tas.architecture import Architecture
+from tas.budget import Budget
+from tas.building import build
+from tas.config import PruneOptions
+from tas.cutting import cut
+from tas.data import ImageData
+from tas.data.loaders import Batch
+from tas.importance import sorted_by_importance
+from tas.plan import Plan
+from tas.runs import Run
+
+JUDGING_IMAGES = 256
+"""Training images, at least, by which a method judges what a channel is worth."""
+
+
+@dataclass(frozen=True)
+class PruneTask:
+    """A network to make smaller, and by how much."""
+
+    network: nn.Module
+    """The unpruned network, on the CPU. Methods leave it as it is."""
+    plan: Plan
+    """Its structure."""
+    full: Architecture
+    """Its widths and depths."""
+    trained: bool
+    """Whether its weights are trained."""
+    data: ImageData
+    """Methods see its training images alone."""
+    budget: Budget
+    options: PruneOptions
+    """Those of the command; methods read the recipe of their training from them, and settings of their own."""
+    run: Run
+    """Where a method keeps what it goes on from after an interruption. It has been started."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.data.in_channels, self.data.image_size, self.data.image_size
+
+    def judging_batches(self) -> list[Batch]:
+        """A few shuffled, augmented training batches; the same whenever they are asked for."""
+        count = -(-JUDGING_IMAGES // self.options.batch_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.options.seed)
+            batches = list(islice(self.data.train_dataloader(), count))
+        return [(images.cpu(), labels.cpu()) for images, labels in batches]
+
+    def start(self, architecture: Architecture) -> nn.Module:
+        """A network for an architecture that a method found without weights: cut out of the trained network, with its
+        most important channels (L1), or fresh, by the seed, where that is not trained."""
+        if self.trained:
+            state = sorted_by_importance(self.network.state_dict(), self.plan)
+            return cut(self.network, self.plan, architecture, state)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.options.seed)
+            return build(architecture)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a method found."""
+
+    architecture: Architecture
+    network: nn.Module
+    """The network of that architecture, with the weights that it inherits."""
+    flops: int
+    """What counts against the budget: its multiply-adds."""
+    around: tuple[int, ...]
+    """Multiply-adds that the method reaches next to the target, ascending."""
+    zeros: bool = False
+    """Whether single weights were pruned: the network has zeros in it, and `flops` does not count them."""
+    seconds_before: float = 0.0
+    """Seconds spent before an interruption."""
+
+
+Prune = Callable[[PruneTask], Pruned]
+"""A method."""

@@ -1,0 +1,145 @@
+"""The trainings inside methods: of the network that is to be pruned, and of candidates."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Timer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from tas.config import PruneOptions
+from tas.errors import TasError, gist
+from tas.progress import RunBar
+from tas.pruning.task import PruneTask
+from tas.train import TrainModule
+from tas.trainer import HeedInterrupt, SeedEachEpoch, fit, make_trainer, quiet
+
+
+class Gates(pl.Callback):
+    """Trains factors that multiply parts of a network, beside its weights, with an optimiser of their own.
+
+    What derives from it says how in `optimizer`, and may change the gradients before a step and the factors after it.
+
+    Args:
+        gates: The factors, or what they are made of.
+    """
+
+    def __init__(self, gates: nn.ParameterList) -> None:
+        self.gates = gates
+        self.saved: dict[str, Any] | None = None
+        self.stepper: torch.optim.Optimizer | None = None
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser of the gates."""
+        raise NotImplementedError
+
+    def before_step(self, module: TrainModule, progress: float) -> None:
+        """Called with the gates' gradients in place; progress is that of the training, from 0 to below 1."""
+
+    def after_step(self, module: TrainModule) -> None:
+        """Called when the gates have moved."""
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.stepper = self.optimizer()
+        if self.saved is not None:
+            self.stepper.load_state_dict(self.saved)
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        assert isinstance(module, TrainModule) and self.stepper is not None
+        steps = module.epochs * int(trainer.num_training_batches)
+        self.before_step(module, trainer.global_step / steps)
+        self.stepper.step()
+        self.stepper.zero_grad()
+        with torch.no_grad():
+            self.after_step(module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.stepper.state_dict()} if self.stepper else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.saved = state_dict["optimizer"]
+
+
+def train_here(task: PruneTask, network: nn.Module, callback: pl.Callback) -> float:
+    """Train a network in the run's directory, from its checkpoint if it has one; leaves the network on the CPU.
+
+    Args:
+        task: Says how.
+        network: Trained in place.
+        callback: What makes this training the method's. Its gates are trained and kept with the network.
+
+    Returns:
+        Seconds that the training took before an interruption.
+    """
+    options = task.options
+    if isinstance(callback, Gates) and options.precision.startswith("16"):
+        raise TasError(
+            f"--precision {options.precision}: not with --method {options.method}, whose factors would get scaled "
+            "gradients; allowed: 32-true, bf16-mixed"
+        )
+    module = training(network, task.full.num_classes, options)
+    if isinstance(callback, Gates):
+        module.gates = callback.gates  # on the same device, in the same checkpoint
+    timer, began = Timer(), time.monotonic()
+    batches = len(task.data.train_dataloader())
+    trainer = make_trainer(options, task.run, batches, [RunBar(options.method), callback, timer])
+    fit(trainer, module, task.data, task.run, replace(options, resume=str(task.run.path)))
+    network.cpu().float()
+    callback_gates = getattr(callback, "gates", None)
+    if callback_gates is not None:
+        callback_gates.cpu()
+    return max(0.0, timer.time_elapsed("train") - (time.monotonic() - began))
+
+
+def train_apart(network: nn.Module, images: DataLoader, num_classes: int, options: PruneOptions, label: str) -> None:
+    """Train a network without leaving anything of it but its weights; it ends on the CPU. The label says which."""
+    quiet()
+    try:
+        trainer = pl.Trainer(
+            accelerator=options.accelerator,
+            devices=int(options.devices) if options.devices.lstrip("-").isdigit() else options.devices,
+            strategy=options.strategy,
+            precision=options.precision,  # type: ignore[arg-type]  # Lightning lists the strings it takes
+            num_nodes=options.num_nodes,
+            max_epochs=options.epochs,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            callbacks=[HeedInterrupt(), SeedEachEpoch(options.seed), RunBar(label)],
+        )
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        raise TasError(f"--accelerator {options.accelerator}: Lightning refuses this ({gist(error)})") from None
+    trainer.fit(training(network, num_classes, options), images)
+    network.cpu().float()
+
+
+def training(network: nn.Module, num_classes: int, options: PruneOptions) -> TrainModule:
+    """The training of a network by the recipe of the options, without a teacher."""
+    return TrainModule(
+        network,
+        num_classes,
+        epochs=options.epochs,
+        lr=options.lr,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        kd_alpha=0.0,
+        kd_temperature=1.0,
+    )
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, images: DataLoader) -> float:
+    """The share of images that a network tells right, from 0 to 1, in evaluation on the CPU."""
+    network.eval()
+    right, total = 0, 0
+    for batch, labels in images:
+        logits: Tensor = network(batch.cpu())
+        right += int((logits.argmax(1) == labels.cpu()).sum())
+        total += len(labels)
+    return right / total

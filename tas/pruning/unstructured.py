@@ -1,0 +1,49 @@
+"""Single weights set to zero: the structure stays, and with it the time on ordinary hardware."""
+
+import copy
+from collections import Counter
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from tas.applied import applied_layers
+from tas.cost import nonzero_flops
+from tas.pruning.nearest import nearest
+from tas.pruning.task import Pruned, PruneTask
+
+
+def unstructured(task: PruneTask) -> Pruned:
+    """Set the smallest weights of all convolutions and linear layers to zero (Han et al. 2015, "Learning both Weights
+    and Connections for Efficient Neural Networks"), until the multiply-adds with the others meet the budget.
+
+    The architecture is the full one.
+    """
+    positions: Counter[str] = Counter()
+    for layer in applied_layers(task.network, task.input_shape):
+        positions[layer.name] += layer.positions
+
+    def left(count: int) -> int:
+        network = without_smallest(task.network, list(positions), count)
+        return sum(times * int(weight_of(network, name).count_nonzero()) for name, times in positions.items())
+
+    weights = sum(weight_of(task.network, name).numel() for name in positions)
+    best = nearest(left, weights, task.budget.target)
+    network = without_smallest(task.network, list(positions), best.knob)
+    return Pruned(task.full, network, nonzero_flops(network, task.input_shape), best.around, zeros=True)
+
+
+def without_smallest(network: nn.Module, names: list[str], count: int) -> nn.Module:
+    """A copy with the `count` smallest weights of these layers, of all together, set to zero."""
+    result = copy.deepcopy(network)
+    modules = dict(result.named_modules())
+    parameters = [(modules[name], "weight") for name in names]
+    prune.global_unstructured(parameters, prune.L1Unstructured, amount=count)
+    for module, key in parameters:
+        prune.remove(module, key)  # type: ignore[no-untyped-call]
+    return result
+
+
+def weight_of(network: nn.Module, name: str) -> Tensor:
+    """The weights of a layer."""
+    return cast(Tensor, network.get_submodule(name).weight)
