@@ -25,7 +25,7 @@ def draw_pareto(means: Sequence[Mean]) -> "Figure":
         means: The means over seeds of all trainings, unpruned ones included.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     small = [mean for mean in means if mean.method != UNPRUNED]
     unpruned = [mean.accuracy_mean for mean in means if mean.method == UNPRUNED]
@@ -36,7 +36,7 @@ def draw_pareto(means: Sequence[Mean]) -> "Figure":
     for axes, training in zip(panels, trainings):
         here = [mean for mean in small if mean.training == training]
         front = pareto_front([(mean.flops_ratio, mean.accuracy_mean) for mean in here])
-        axes.plot(*zip(*front), color="#a0aec0", zorder=1, label="Pareto front")
+        axes.plot(*zip(*front), color="#a0aec0", zorder=1, drawstyle="steps-post", label="Pareto front")
         for place, method in enumerate(methods):
             points = sorted((m for m in here if m.method == method), key=lambda mean: mean.flops_ratio)
             axes.errorbar(
@@ -52,6 +52,7 @@ def draw_pareto(means: Sequence[Mean]) -> "Figure":
             axes.axhline(accuracy, linestyle="--", color="#4a5568", linewidth=0.9, label="unpruned network")
         axes.set_title(training)
         axes.set_xlabel("FLOPs kept")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(alpha=0.3)
@@ -67,6 +68,7 @@ def draw_curves(searches: Mapping[str, Sequence[Path]]) -> "Figure":
         searches: What a colour stands for -> folders of finished searches, one a seed.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     for axes, (scalar, name) in zip(figure.subplots(1, len(CURVES)), CURVES.items()):
@@ -76,6 +78,7 @@ def draw_curves(searches: Mapping[str, Sequence[Path]]) -> "Figure":
                 curve = read_curve(folder, scalar)
                 axes.plot(list(curve), list(curve.values()), color=f"C{place % 10}", alpha=0.8, label=shown)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)

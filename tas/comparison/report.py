@@ -80,11 +80,9 @@ AGREEMENT = (
 
 def made_by(options: CompareOptions) -> str:
     """How the comparison was made, in a line."""
+    recipe = f"trainings of {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}"
     seeds = ", ".join(map(str, options.seeds))
-    return (
-        f"`tas compare --config {options.output}/config.yaml` makes it again: "
-        f"trainings of {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}, seeds {seeds}.\n"
-    )
+    return f"`tas compare --config {options.output}/config.yaml` makes it again: {recipe}, seeds {seeds}.\n"
 
 
 def finished_searches(evidence: Evidence) -> dict[str, list[Path]]:

@@ -1,0 +1,24 @@
+"""Rows made by hand."""
+
+from tas.comparison.results import UNPRUNED, Row
+
+
+def row(method: str, seed: int, accuracy: float, **other: object) -> Row:
+    values: dict[str, object] = {
+        "training": "scratch-e",
+        "kd": False,
+        "target": 0.5,
+        "flops_ratio": 0.5,
+        "target_met": True,
+        "params": 1000,
+        "epochs": 3,
+        "search_seconds": 10.0,
+        "train_seconds": 20.0,
+        "commit": "abc",
+        "run": f"dir/{method}/{seed}",
+    }
+    return Row(method=method, seed=seed, test_accuracy=accuracy, **(values | other))  # type: ignore[arg-type]
+
+
+def unpruned(seed: int, accuracy: float) -> Row:
+    return row(UNPRUNED, seed, accuracy, target=1.0, flops_ratio=1.0, search_seconds=0.0)

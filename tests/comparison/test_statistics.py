@@ -1,0 +1,69 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tas.comparison.statistics import differences, means, paired, pareto_front
+from tests.comparison.rows import row, unpruned
+
+
+def test_a_mean_has_the_sample_standard_deviation_over_seeds() -> None:
+    rows = [row("tas", 0, 0.5, params=100), row("tas", 1, 0.7, params=300, flops_ratio=0.52, search_seconds=30.0)]
+    (mean,) = means(rows)
+    assert mean.accuracy_mean == pytest.approx(0.6)
+    assert mean.accuracy_std == pytest.approx(0.1 * math.sqrt(2))
+    assert (mean.seeds, mean.params, mean.search_seconds) == (2, 200, 20.0)
+    assert mean.flops_ratio == pytest.approx(0.51)
+
+
+def test_one_seed_has_no_spread_and_one_miss_is_a_miss() -> None:
+    assert means([row("tas", 0, 0.5)])[0].accuracy_std is None
+    assert not means([row("tas", 0, 0.5), row("tas", 1, 0.5, target_met=False)])[0].target_met
+
+
+def test_means_are_kept_apart_by_method_target_training_and_teacher() -> None:
+    rows = [
+        row("tas", 0, 0.1),
+        row("uniform", 0, 0.2),
+        row("tas", 0, 0.3, target=0.3),
+        row("tas", 0, 0.4, training="init"),
+        row("tas", 0, 0.5, kd=True),
+        unpruned(0, 0.9),
+    ]
+    assert [mean.accuracy_mean for mean in means(rows)] == [one.test_accuracy for one in rows]
+    assert means(rows)[4].training == "scratch-e+kd"
+
+
+def test_the_interval_of_three_differences_is_students() -> None:
+    # Differences 1, 2, 3 points: mean 2, deviation 1, t(0.975, 2) = 4.3027.
+    found = paired("tas", 0.5, "scratch-e", [0.01, 0.02, 0.03])
+    half = 4.302652729911275 * 0.01 / math.sqrt(3)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.02, 0.02 - half, 0.02 + half))
+    assert found.clear is False
+    assert paired("tas", 0.5, "scratch-e", [0.019, 0.02, 0.021]).clear is True
+    assert paired("tas", 0.5, "scratch-e", [-0.019, -0.02, -0.021]).clear is True
+
+
+def test_differences_are_paired_over_the_seeds_that_both_have() -> None:
+    rows = [
+        *(row("uniform", seed, accuracy) for seed, accuracy in ((0, 0.50), (1, 0.60), (2, 0.70))),
+        *(row("tas", seed, accuracy) for seed, accuracy in ((2, 0.71), (0, 0.51), (5, 0.0))),
+        row("l1", 9, 0.4),
+        row("random", 1, 0.5),
+        row("random", 1, 0.5, kd=True),  # without a control
+        unpruned(0, 0.9),
+    ]
+    found = {one.method: one for one in differences(rows)}
+    assert set(found) == {"tas", "l1", "random"}
+    assert (found["tas"].seeds, found["tas"].mean) == (2, pytest.approx(0.01))
+    assert (found["l1"].seeds, found["l1"].mean, found["l1"].clear) == (0, None, None)
+    assert (found["random"].seeds, found["random"].mean, found["random"].clear) == (1, pytest.approx(-0.1), None)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float)), max_size=12))
+def test_the_pareto_front_is_what_no_point_beats(points: list[tuple[float, float]]) -> None:
+    def beaten(point: tuple[float, float]) -> bool:
+        return any(o != point and o[0] <= point[0] and o[1] >= point[1] for o in points)
+
+    assert pareto_front(points) == sorted({point for point in points if not beaten(point)})

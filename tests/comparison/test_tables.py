@@ -1,0 +1,69 @@
+import csv
+import io
+import json
+from dataclasses import asdict
+
+import pytest
+
+from tas.comparison.results import Row, as_csv, as_json
+from tas.comparison.statistics import Difference, means, paired
+from tas.comparison.tables import markdown, sentence, table
+from tests.comparison.rows import row, unpruned
+
+
+def test_markdown_has_a_column_a_bar_and_aligned_cells() -> None:
+    assert markdown(("a", "bb"), [("1", "2"), ("333", "4")]) == (
+        "| a   | bb |\n| --- | -- |\n| 1   | 2  |\n| 333 | 4  |\n"
+    )
+
+
+def test_the_table_puts_methods_together_and_the_unpruned_network_last() -> None:
+    rows = [
+        row("uniform", 0, 0.5),
+        row("uniform", 0, 0.6, kd=True),
+        row("tas", 0, 0.51),
+        row("tas", 1, 0.53),
+        row("tas", 0, 0.61, kd=True, target_met=False),
+        unpruned(0, 0.7),
+    ]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(means(rows)).splitlines()[2:]]
+    assert [(line[1], line[2]) for line in lines] == [
+        ("scratch-e", "uniform"),
+        ("scratch-e", "tas"),
+        ("scratch-e+kd", "uniform"),
+        ("scratch-e+kd", "tas"),
+        ("scratch-e", "unpruned"),
+    ]
+    assert lines[0][3] == "50.00 %" and lines[1][3] == "52.00 ± 1.41 %"
+    assert lines[3][5] == "50.00%, MISSED" and lines[1][5] == "50.00%"
+
+
+def test_methods_that_save_nothing_stand_apart() -> None:
+    shown = table(means([row("l1", 0, 0.5), row("unstructured", 0, 0.6)]), apart=["unstructured"])
+    first, second = shown.split("\nSingle weights set to zero")
+    assert "l1" in first and "unstructured" not in first
+    assert "unstructured" in second and "| l1" not in second
+
+
+@pytest.mark.parametrize(
+    ("gaps", "said"),
+    [
+        ([], "tas has no seed in common with uniform; nothing can be said."),
+        ([0.01], "tas is +1.00 points from uniform with one common seed; nothing can be said."),
+        ([0.01, -0.01], "(95 % interval -12.71 to +12.71, 2 seeds): no more than the seeds' spread."),
+        ([0.02, 0.0201], "2 seeds): better by more than the seeds' spread."),
+        ([-0.02, -0.0201], "2 seeds): worse by more than the seeds' spread."),
+    ],
+)
+def test_the_sentence_says_what_the_interval_says(gaps: list[float], said: str) -> None:
+    found: Difference = paired("tas", 0.5, "scratch-e", gaps)
+    assert sentence(found, "uniform").startswith("FLOPs 0.5, scratch-e: tas")
+    assert said in sentence(found, "uniform")
+
+
+def test_rows_are_the_same_in_json_and_csv() -> None:
+    rows = [row("tas", 0, 0.5), row("uniform", 1, 0.25, kd=True)]
+    assert json.loads(as_json(rows)) == [asdict(one) for one in rows]
+    assert json.loads(as_json([])) == []
+    read = list(csv.DictReader(io.StringIO(as_csv(Row, rows))))
+    assert [{key: str(value) for key, value in asdict(one).items()} for one in rows] == read
