@@ -121,10 +121,10 @@ def make_search(tmp_path: Path) -> Callable[..., Run]:
 def make_teacher(tmp_path: Path) -> Callable[..., Run]:
     """Leave in `tmp_path` what a finished training leaves, without training."""
 
-    def make(name: str = "teacher", classes: int = 10, channels: int = 1) -> Run:
+    def make(name: str = "teacher", classes: int = 10, channels: int = 1, network: str = "resnet20") -> Run:
         run = Run(tmp_path / name)
         run.start(TrainOptions())
-        full = Architecture.full("resnet20", classes, channels)
+        full = Architecture.full(network, classes, channels)
         run.finish(full, {"test_accuracy": 0.1}, build(full))
         return run
 
