@@ -7,7 +7,7 @@ import yaml
 
 from tas.architecture import Architecture
 from tas.commands.shared import Original, open_original
-from tas.comparison.agreement import Agreement, agreement
+from tas.comparison.agreement import Found, agreements
 from tas.comparison.jobs import Job, base_of, left_out, list_jobs
 from tas.comparison.report import Evidence, write_report
 from tas.comparison.results import read_rows
@@ -42,7 +42,8 @@ def compare(options: CompareOptions) -> None:
     say(f"{len(jobs)} runs in {home.path}, {sum(job.run.finished() for job in jobs)} of them finished before")
     with executor_for(options) as executor:
         outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
-    evidence = Evidence(options, jobs, read_rows(jobs), agreements(options, jobs, original), outcome)
+    alike = agreements(found_networks(options, jobs, original), options.tolerance)
+    evidence = Evidence(options, jobs, read_rows(jobs), alike, outcome)
     say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
     if outcome.failed:
         names = "; ".join(outcome.failed)
@@ -87,18 +88,18 @@ def open_unpruned(options: CompareOptions) -> Original:
     return open_original(options.network, False, None, data.num_classes, data.in_channels, data.image_size)
 
 
-def agreements(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Agreement]:
-    """How alike each method's networks are over the seeds; nothing of the control, whose networks are equal."""
-    found: dict[tuple[str, float], list[Job]] = {}
+def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Found]:
+    """What each method found with two seeds or more; nothing of the control, whose networks are equal."""
+    groups: dict[tuple[str, float], list[Job]] = {}
     for job in jobs:
         if job.kind == "structure" and job.run.finished() and base_of(options, job.method) != CONTROL:
-            found.setdefault((job.method, job.target), []).append(job)
-    return [
-        agreement(method, target, options.tolerance, space_of(group[0], original, networks), networks)
-        for (method, target), group in found.items()
-        if len(group) > 1
-        for networks in [[Architecture.load(job.run.architecture) for job in group]]
-    ]
+            groups.setdefault((job.method, job.target), []).append(job)
+    found = []
+    for (method, target), group in groups.items():
+        networks = [Architecture.load(job.run.architecture) for job in group]
+        if len(networks) > 1:
+            found.append(Found(method, target, space_of(group[0], original, networks), networks))
+    return found
 
 
 def space_of(job: Job, original: Original, networks: Sequence[Architecture]) -> SearchSpace:

@@ -74,19 +74,39 @@ def mean_distance(space: SearchSpace, networks: Sequence[Architecture]) -> float
     return fmean(distance(space, first, second) for first, second in combinations(networks, 2))
 
 
-def agreement(
-    method: str, target: float, tolerance: float, space: SearchSpace, found: Sequence[Architecture]
-) -> Agreement:
-    """How alike the networks are that a method found, beside random ones of the same space and budget.
+@dataclass(frozen=True)
+class Found:
+    """What one method found with several seeds."""
+
+    method: str
+    target: float
+    """FLOPs aimed at, as a share of the unpruned network's."""
+    space: SearchSpace
+    """What it could choose from."""
+    networks: Sequence[Architecture]
+    """Two or more, one a seed."""
+
+
+def agreements(methods: Sequence[Found], tolerance: float) -> list[Agreement]:
+    """How alike the networks of each method are, beside random ones of the same space and cost.
 
     Args:
-        method: Its name.
-        target: FLOPs aimed at, as a share of the unpruned network's.
-        tolerance: Half the width of the budget, as a share of the target.
-        space: What the method can choose from.
-        found: Two networks or more, one a seed.
+        methods: What was found.
+        tolerance: How far from its target a network may be, as a share of the target.
     """
+    drawn: dict[str, float] = {}  # drawing takes most of the time, and most methods share a space
+    result = []
+    for found in methods:
+        key = f"{found.target} {found.space.widths} {found.space.depths}"
+        if key not in drawn:
+            drawn[key] = random_distance(found.space, found.target, tolerance)
+        own = mean_distance(found.space, found.networks)
+        result.append(Agreement(found.method, found.target, len(found.networks), own, drawn[key]))
+    return result
+
+
+def random_distance(space: SearchSpace, target: float, tolerance: float) -> float:
+    """The mean distance between random networks of a cost."""
     budget = Budget(target * exact_flops(space.plan, space.full), tolerance)
     generator = torch.Generator().manual_seed(0)
-    drawn = [draw_inside(space, budget, generator) for _ in range(DRAWN)]
-    return Agreement(method, target, len(found), mean_distance(space, found), mean_distance(space, drawn))
+    return mean_distance(space, [draw_inside(space, budget, generator) for _ in range(DRAWN)])

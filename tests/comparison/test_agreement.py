@@ -5,7 +5,7 @@ import torch
 
 from tas.architecture import Architecture
 from tas.budget import Budget
-from tas.comparison.agreement import agreement, distance, mean_distance
+from tas.comparison.agreement import Found, agreements, distance, mean_distance
 from tas.cost import exact_flops
 from tas.drawing import draw_inside
 from tests.spaces import paper_space
@@ -41,10 +41,13 @@ def test_the_mean_is_over_all_pairs() -> None:
     assert mean_distance(SPACE, [FULL, FULL, other]) == pytest.approx(2 / 3 * 0.5 / VARIED)
 
 
-def test_equal_networks_agree_wholly_and_random_ones_as_random_ones_do() -> None:
+@pytest.mark.slow  # drawing inside a budget
+def test_equal_networks_agree_wholly_and_random_ones_as_random_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(0.5 * exact_flops(SPACE.plan, FULL), 0.02)
     generator = torch.Generator().manual_seed(5)
-    drawn = [draw_inside(SPACE, budget, generator) for _ in range(10)]
-    same = agreement("tas", 0.5, 0.02, SPACE, [drawn[0]] * 3)
-    assert (same.distance, same.ratio, same.seeds) == (0, 0, 3)
-    assert agreement("tas", 0.5, 0.02, SPACE, drawn).ratio == pytest.approx(1, abs=0.15)
+    drawn = [draw_inside(SPACE, budget, generator) for _ in range(8)]
+    monkeypatch.setattr("tas.comparison.agreement.DRAWN", 10)
+    same, other = agreements([Found("a", 0.5, SPACE, [drawn[0]] * 3), Found("b", 0.5, SPACE, drawn)], 0.02)
+    assert (same.method, same.distance, same.ratio, same.seeds) == ("a", 0, 0, 3)
+    assert other.random_distance == same.random_distance
+    assert other.ratio == pytest.approx(1, abs=0.15)

@@ -24,9 +24,7 @@ def test_every_method_target_training_and_seed_has_its_folder() -> None:
         for target in ("0.3", "0.5"):
             for seed in (0, 7):
                 expected.add(f"structures/{method}/{target}/seed{seed}")
-                expected |= {
-                    f"trainings/{method}/{target}/{way}/seed{seed}" for way in ("scratch-e", "scratch-e+kd")
-                }
+                expected |= {f"trainings/{method}/{target}/{way}/seed{seed}" for way in ("scratch-e", "scratch-e+kd")}
     assert set(jobs) == expected
     assert len({job.name for job in jobs.values()}) == len(jobs)
     assert all(job.options.seed == job.seed and job.options.output == str(job.path) for job in jobs.values())

@@ -1,0 +1,230 @@
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tas.comparison import running
+from tas.comparison.jobs import Job
+from tas.comparison.work import perform_job
+from tas.data.digits import Digits
+from tas.data.images import Images
+from tas.runs import Run
+from tas.search import SearchModule
+from tas.train import TrainModule
+from tests.commands.conftest import metrics_of
+
+TINY = ["--network", "resnet20", "--train-images", "60", "--epochs", "1", "--batch-size", "32"]
+"""The recipe of the smallest comparison."""
+SEARCHED = ["--methods", "tas-width", "--search.epochs", "1", *TINY]
+TWO = [
+    "--methods",
+    "tas-width",
+    "tas-depth",
+    "--seeds",
+    "0",
+    "1",
+    "--training",
+    "scratch-e",
+    "kd",
+    "--tolerance",
+    "0.2",
+]
+
+
+def runs_below(directory: Path) -> dict[str, Run]:
+    """Folder inside a comparison's -> the finished run there."""
+    return {
+        str(path.parent.relative_to(directory)): Run(path.parent)
+        for path in directory.rglob("metrics.json")
+        if path.parent != directory
+    }
+
+
+def results_of(directory: Path) -> list[dict[str, Any]]:
+    return json.loads((directory / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """For every time that images are loaded: the folder of the job that does it, and whether they are for training."""
+    now, loads = ["the command itself"], []
+    load = Digits.load
+
+    def counted(self: Digits, train: bool) -> Images:
+        loads.append((now[0], train))
+        return load(self, train)
+
+    def performed(job: Job) -> str | None:
+        now[0] = str(job.path)
+        error = perform_job(job)
+        now[0] = "the command itself"
+        return error
+
+    monkeypatch.setattr(Digits, "load", counted)
+    monkeypatch.setattr(running, "perform_job", performed)
+    return loads
+
+
+@pytest.mark.slow
+def test_a_comparison_leaves_every_run_and_all_that_it_shows(
+    cli: Callable, tmp_path: Path, seen: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tas.comparison.agreement.DRAWN", 2)  # drawing takes long, and is tested elsewhere
+    arguments = ["compare", *SEARCHED, *TWO, "--output", "out"]
+    status, out, err = cli(*arguments)
+    assert (status, err) == (0, ""), err
+    home = tmp_path / "out"
+    runs = runs_below(home)
+    assert len(runs) == 14
+    assert {"teacher/seed0", "structures/tas-depth/0.5/seed1", "trainings/tas-width/0.5/scratch-e+kd/seed1"} <= set(
+        runs
+    )
+    assert "[14/14] tas-depth 0.5 scratch-e+kd, seed 1: " in out
+    for run in runs.values():
+        assert (run.path / "log.txt").read_text(encoding="utf-8").count("finished") == 1
+        assert (run.path / "commit.txt").read_text(encoding="utf-8").strip()
+
+    # The test images are seen once by every training, after it, and by nothing else.
+    tested = Counter(folder for folder, train in seen if not train)
+    assert tested == {f"out/{name}": 1 for name in runs if not name.startswith("structures")}
+
+    rows = results_of(home)
+    assert len(rows) == 10
+    row = next(row for row in rows if (row["method"], row["kd"], row["seed"]) == ("tas-width", True, 1))
+    trained, found = (
+        metrics_of(runs[name])
+        for name in ("trainings/tas-width/0.5/scratch-e+kd/seed1", "structures/tas-width/0.5/seed1")
+    )
+    assert row["test_accuracy"] == trained["test_accuracy"] and row["train_seconds"] == trained["seconds"]
+    assert row["flops_ratio"] == trained["flops_ratio"] == found["flops_ratio"]
+    assert row["params"] == trained["params"] and row["search_seconds"] == found["seconds"]
+    assert (row["training"], row["target"], row["epochs"]) == ("scratch-e", 0.5, 1)
+    assert len(list(csv.DictReader((home / "results.csv").read_text(encoding="utf-8").splitlines()))) == 10
+    shown = (home / "table.md").read_text(encoding="utf-8")
+    assert shown in out and shown in (home / "report.md").read_text(encoding="utf-8")
+    measured = metrics_of(Run(home))
+    assert measured["runs"] == 14 and len(measured["table"]) == 5
+    assert {one["method"] for one in measured["agreement"]} == {"tas-width", "tas-depth"}
+    for picture in ("pareto.png", "curves.png"):
+        assert (home / picture).read_bytes().startswith(b"\x89PNG")
+    check_goes_on(cli, home, runs, seen, arguments)
+
+
+def check_goes_on(
+    cli: Callable, home: Path, runs: dict[str, Run], seen: list[tuple[str, bool]], arguments: list[str]
+) -> None:
+    """A finished comparison repeats no run, carries out what is asked for in addition, and refuses other options."""
+    before = {name: run.metrics.stat().st_mtime_ns for name, run in runs.items()}
+    seen.clear()
+    more = [{"kd": "init"}.get(argument, argument) for argument in arguments]
+    status, out, _ = cli(*more)
+    assert status == 0
+    assert "12 runs in out, 8 of them finished before" in out
+    assert {name: run.metrics.stat().st_mtime_ns for name, run in runs.items()} == before
+    added = set(runs_below(home)) - set(runs)
+    assert added == {f"trainings/{m}/0.5/init/seed{seed}" for m in ("tas-width", "tas-depth") for seed in (0, 1)}
+    assert out.count(": begins") == 4
+    assert {folder for folder, _ in seen} == {"the command itself", *(f"out/{name}" for name in added)}
+
+    changed = [{"--tolerance": "--lr", "0.2": "0.05"}.get(argument, argument) for argument in arguments]
+    status, out, err = cli(*changed)
+    assert status == 2 and out == ""
+    assert "was made with lr 0.1, which is now 0.05" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("module", "name"), [(SearchModule, "structures"), (TrainModule, "trainings")])
+def test_a_killed_comparison_goes_on_within_the_run_that_it_was_in(
+    module: type, name: str, cli: Callable, interrupt: Callable, tmp_path: Path
+) -> None:
+    arguments = ["compare", "--methods", "tas-depth", "--search.epochs", "2", *TINY, "--epochs", "2", "--seeds", "0"]
+    arguments += ["--output", "out"]
+    interrupt(module, 1)
+    status, _, err = cli(*arguments)
+    assert status == 130
+    assert "of 2 runs are finished; the same command goes on" in err
+    (stopped,) = (tmp_path / "out" / name).rglob("last.ckpt")
+    run = Run(stopped.parents[1])
+    assert not run.finished()
+    status, _, err = cli(*arguments)
+    assert status == 0, err
+    assert run.finished() and (tmp_path / "out" / "metrics.json").is_file()
+    assert (run.path / "log.txt").read_text(encoding="utf-8").count("code ") == 2
+    assert metrics_of(Run(tmp_path / "out" / "trainings/tas-depth/0.5/scratch-e/seed0"))["epochs"] == 2
+
+
+def test_what_fails_is_named_and_the_rest_goes_on(cli: Callable, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(
+        "methods: [tas-bad, tas-depth]\nvariants: {tas-bad: {method: tas-depth, lr: 1.0e+30}}\n", encoding="utf-8"
+    )
+    arguments = ["compare", "--config", "study.yaml", "--search.epochs", "1", *TINY, "--seeds", "0", "--output", "out"]
+    status, out, err = cli(*arguments)
+    assert status == 2
+    assert "1 of 4 runs failed: tas-bad 0.5, seed 0; the same command tries them again" in err
+    assert "tas-bad 0.5, seed 0: FAILED, --lr or --arch-lr: the loss is" in out
+    assert set(runs_below(tmp_path / "out")) == {
+        "structures/tas-depth/0.5/seed0",
+        "trainings/tas-depth/0.5/scratch-e/seed0",
+    }
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "- tas-bad 0.5 scratch-e, seed 0: needs one of these" in report
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_training_for_the_same_compute_takes_more_epochs(cli: Callable, tmp_path: Path) -> None:
+    status, _, err = cli(
+        "compare", "--training", "scratch-b", *SEARCHED, "--seeds", "0", "--epochs", "3", "--output", "out"
+    )
+    assert status == 0, err
+    (row,) = results_of(tmp_path / "out")
+    assert row["epochs"] == round(3 / row["flops_ratio"]) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [["--jobs", "2"], ["--ray", "local"]], ids=["processes", "ray"])
+def test_runs_at_once_end_as_runs_one_after_another(
+    where: list[str], cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "--ray" in where:
+        pytest.importorskip("ray")
+        monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 2}')
+    arguments = ["compare", "--methods", "tas-depth", "--search.epochs", "1", *TINY, "--seeds", "0", "1"]
+    assert cli(*arguments, "--output", "one")[0] == 0
+    status, out, err = cli(*arguments, *where, "--output", "several")
+    assert (status, err) == (0, "")
+    first, second = out.index("tas-depth 0.5, seed 1: begins"), out.index("tas-depth 0.5, seed 0: 5")
+    assert first < second, "both begin before one ends"
+    accuracies = [[row["test_accuracy"] for row in results_of(tmp_path / name)] for name in ("one", "several")]
+    assert accuracies[0] == accuracies[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--output is missing"),
+        (["--methods", "tass", "--output", "out"], "--methods is tass; allowed: tas, tas-width"),
+        (
+            ["--methods", "tas", "tas", "--output", "out"],
+            "--methods is tas, tas; allowed: one value or more, each once",
+        ),
+        (["--training", "kd", "scratch-e+kd", "--output", "out"], "--training is kd,scratch-e+kd; allowed: either"),
+        (["--flops-targets", "0.5", "1.5", "--output", "out"], "--flops-targets is 1.5; allowed: shares above 0"),
+        (["--seeds", "-1", "--output", "out"], "--seeds is -1; allowed: 0 to 4294967295 each"),
+        (["--network", "resnet21", "--output", "out"], "--network: "),
+        (["--data", "digit", "--output", "out"], "--data: unknown data set 'digit'"),
+        (["--search.epoch", "3", "--output", "out"], "--search, for tas: 'epoch' is not an option of tas search"),
+        (["--jobs", "2", "--ray", "local", "--output", "out"], "--jobs and --ray exclude each other"),
+        (["--job-gpus", "1", "--output", "out"], "--job-cpus and --job-gpus go with --ray"),
+        (["--output", "taken"], "--output taken: holds something else than a comparison"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_runs(
+    arguments: list[str], message: str, refused: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "config.yaml").write_text("method: uniform\n", encoding="utf-8")
+    assert f"tas compare: error: {message}" in refused("compare", *arguments)
+    assert not (tmp_path / "out").exists()
