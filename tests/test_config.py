@@ -9,7 +9,7 @@ from tas.errors import TasError
 from tas.parsing import explanations, parse
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted((ROOT / "configs").glob("*/*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "studies")
 COMMANDS = {"search": SearchOptions, "train": TrainOptions}
 
 OUT_OF_RANGE = [

@@ -7,25 +7,11 @@ from typing import Any
 
 from tas.config.checks import above, at_least, inside
 from tas.config.common import RecipeOptions
+from tas.config.prune import METHODS
 from tas.errors import TasError, nearest
 
 SEARCHES = {"tas": "both", "tas-width": "width", "tas-depth": "depth"}
 """Methods that are searches -> what they search."""
-
-PRUNERS = (
-    "uniform",
-    "random",
-    "l1",
-    "slimming",
-    "sss",
-    "fpgm",
-    "thinet",
-    "reconstruction",
-    "taylor",
-    "autopruner",
-    "unstructured",
-)
-"""Methods of `tas prune`."""
 
 TRAININGS = ("scratch-e", "scratch-b", "finetune", "init")
 """How a found network is trained, without a teacher."""
@@ -88,7 +74,7 @@ class CompareOptions(RecipeOptions):
         variants = self.variants or {}
         for name, options in variants.items():
             check_variant(name, options)
-        check_names("methods", self.methods, (*SEARCHES, *PRUNERS, *variants))
+        check_names("methods", self.methods, (*SEARCHES, *METHODS, *variants))
         known = [name + kd for kd in ("", "+kd") for name in TRAININGS]
         check_names("training", self.training, (*known, "kd"), may_be_empty=True)
         inside(
@@ -119,11 +105,11 @@ class CompareOptions(RecipeOptions):
 
 def check_variant(name: str, options: dict[str, Any]) -> None:
     """TasError unless a variant has a usable name and says which method it varies."""
-    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in (*SEARCHES, *PRUNERS):
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in (*SEARCHES, *METHODS):
         raise TasError(f"--variants: {name!r} cannot be a name; allowed: letters, digits, . _ - and no method's name")
     method = options.get("method")
-    if method not in (*SEARCHES, *PRUNERS):
-        raise TasError(f"--variants: {name} has the method {method!r}; allowed: {', '.join((*SEARCHES, *PRUNERS))}")
+    if method not in (*SEARCHES, *METHODS):
+        raise TasError(f"--variants: {name} has the method {method!r}; allowed: {', '.join((*SEARCHES, *METHODS))}")
 
 
 def check_names(key: str, names: Sequence[str], known: Sequence[str], may_be_empty: bool = False) -> None:

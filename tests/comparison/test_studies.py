@@ -1,0 +1,43 @@
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tas.comparison.jobs import list_jobs
+from tas.config import CompareOptions
+from tas.parsing import parse
+from tests.conftest import ROOT
+
+STUDIES = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
+SMALL = [path for path in STUDIES if path.stem.endswith("-small")]
+
+
+def parsed(path: Path) -> CompareOptions:
+    return parse("compare", CompareOptions, ["--config", str(path)])
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_a_comparison_of_possible_runs(path: Path) -> None:
+    options = parsed(path)
+    stated = re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(stated) <= {field.name for field in fields(options)}
+    jobs = list_jobs(options)
+    trainings = len(options.methods) * len(options.training) * len(options.seeds) * len(options.flops_targets)
+    assert sum(job.kind == "training" for job in jobs) == trainings
+    assert options.output == f"runs/compare/{path.stem}"
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_a_small_study_asks_the_same_of_a_small_network_and_few_images(path: Path) -> None:
+    small = parsed(path)
+    twin = path.with_stem(path.stem.removesuffix("-small"))
+    full = parsed(twin if twin.is_file() else twin.with_stem(f"{twin.stem}-resnet20"))
+    for key in ("methods", "training", "variants", "flops_targets", "seeds"):
+        assert getattr(small, key) == getattr(full, key), key
+    assert (small.network, small.data, small.train_images) == ("resnet20", "folder", 5000)
+    assert small.epochs < full.epochs or not small.training
+
+
+def test_every_study_of_the_paper_has_a_small_twin() -> None:
+    assert {path.stem.removesuffix("-small") for path in SMALL} == {"table1", "table2", "table3", "figure3", "results"}
