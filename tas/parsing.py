@@ -41,9 +41,7 @@ def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Opt
         parsed = parser.parse_args(given)
     except (ArgumentError, argparse.ArgumentError) as error:
         raise TasError(explain(str(error), names)) from None
-    values = parsed.as_dict()
-    values.pop("config")
-    return options(**values)
+    return made_of(parsed.as_dict(), options)
 
 
 def from_values(command: str, options: type[Options], values: Mapping[str, Any]) -> Options:
@@ -56,8 +54,17 @@ def from_values(command: str, options: type[Options], values: Mapping[str, Any])
         parsed = make_parser(command, options).parse_object(dict(values)).as_dict()
     except (ArgumentError, argparse.ArgumentError) as error:
         raise TasError(explain(str(error), names)) from None
-    parsed.pop("config")
-    return options(**parsed)
+    return made_of(parsed, options)
+
+
+def made_of(values: Mapping[str, Any], options: type[Options]) -> Options:
+    """Options from parsed values; null for an option that has no such value leaves its default, as it does in YAML
+    that an older version wrote."""
+    kinds = get_type_hints(options)
+    given = {name: value for name, value in values.items() if name in kinds}
+    return options(
+        **{name: value for name, value in given.items() if value is not None or type(None) in get_args(kinds[name])}
+    )
 
 
 def bracketed(given: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:

@@ -101,7 +101,8 @@ class TrainModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         # Before the checkpoint is written: the last one of a run that diverges is from before that.
-        check_finite(self.trainer.callback_metrics["loss"], "--lr")
+        flags = "--lr" if self.features is None else "--lr, --attention-transfer, --hints"
+        check_finite(self.trainer.callback_metrics["loss"], flags)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch

@@ -76,6 +76,11 @@ def test_no_kd_wins_over_yaml(config: Callable[[str], str]) -> None:
     assert parse("train", TrainOptions, ["--kd"]).kd
 
 
+@pytest.mark.parametrize("key", ["teacher", "epochs", "lr", "kd", "init"])
+def test_null_leaves_the_default_of_an_option_that_has_no_null(key: str, config: Callable[[str], str]) -> None:
+    assert parse("train", TrainOptions, ["--config", config(f"{key}: null\n")]) == TrainOptions()
+
+
 def test_ratios_are_a_list() -> None:
     assert search("--ratios", "[0.5, 1.0]").ratios == (0.5, 1.0)
 

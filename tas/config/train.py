@@ -44,7 +44,7 @@ class TrainOptions(CommonOptions):
     """With --kd: finished training runs, e.g. --teacher runs/train/a runs/train/b. The student learns from the average
     of their logits; --init teacher takes the first's weights. Without any, the unpruned network teaches."""
     compile: bool = False
-    """Compile the network and its teachers with torch.compile, which takes its time at the start: for long trainings."""
+    """Compile the network and its teachers with torch.compile, which takes time at the start: for long trainings."""
     kd_alpha: float = 0.9
     """With --kd: weight of the teacher's part in the loss, from 0 to 1."""
     kd_temperature: float = 4.0
