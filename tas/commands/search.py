@@ -3,6 +3,7 @@
 from pytorch_lightning.callbacks import Timer
 from torch.optim.swa_utils import update_bn
 
+from tas.commands.ranking import describe, rank
 from tas.commands.searching import open_search
 from tas.config import SearchOptions
 from tas.cost import exact_flops, parameters
@@ -36,7 +37,8 @@ def search(options: SearchOptions) -> Run:
         device = trainer.strategy.root_device
         update_bn(halves.train_dataloader()["weights"], module.supernet.float().to(device), device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
-    small = cut(network, plan, found, module.supernet.weights(found))
+        small = cut(network, plan, found, module.supernet.weights(found))
+        ranking = rank(task, module.supernet, run, device) if options.rank else {}
     params_full, params = parameters(network), parameters(small)
     metrics = {
         "flops": flops,
@@ -50,6 +52,7 @@ def search(options: SearchOptions) -> Run:
         "confidence": mean_confidence(widths, depths),
         "seconds": timer.time_elapsed("train"),
         "seed": options.seed,
+        **ranking,
     }
     if trainer.is_global_zero:
         draw_architecture(plan, found).savefig(run.path / "architecture.png", dpi=150)
@@ -67,6 +70,7 @@ def search(options: SearchOptions) -> Run:
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(val_accuracy)} on the architecture half, with the supernet's weights"),
         ("confidence", f"{metrics['confidence']:.3f}"),
+        *([("rank correlation", describe(ranking))] if ranking else []),
         ("time", f"{metrics['seconds']:.0f} s"),
         ("architecture", str(run.architecture)),
         ("space", str(run.space)),

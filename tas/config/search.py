@@ -60,6 +60,12 @@ class SearchOptions(CommonOptions):
     """Learning rate of the widths' and depths' logits (Adam); the paper's 0.001 is for searches of 600 epochs."""
     arch_weight_decay: float = 1e-3
     """L2 penalty of the logits (Adam)."""
+    rank: int = 0
+    """After the search, train so many random networks inside the budget alone, and report Kendall's rank correlation
+    between their accuracy and the supernet's loss for them: whether the search could see. 0 does not; 20 or more tell
+    something."""
+    rank_epochs: int = 5
+    """With --rank: passes over the weights' half of the training images for each network."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,3 +82,5 @@ class SearchOptions(CommonOptions):
         at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
         at_least(0.001, tau_start=self.tau_start, tau_end=self.tau_end)
         above(0, arch_lr=self.arch_lr)
+        inside("rank", self.rank, self.rank == 0 or self.rank >= 2, "0, or 2 and more")
+        at_least(1, rank_epochs=self.rank_epochs)

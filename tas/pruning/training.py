@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Timer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from tas.config import PruneOptions
+from tas.config import CommonOptions
 from tas.errors import TasError, gist
 from tas.progress import RunBar
 from tas.pruning.task import PruneTask
@@ -97,7 +97,7 @@ def train_here(task: PruneTask, network: nn.Module, callback: pl.Callback) -> fl
     return max(0.0, timer.time_elapsed("train") - (time.monotonic() - began))
 
 
-def train_apart(network: nn.Module, images: DataLoader, num_classes: int, options: PruneOptions, label: str) -> None:
+def train_apart(network: nn.Module, images: DataLoader, num_classes: int, options: CommonOptions, label: str) -> None:
     """Train a network without leaving anything of it but its weights; it ends on the CPU. The label says which."""
     quiet()
     try:
@@ -119,7 +119,7 @@ def train_apart(network: nn.Module, images: DataLoader, num_classes: int, option
     network.cpu().float()
 
 
-def training(network: nn.Module, num_classes: int, options: PruneOptions) -> TrainModule:
+def training(network: nn.Module, num_classes: int, options: CommonOptions) -> TrainModule:
     """The training of a network by the recipe of the options, without a teacher."""
     return TrainModule(
         network,

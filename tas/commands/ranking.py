@@ -1,0 +1,74 @@
+"""What `tas search --rank` adds: whether the supernet ranks networks as training each alone does."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from tas.architecture import Architecture
+from tas.building import build
+from tas.commands.searching import SearchTask
+from tas.drawing import draw_inside
+from tas.pruning.training import accuracy, train_apart
+from tas.ranking import Judged, draw_ranking, forced_loss, judge, kendall_tau
+from tas.runs import Run
+from tas.supernet import Supernet
+
+
+def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -> dict[str, Any]:
+    """Judge random networks inside the budget in both ways; leaves ranking.json and ranking.png in the run.
+
+    The networks are trained alone on the weights' half of the images, from random weights; both judgements are made on
+    the architecture's half. Started again after an interruption, it goes on with the network that it was at.
+
+    Args:
+        task: What was searched.
+        supernet: As the search left it, on the device.
+        run: The search's.
+        device: Where the supernet computes.
+
+    Returns:
+        The metrics that it adds to the search's.
+    """
+    options, halves, full = task.options, task.halves, task.space.full
+    images = halves.data.train_images()
+    recipe = replace(options, epochs=options.rank_epochs)
+    generator = torch.Generator().manual_seed(options.seed)
+    drawn = [draw_inside(task.space, task.budget, generator) for _ in range(options.rank)]
+
+    def loss_of(architecture: Architecture) -> float:
+        batches = halves.data.training_batches(images, halves.weights_half)
+        return forced_loss(supernet, architecture, batches, halves.val_dataloader(), device)
+
+    def accuracy_of(architecture: Architecture, number: int) -> float:
+        torch.manual_seed(options.seed)
+        network = build(architecture)
+        batches = halves.data.training_batches(images, halves.weights_half)
+        train_apart(network, batches, full.num_classes, recipe, f"network {number + 1} of {len(drawn)}")
+        return accuracy(network, halves.val_dataloader())
+
+    judged = judge(drawn, loss_of, accuracy_of, run.path / "ranking.json")
+    draw(judged, run)
+    tau, p_value = kendall_tau(judged)
+    known = math.isfinite(tau)
+    return {
+        "kendall_tau": tau if known else None,
+        "kendall_p_value": p_value if known else None,
+        "ranked": len(judged),
+    }
+
+
+@rank_zero_only
+def draw(judged: list[Judged], run: Run) -> None:
+    """Leave the picture."""
+    draw_ranking(judged).savefig(run.path / "ranking.png", dpi=150)
+
+
+def describe(ranking: dict[str, Any]) -> str:
+    """The summary's line on it."""
+    if ranking["kendall_tau"] is None:
+        return f"cannot be told: all {ranking['ranked']} networks are judged equal"
+    tau, p_value = ranking["kendall_tau"], ranking["kendall_p_value"]
+    return f"Kendall's tau {tau:.2f} (p = {p_value:.2g}) over {ranking['ranked']} random networks"
