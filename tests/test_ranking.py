@@ -68,7 +68,7 @@ def test_the_forced_loss_is_that_of_the_cut_network_with_statistics_of_its_own()
     loss = forced_loss(supernet, drawn, batches, halves.val_dataloader(), torch.device("cpu"))
     network = tas.cut(build(full), space.plan, drawn, supernet.weights(drawn)).eval()
     images, labels = (torch.cat(parts) for parts in zip(*halves.val_dataloader()))
-    assert loss == pytest.approx(float(F.cross_entropy(network(images), labels)), rel=1e-4)
+    assert loss == pytest.approx(F.cross_entropy(network(images), labels).item(), rel=1e-4)
 
 
 @pytest.mark.slow
