@@ -34,14 +34,15 @@ class SearchOptions(CommonOptions):
     """How far the found network may be from the target, as a share of the target."""
     search: Literal["width", "depth", "both"] = "both"
     """What is searched: width, depth or both."""
-    residuals: Literal["free", "tied"] = "free"
-    """Convolutions of a CIFAR ResNet that a residual sum joins: free, each has a width of its own, as in the paper, and
-    a projection comes where they differ; or tied, they share one, and the shortcut stays the identity."""
-    align: Literal["interpolate", "pad"] = "interpolate"
-    """How candidates of different widths are mixed: interpolate, their channels interpolated to the widest one's, as in
-    the paper; or pad, filled up with zeros, so that every channel keeps its place."""
-    warmup: float = 0.0
-    """Share of the epochs in which the weights alone are trained, before the widths and depths move."""
+    residuals: Literal["tied", "free"] = "tied"
+    """Convolutions of a CIFAR ResNet that a residual sum joins: tied, they share one width, and the shortcut stays the
+    identity; or free, each has a width of its own, as in the paper, and a projection comes where they differ."""
+    align: Literal["pad", "interpolate"] = "pad"
+    """How candidates of different widths are mixed: pad, filled up with zeros, so that every channel keeps its place;
+    or interpolate, their channels interpolated to the widest one's, as in the paper."""
+    warmup: float = 0.3
+    """Share of the epochs in which the weights alone are trained, before the widths and depths move; the paper's is
+    0."""
     samples: int = 2
     """|I|: candidates of each width that are sampled and mixed in every step."""
     ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -52,8 +53,9 @@ class SearchOptions(CommonOptions):
     """Layers and stages that keep their full width or depth, e.g. --exclude [conv1,layer4.*]."""
     cost_weight: float = 2.0
     """lambda: the weight of the cost loss beside the cross-entropy; 0 searches without a budget's pull."""
-    tau_start: float = 10.0
-    """Temperature of the Gumbel-softmax at the start; it changes linearly."""
+    tau_start: float = 1.0
+    """Temperature of the Gumbel-softmax until the widths and depths move; then it changes linearly. The paper's is 10;
+    the gradient of the loss falls with it, that of the cost does not."""
     tau_end: float = 0.1
     """Temperature at the end."""
     arch_lr: float = 0.02
