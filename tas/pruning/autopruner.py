@@ -132,7 +132,7 @@ def autopruner(task: PruneTask) -> Pruned:
     share = task.budget.target / soft_share_flops(task.plan, {})
     codes = Codes(task.plan, gated, float(share))
     hooks = codes.attach()
-    before = train_here(task, network.train(), codes)
+    before = train_here(task, network, codes)
     for hook in hooks:
         hook.remove()
     codes.fold()

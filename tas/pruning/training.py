@@ -122,7 +122,7 @@ def train_apart(network: nn.Module, images: DataLoader, num_classes: int, option
 def training(network: nn.Module, num_classes: int, options: CommonOptions) -> TrainModule:
     """The training of a network by the recipe of the options, without a teacher."""
     return TrainModule(
-        network,
+        network.train(),  # Lightning leaves the mode as it is, and torch_pruning leaves networks in evaluation
         num_classes,
         epochs=options.epochs,
         lr=options.lr,

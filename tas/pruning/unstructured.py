@@ -4,6 +4,7 @@ import copy
 from collections import Counter
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -22,13 +23,11 @@ def unstructured(task: PruneTask) -> Pruned:
     positions: Counter[str] = Counter()
     for layer in applied_layers(task.network, task.input_shape):
         positions[layer.name] += layer.positions
-
-    def left(count: int) -> int:
-        network = without_smallest(task.network, list(positions), count)
-        return sum(times * int(weight_of(network, name).count_nonzero()) for name, times in positions.items())
-
-    weights = sum(weight_of(task.network, name).numel() for name in positions)
-    best = nearest(left, weights, task.budget.target)
+    weights = {name: weight_of(task.network, name).detach().flatten() for name in positions}
+    costs = torch.cat([times * (weights[name] != 0) for name, times in positions.items()])
+    order = torch.cat([weights[name].abs() for name in positions]).argsort()
+    gone = torch.cat([torch.zeros(1, dtype=torch.int64), costs[order].cumsum(0)])  # by the weights set to zero
+    best = nearest(lambda count: int(gone[-1] - gone[count]), len(order), task.budget.target)
     network = without_smallest(task.network, list(positions), best.knob)
     return Pruned(task.full, network, nonzero_flops(network, task.input_shape), best.around, zeros=True)
 
