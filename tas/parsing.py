@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -120,6 +121,7 @@ def config_to_resume(run: str) -> Path:
     return Path(run, "config.yaml")
 
 
+@cache
 def make_parser(command: str, options: type[RecipeOptions]) -> ArgumentParser:
     """A parser with a flag and a YAML key for every field; the fields' docstrings are its help."""
     parser = ArgumentParser(

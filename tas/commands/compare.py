@@ -8,7 +8,7 @@ import yaml
 from tas.architecture import Architecture
 from tas.commands.shared import Original, open_original
 from tas.comparison.agreement import Found, agreements
-from tas.comparison.jobs import Job, base_of, left_out, list_jobs
+from tas.comparison.jobs import Job, base_of, left_out, list_jobs, stands_apart
 from tas.comparison.report import Evidence, write_report
 from tas.comparison.results import read_rows
 from tas.comparison.running import executor_for, run_all
@@ -89,10 +89,11 @@ def open_unpruned(options: CompareOptions) -> Original:
 
 
 def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Found]:
-    """What each method found with two seeds or more; nothing of the control, whose networks are equal."""
+    """What each method found with two seeds or more, unless it always finds the same: as the control does."""
     groups: dict[tuple[str, float], list[Job]] = {}
     for job in jobs:
-        if job.kind == "structure" and job.run.finished() and base_of(options, job.method) != CONTROL:
+        same = base_of(options, job.method) == CONTROL or stands_apart(options, job.method)
+        if job.kind == "structure" and job.run.finished() and not same:
             groups.setdefault((job.method, job.target), []).append(job)
     found = []
     for (method, target), group in groups.items():

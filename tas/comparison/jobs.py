@@ -110,6 +110,11 @@ def base_of(options: CompareOptions, method: str) -> str:
     return (options.variants or {}).get(method, {}).get("method", method)
 
 
+def stands_apart(options: CompareOptions, method: str) -> bool:
+    """Whether what a method leaves is no smaller network, and is not to be compared with one."""
+    return base_of(options, method) == "unstructured"
+
+
 def goes_with(training: str, method: str) -> bool:
     """Whether a way of training has a meaning after a method: single weights set to zero leave the structure whole."""
     return method != "unstructured" or training.startswith("finetune")

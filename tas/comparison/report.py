@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tas.comparison.agreement import Agreement
 from tas.comparison.figures import draw_curves, draw_pareto
-from tas.comparison.jobs import Job, base_of
-from tas.comparison.results import Row, as_csv, as_json
+from tas.comparison.jobs import Job, base_of, stands_apart
+from tas.comparison.rank_correlation import RankCorrelation, rank_correlations
+from tas.comparison.results import UNPRUNED, Row, as_csv, as_json
 from tas.comparison.running import Outcome
 from tas.comparison.statistics import CONTROL, Mean, differences, means
 from tas.comparison.tables import markdown, sentence, table
@@ -27,6 +28,10 @@ class Evidence:
     agreements: Sequence[Agreement]
     outcome: Outcome
 
+    def comparable(self) -> list[Row]:
+        """The rows of networks that are smaller, and of the unpruned one."""
+        return [row for row in self.rows if not stands_apart(self.options, row.method)]
+
 
 def write_report(evidence: Evidence) -> str:
     """Write results, tables, figures and report.md, which has them all; metrics.json only if every run is finished.
@@ -34,37 +39,36 @@ def write_report(evidence: Evidence) -> str:
     Returns:
         The table and the sentences, to print.
     """
-    options, rows = evidence.options, evidence.rows
-    home = Path(str(options.output))
+    home, rows = Path(str(evidence.options.output)), evidence.rows
     summed = means(rows)
     write_text(home / "results.json", as_json(rows))
     write_text(home / "results.csv", as_csv(Row, rows))
     write_text(home / "table.json", as_json(summed))
     write_text(home / "table.csv", as_csv(Mean, summed))
-    parts = [f"# {options.network} on {options.data}\n", made_by(options)]
-    spoken = []
+    parts = [f"# {evidence.options.network} on {evidence.options.data}\n", made_by(evidence.options)]
+    shown = ""
     if rows:
-        apart = [method for method in options.methods if base_of(options, method) == "unstructured"]
-        shown = table(summed, apart)
-        write_text(home / "table.md", shown)
-        spoken = [shown, "".join(f"- {sentence(found, CONTROL)}\n" for found in differences(rows))]
-        parts += ["Means and standard deviations over seeds.\n", *spoken, INTERVALS if spoken[1] else ""]
-    if any(row.method in options.methods for row in rows):
-        draw_pareto(summed).savefig(home / "pareto.png", dpi=150)
+        apart = {row.method for row in rows}.difference(row.method for row in evidence.comparable())
+        write_text(home / "table.md", table(summed, apart))
+        sentences = "".join(f"- {sentence(one, CONTROL)}\n" for one in differences(evidence.comparable()))
+        shown = "\n".join([table(summed, apart), *([sentences] if sentences else [])])
+        parts += ["Means and standard deviations over seeds.\n", shown, *([INTERVALS] if sentences else [])]
+    if any(row.method != UNPRUNED for row in evidence.comparable()):
+        draw_pareto(means(evidence.comparable())).savefig(home / "pareto.png", dpi=150)
         parts.append("![test accuracy against FLOPs](pareto.png)\n")
     if searches := finished_searches(evidence):
         draw_curves(searches).savefig(home / "curves.png", dpi=150)
         parts.append("![FLOPs and confidence over the epochs of the searches](curves.png)\n")
     if evidence.agreements:
         parts += ["## Agreement of seeds\n", agreement_table(evidence.agreements), AGREEMENT]
-    failed, not_run = evidence.outcome.failed, evidence.outcome.not_run
-    if failed:
-        parts += ["## Not finished\n", "".join(f"- {name}: {error}\n" for name, error in failed.items())]
-        parts.append("".join(f"- {name}: needs one of these\n" for name in not_run))
-    write_text(home / "report.md", "\n".join(part for part in parts if part))
-    if not failed:
+    if ranked := rank_correlations(evidence.jobs):
+        parts += ["## Rank correlation of the supernets\n", rank_table(ranked), RANK]
+    if evidence.outcome.failed:
+        parts += ["## Not finished\n", not_finished(evidence.outcome)]
+    write_text(home / "report.md", "\n".join(parts))
+    if not evidence.outcome.failed:
         write_text(home / "metrics.json", json.dumps(metrics(evidence), indent=2) + "\n")
-    return "\n".join(part for part in spoken if part)
+    return shown
 
 
 INTERVALS = (
@@ -78,11 +82,23 @@ AGREEMENT = (
 )
 
 
+RANK = (
+    "Kendall's tau between the supernet's validation loss, forced to each of several random networks of the same cost, "
+    "and the validation accuracy of each trained alone: 1 is the same order, 0 none.\n"
+)
+
+
 def made_by(options: CompareOptions) -> str:
     """How the comparison was made, in a line."""
     recipe = f"trainings of {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}"
     seeds = ", ".join(map(str, options.seeds))
     return f"`tas compare --config {options.output}/config.yaml` makes it again: {recipe}, seeds {seeds}.\n"
+
+
+def not_finished(outcome: Outcome) -> str:
+    """What failed and why, and what was therefore not begun, as a list in Markdown."""
+    failed = [f"- {name}: {error}\n" for name, error in outcome.failed.items()]
+    return "".join([*failed, *(f"- {name}: needs one of these\n" for name in outcome.not_run)])
 
 
 def finished_searches(evidence: Evidence) -> dict[str, list[Path]]:
@@ -111,11 +127,29 @@ def agreement_table(agreements: Sequence[Agreement]) -> str:
     return markdown(head, lines)
 
 
+def rank_table(ranked: Sequence[RankCorrelation]) -> str:
+    """The rank correlations as a table in Markdown."""
+    head = ("FLOPs aimed at", "method", "seed", "networks", "Kendall's tau", "p")
+    lines = [
+        (
+            f"{one.target:g}",
+            one.method,
+            str(one.seed),
+            str(one.networks),
+            "-" if one.kendall_tau is None else f"{one.kendall_tau:+.2f}",
+            "-" if one.p_value is None else f"{one.p_value:.2g}",
+        )
+        for one in ranked
+    ]
+    return markdown(head, lines)
+
+
 def metrics(evidence: Evidence) -> dict[str, object]:
     """The comparison in one JSON object."""
     return {
         "runs": len(evidence.jobs),
         "table": [asdict(mean) for mean in means(evidence.rows)],
-        "differences": [asdict(one) | {"clear": one.clear} for one in differences(evidence.rows)],
+        "differences": [asdict(one) | {"clear": one.clear} for one in differences(evidence.comparable())],
+        "rank_correlation": [asdict(one) for one in rank_correlations(evidence.jobs)],
         "agreement": [asdict(one) | {"ratio": one.ratio} for one in evidence.agreements],
     }

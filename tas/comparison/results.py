@@ -72,7 +72,7 @@ def read_row(job: Job) -> Row:
         kd=bool(kd),
         target=job.target,
         seed=job.seed,
-        flops_ratio=found["flops_ratio"],
+        flops_ratio=found.get("flops_nonzero_ratio", found["flops_ratio"]),
         target_met=found["target_met"],
         test_accuracy=trained["test_accuracy"],
         params=found["params"],

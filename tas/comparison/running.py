@@ -145,5 +145,5 @@ def gained(job: Job) -> str:
     """What a finished run gave, in a few words."""
     metrics = metrics_of(job.run)
     if job.kind == "structure":
-        return f"{percent(metrics['flops_ratio'])} of the FLOPs"
+        return f"{percent(metrics.get('flops_nonzero_ratio', metrics['flops_ratio']))} of the FLOPs"
     return percent(metrics["test_accuracy"])

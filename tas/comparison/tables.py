@@ -1,6 +1,6 @@
 """The means of a comparison as a table in Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tas.comparison.results import UNPRUNED
 from tas.comparison.statistics import Difference, Mean
@@ -28,7 +28,7 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def table(means: Sequence[Mean], apart: Sequence[str] = ()) -> str:
+def table(means: Sequence[Mean], apart: Collection[str] = ()) -> str:
     """The table of a comparison.
 
     Args:
@@ -43,8 +43,8 @@ def table(means: Sequence[Mean], apart: Sequence[str] = ()) -> str:
     rest = [line(mean) for mean in ordered if mean.method in apart]
     if rest:
         text += (
-            "\nSingle weights set to zero; FLOPs are multiply-adds by other weights, and parameters are these. The "
-            f"network keeps its shape, so ordinary hardware gains nothing.\n\n{markdown(HEAD, rest)}"
+            "\nSingle weights set to zero: FLOPs are multiply-adds by the other weights. The network keeps its shape "
+            f"and its number of parameters, and ordinary hardware gains nothing.\n\n{markdown(HEAD, rest)}"
         )
     return text
 

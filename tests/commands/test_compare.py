@@ -22,7 +22,7 @@ TINY = ["--network", "resnet20", "--train-images", "60", "--epochs", "1", "--bat
 SEARCHED = ["--methods", "tas-width", "--search.epochs", "1", *TINY]
 TWO = [
     "--methods",
-    "tas-width",
+    "uniform",
     "tas-depth",
     "--seeds",
     "0",
@@ -80,9 +80,7 @@ def test_a_comparison_leaves_every_run_and_all_that_it_shows(
     home = tmp_path / "out"
     runs = runs_below(home)
     assert len(runs) == 14
-    assert {"teacher/seed0", "structures/tas-depth/0.5/seed1", "trainings/tas-width/0.5/scratch-e+kd/seed1"} <= set(
-        runs
-    )
+    assert {"teacher/seed0", "structures/tas-depth/0.5/seed1", "trainings/uniform/0.5/scratch-e+kd/seed1"} <= set(runs)
     assert "[14/14] tas-depth 0.5 scratch-e+kd, seed 1: " in out
     for run in runs.values():
         assert (run.path / "log.txt").read_text(encoding="utf-8").count("finished") == 1
@@ -94,10 +92,9 @@ def test_a_comparison_leaves_every_run_and_all_that_it_shows(
 
     rows = results_of(home)
     assert len(rows) == 10
-    row = next(row for row in rows if (row["method"], row["kd"], row["seed"]) == ("tas-width", True, 1))
+    row = next(row for row in rows if (row["method"], row["kd"], row["seed"]) == ("uniform", True, 1))
     trained, found = (
-        metrics_of(runs[name])
-        for name in ("trainings/tas-width/0.5/scratch-e+kd/seed1", "structures/tas-width/0.5/seed1")
+        metrics_of(runs[name]) for name in ("trainings/uniform/0.5/scratch-e+kd/seed1", "structures/uniform/0.5/seed1")
     )
     assert row["test_accuracy"] == trained["test_accuracy"] and row["train_seconds"] == trained["seconds"]
     assert row["flops_ratio"] == trained["flops_ratio"] == found["flops_ratio"]
@@ -108,7 +105,11 @@ def test_a_comparison_leaves_every_run_and_all_that_it_shows(
     assert shown in out and shown in (home / "report.md").read_text(encoding="utf-8")
     measured = metrics_of(Run(home))
     assert measured["runs"] == 14 and len(measured["table"]) == 5
-    assert {one["method"] for one in measured["agreement"]} == {"tas-width", "tas-depth"}
+    assert [one["method"] for one in measured["agreement"]] == ["tas-depth"]
+    assert {(one["method"], one["training"]) for one in measured["differences"]} == {
+        ("tas-depth", "scratch-e"),
+        ("tas-depth", "scratch-e+kd"),
+    }
     for picture in ("pareto.png", "curves.png"):
         assert (home / picture).read_bytes().startswith(b"\x89PNG")
     check_goes_on(cli, home, runs, seen, arguments)
@@ -123,10 +124,10 @@ def check_goes_on(
     more = [{"kd": "init"}.get(argument, argument) for argument in arguments]
     status, out, _ = cli(*more)
     assert status == 0
-    assert "12 runs in out, 8 of them finished before" in out
+    assert "14 runs in out, 10 of them finished before" in out
     assert {name: run.metrics.stat().st_mtime_ns for name, run in runs.items()} == before
     added = set(runs_below(home)) - set(runs)
-    assert added == {f"trainings/{m}/0.5/init/seed{seed}" for m in ("tas-width", "tas-depth") for seed in (0, 1)}
+    assert added == {f"trainings/{m}/0.5/init/seed{seed}" for m in ("uniform", "tas-depth") for seed in (0, 1)}
     assert out.count(": begins") == 4
     assert {folder for folder, _ in seen} == {"the command itself", *(f"out/{name}" for name in added)}
 
@@ -160,7 +161,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(cli: Callable, tmp_path: Path)
     (tmp_path / "study.yaml").write_text(
         "methods: [tas-bad, tas-depth]\nvariants: {tas-bad: {method: tas-depth, lr: 1.0e+30}}\n", encoding="utf-8"
     )
-    arguments = ["compare", "--config", "study.yaml", "--search.epochs", "1", *TINY, "--seeds", "0", "--output", "out"]
+    arguments = ["compare", "--config", "study.yaml", "--search.epochs", "3", *TINY, "--seeds", "0", "--output", "out"]
     status, out, err = cli(*arguments)
     assert status == 2
     assert "1 of 4 runs failed: tas-bad 0.5, seed 0; the same command tries them again" in err
@@ -172,6 +173,31 @@ def test_what_fails_is_named_and_the_rest_goes_on(cli: Callable, tmp_path: Path)
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "- tas-bad 0.5 scratch-e, seed 0: needs one of these" in report
     assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_the_report_has_what_the_searches_measured_of_their_supernets(cli: Callable, tmp_path: Path) -> None:
+    rank = ["--search.rank", "2", "--search.rank-epochs", "1"]
+    status, _, err = cli("compare", *SEARCHED, *rank, "--training=", "--seeds", "0", "--output", "out")
+    assert status == 0, err
+    (one,) = metrics_of(Run(tmp_path / "out"))["rank_correlation"]
+    assert (one["method"], one["seed"], one["networks"]) == ("tas-width", 0, 2)
+    assert one["kendall_tau"] == metrics_of(Run(tmp_path / "out/structures/tas-width/0.5/seed0"))["kendall_tau"]
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "| 0.5            | tas-width | 0    | 2        |" in report
+    assert results_of(tmp_path / "out") == [] and not (tmp_path / "out" / "table.md").exists()
+
+
+def test_zeroed_weights_stand_apart(cli: Callable, tmp_path: Path) -> None:
+    methods = ["--methods", "uniform", "unstructured", "--training", "scratch-e", "finetune", "--seeds", "0"]
+    status, out, err = cli("compare", *methods, *TINY, "--output", "out")
+    assert status == 0, err
+    assert out.startswith("unstructured is not trained scratch-e")
+    assert [row["flops_ratio"] for row in results_of(tmp_path / "out") if row["method"] == "unstructured"] == [
+        pytest.approx(0.5, rel=0.02)
+    ]
+    first, second = (tmp_path / "out" / "table.md").read_text(encoding="utf-8").split("Single weights set to zero")
+    assert "unstructured" not in first and "uniform" not in second
+    assert metrics_of(Run(tmp_path / "out"))["differences"] == []
 
 
 def test_training_for_the_same_compute_takes_more_epochs(cli: Callable, tmp_path: Path) -> None:
