@@ -12,7 +12,8 @@ from tas.config import PruneOptions
 from tas.cost import exact_flops, flops, parameters
 from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
-from tas.pruning import METHODS, WITHOUT_WEIGHTS, Pruned, PruneTask
+from tas.pruning.methods import METHODS, WITHOUT_WEIGHTS
+from tas.pruning.task import Pruned, PruneTask
 from tas.report import change, draw_architecture, summary
 from tas.runs import Run, label
 

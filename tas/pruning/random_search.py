@@ -14,6 +14,7 @@ from tas.drawing import draw_inside
 from tas.errors import TasError
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import accuracy, train_apart
+from tas.reading.residuals import tie_residuals
 from tas.runs import write_text
 from tas.space import SearchSpace
 
@@ -30,13 +31,14 @@ class Judged:
 def random_search(task: PruneTask) -> Pruned:
     """Draw networks inside the budget, train each, keep the one that is most accurate (the paper's Table 1).
 
-    They are trained on one half of the training images and judged on the other. candidates.json in the run's directory
+    The space is that of the search: the paper's shares and depths, with equal widths where identity shortcuts add. The
+    networks are trained on one half of the training images and judged on the other. candidates.json in the run's directory
     has those that are finished; an interrupted run goes on after them.
     """
     options = task.options
     halves = SearchData(task.data, options.seed)
     images = task.data.train_images()
-    space = SearchSpace.of(task.plan, task.full)
+    space = SearchSpace.of(tie_residuals(task.plan), task.full)
     generator = torch.Generator().manual_seed(options.seed)
     drawn = [draw_inside(space, task.budget, generator) for _ in range(options.candidates)]
     judged = read(task)

@@ -1,0 +1,139 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tas
+from tas.architecture import Architecture
+from tas.config import PruneOptions
+from tas.config.prune import METHODS
+from tas.data.digits import Digits
+from tas.parsing import parse
+from tas.pruning import blocks
+from tas.pruning.methods import METHODS as FUNCTIONS
+from tas.runs import Run
+from tests.commands.conftest import metrics_of
+
+KEYS = {
+    "flops": int,
+    "flops_full": int,
+    "flops_ratio": float,
+    "flops_target": float,
+    "target_met": bool,
+    "params": int,
+    "params_full": int,
+    "seconds": float,
+    "seed": int,
+    "method": str,
+}
+FEW = ("--epochs", 1, "--batch-size", 32, "--candidates", 2, "--accelerator", "cpu")
+
+
+@pytest.fixture
+def no_test_images(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the test images were asked for."""
+    asked: list[bool] = []
+    load = Digits.load
+
+    def counted(self: Digits, train: bool) -> Any:
+        asked.append(train)
+        return load(self, train)
+
+    monkeypatch.setattr(Digits, "load", counted)
+    monkeypatch.setattr(Digits, "test_dataloader", lambda self: pytest.fail("the test images are not to be seen"))
+    return asked
+
+
+def test_names_of_methods_agree() -> None:
+    assert set(METHODS) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_leaves_a_run_and_sees_no_test_image(
+    method: str, cli: Callable, few_digits: None, make_teacher: Callable, no_test_images: list[bool]
+) -> None:
+    teacher = make_teacher()
+    status, out, err = cli("prune", "--method", method, "--weights", teacher.path, "--output", "found", *FEW)
+    assert status == 0, err
+    run, zeros = Run("found"), method == "unstructured"
+    metrics = metrics_of(run)
+    more = {"flops_nonzero": int, "flops_nonzero_ratio": float} if zeros else {}
+    assert {key: type(value) for key, value in metrics.items()} == KEYS | more
+    found = Architecture.load(run.architecture)
+    assert metrics["flops"] == tas.flops(tas.build(found), (1, 8, 8))
+    assert metrics["params"] == tas.parameters(tas.load(run.path))
+    counted = metrics["flops_nonzero" if zeros else "flops"] / metrics["flops_full"]
+    assert metrics["target_met"] == (0.49 <= counted <= 0.51)
+    assert ("NOT MET" in out) == (not metrics["target_met"]) == (method == "sss")
+    assert (run.path / "architecture.png").is_file()
+    assert parse("prune", PruneOptions, ["--config", str(run.config)]).method == method
+    assert no_test_images == [True]
+
+
+def test_a_missed_target_names_what_can_be_reached(cli: Callable, few_digits: None, make_teacher: Callable) -> None:
+    command = ("prune", "--method", "sss", "--weights", make_teacher().path, "--output", "found")
+    _, out, _ = cli(*command, *FEW)
+    assert "0.5 +- 2%: NOT MET; this is the nearest network, sss can reach 0.4179 and 0.5343" in out
+
+
+def test_without_weights_uniform_is_fresh_by_the_seed(cli: Callable, few_digits: None) -> None:
+    states = []
+    for seed, output in ((0, "a"), (0, "b"), (1, "c")):
+        status, out, err = cli("prune", "--seed", seed, "--output", output, *FEW)
+        assert status == 0, err
+        assert out.count(f"tas train --architecture {output}\n") == 1
+        states.append(torch.load(Run(output).weights)["conv1.weight"])
+    assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
+
+
+def test_training_takes_data_set_and_weights_from_the_pruning(
+    cli: Callable, few_digits: None, make_teacher: Callable
+) -> None:
+    cli("prune", "--method", "l1", "--weights", make_teacher().path, "--output", "found", *FEW)
+    command = ("train", "--architecture", "found", "--init", "inherited", "--output", "trained", *FEW[:4], *FEW[6:])
+    status, _, err = cli(*command)
+    assert status == 0, err
+    assert metrics_of(Run("trained"))["flops"] == metrics_of(Run("found"))["flops"]
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("uniform", "random")])
+def test_methods_that_judge_weights_ask_for_them(method: str, refused: Callable) -> None:
+    said = refused("prune", "--method", method)
+    assert f"--method {method} judges trained weights: give --weights RUN or --pretrained" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--method", "l2"), "--method is l2"),
+        (("--candidates", 0), "--candidates is 0; allowed: 1 or more"),
+        (("--sparsity-weight", 0), "--sparsity-weight is 0.0; allowed: above 0"),
+        (("--flops-target", 1.5), "--flops-target is 1.5"),
+        (("--pretrained", "--weights", "x"), "--pretrained and --weights exclude each other"),
+        (("--method", "l1", "--weights", "nowhere"), "--weights nowhere"),
+        (("--network", "resnet21"), "--network: unknown network"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(arguments: tuple[object, ...], said: str, refused: Callable) -> None:
+    assert said in refused("prune", *arguments)
+
+
+def test_an_interrupted_pruning_goes_on_and_ends_as_an_unbroken_one(
+    cli: Callable, few_digits: None, make_teacher: Callable, interrupt: Callable
+) -> None:
+    weights = make_teacher().path
+    command = ("prune", "--method", "sss", "--weights", weights, *FEW[2:], "--epochs", 2)
+    assert cli(*command, "--output", "whole").status == 0
+    interrupt(blocks.TrainModule, 1)
+    status, _, err = cli(*command, "--output", "broken")
+    assert status == 130
+    assert "interrupted; go on with: tas prune --resume broken" in err
+    status, _, err = cli("prune", "--resume", "broken")
+    assert status == 0, err
+    states = [torch.load(Run(name).weights) for name in ("whole", "broken")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    results = [json.loads(Path(name, "architecture.json").read_text()) for name in ("whole", "broken")]
+    assert results[0] == results[1]

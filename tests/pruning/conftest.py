@@ -1,0 +1,67 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tas.architecture import Architecture
+from tas.budget import Budget
+from tas.building import build
+from tas.config import PruneOptions
+from tas.cost import exact_flops
+from tas.data.digits import Digits
+from tas.data.images import ImageData, Images
+from tas.networks import open_network
+from tas.pruning.task import PruneTask
+from tas.reading import read_plan
+from tas.runs import Run
+
+
+class ColourDigits(Digits):
+    """64 digits as colour images of 32x32."""
+
+    in_channels = 3
+    image_size = 32
+
+    def load(self, train: bool) -> Images:
+        images = super().load(train)
+        pixels = nn.functional.interpolate(images.pixels[:64].float(), 32).to(torch.uint8)
+        return Images(pixels.expand(-1, 3, -1, -1).contiguous(), images.labels[:64])
+
+
+@pytest.fixture
+def make_task(tmp_path: Path, few_digits: None) -> Callable[..., PruneTask]:
+    """A task on a few digits; of a test image it would have to say so."""
+
+    def make(
+        method: str, name: str = "resnet20", share: float = 0.5, network: nn.Module | None = None, **options
+    ) -> PruneTask:
+        batch = options.setdefault("batch_size", 32)
+        data: ImageData = (ColourDigits if name.startswith("torchvision") else Digits)(batch_size=batch)
+        data.setup()
+        data.test_dataloader = None  # type: ignore[method-assign]
+        torch.manual_seed(0)
+        network = open_network(name, 10, data.in_channels) if network is None else network
+        shape = (data.in_channels, data.image_size, data.image_size)
+        plan = read_plan(network, shape, name)
+        size = data.image_size if "/" in name or ":" in name else None
+        full = Architecture(name, 10, data.in_channels, plan.widths, plan.depths(), size)
+        budget = Budget(share * exact_flops(plan, full), 0.02)
+        settings = {"epochs": 1, "candidates": 2, "accelerator": "cpu", **options}
+        settings |= {"network": name, "method": method, "flops_target": share}
+        run = Run(tmp_path / f"{method}-run")
+        chosen = PruneOptions(**settings)
+        run.start(chosen)
+        return PruneTask(network, plan, full, True, data, budget, chosen, run)
+
+    return make
+
+
+def same_outputs(architecture: Architecture, network: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Whether the built network of an architecture takes a network's weights, and then says the same."""
+    built = build(architecture)
+    built.load_state_dict(network.state_dict())
+    images = torch.rand(2, *shape)
+    with torch.no_grad():
+        return torch.allclose(built.eval()(images), network.eval()(images), rtol=1e-4, atol=1e-5)

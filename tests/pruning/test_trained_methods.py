@@ -1,0 +1,184 @@
+"""Methods that train: slimming, blocks, codes, random search."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch_pruning as tp
+from torch import nn
+
+from tas.cost import exact_flops
+from tas.cutting import cut
+from tas.errors import TasError
+from tas.pruning import blocks, random_search, training
+from tas.pruning.autopruner import Codes, Gated, channel_sets, soft_share
+from tas.pruning.blocks import fold, moved_up, removable_blocks, sss
+from tas.pruning.methods import METHODS
+from tas.pruning.slimming import Sparsity, sparsity_pruner
+from tas.pruning.training import train_here
+from tests.pruning.conftest import same_outputs
+
+
+def scales(network: nn.Module) -> torch.Tensor:
+    return torch.cat([m.weight.detach() for m in network.modules() if isinstance(m, nn.BatchNorm2d)])
+
+
+def test_slimmings_penalty_shrinks_scales_by_what_it_should(make_task: Callable) -> None:
+    """On a network whose loss gives the scales no gradient nothing else moves them."""
+    task = make_task("slimming", sparsity_weight=0.5, lr=0.01, momentum=0.0, weight_decay=0.0)
+    nn.init.zeros_(task.network.fc.weight)
+    pruner = sparsity_pruner(task, task.network, tp.importance.BNScaleImportance(normalizer=None))
+    task.network.fc.requires_grad_(False)
+    train_here(task, task.network, Sparsity(pruner))
+    # Two steps, at the start of the cosine and half-way down: 0.01 x (1 + 1/2) x 0.5.
+    torch.testing.assert_close(scales(task.network), torch.full_like(scales(task.network), 1 - 0.0075))
+
+
+def test_sss_moves_the_blocks_that_stay_to_the_front(make_task: Callable) -> None:
+    task = make_task("sss")
+    network = task.network.eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight)
+            nn.init.uniform_(module.running_mean)
+    ends = removable_blocks(task.plan)
+    assert list(ends) == [(f"stage{stage}", block) for stage in (1, 2, 3) for block in (1, 2)]
+    gone = [("stage1", 1), ("stage3", 1)]
+    architecture = task.full.with_counts(task.full.widths, {"stage1": 2, "stage2": 3, "stage3": 2})
+    small = cut(network, task.plan, architecture, moved_up(network.state_dict(), task.plan, gone))
+    fold(network, [ends[block] for block in gone], [0.0, 0.0])
+    images = torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(small.eval()(images), network(images))
+
+
+def test_the_l1_step_reaches_zero_and_stays_there() -> None:
+    factors = blocks.BlockFactors(2, weight=0.5, momentum=0.0)
+    factors.stepper = factors.optimizer()
+    factors.stepper.param_groups[0]["lr"] = 0.1
+    with torch.no_grad():
+        factors.gates[0].fill_(0.04)
+        factors.after_step(None)  # type: ignore[arg-type]
+    assert [round(gate.item(), 6) for gate in factors.gates] == [0.0, 0.95]
+
+
+@pytest.mark.parametrize(("share", "met"), [(0.5, False), (0.302, True)])
+def test_sss_hands_over_whole_blocks_and_tells_what_it_can_reach(make_task: Callable, share: float, met: bool) -> None:
+    task = make_task("sss", share=share)
+    found = sss(task)
+    assert task.budget.holds(found.flops) == met
+    assert found.flops == exact_flops(task.plan, found.architecture)
+    assert min(found.around) <= task.budget.target <= max(found.around)
+    assert dict(found.architecture.widths) == dict(task.full.widths)
+    assert same_outputs(found.architecture, found.network, task.input_shape)
+
+
+def test_a_network_without_blocks_is_refused(make_task: Callable) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    with pytest.raises(TasError, match="it has no blocks that could be left out"):
+        sss(make_task("sss", "torch.nn:Sequential", network=network))
+    with pytest.raises(TasError, match="it has no batch norm"):
+        METHODS["slimming"](make_task("slimming", "torch.nn:Sequential", network=network))
+
+
+def test_the_soft_share_of_whole_channels_is_the_share(make_task: Callable) -> None:
+    task = make_task("autopruner")
+    generator = torch.Generator().manual_seed(0)
+    sets = channel_sets(task, task.network.eval().requires_grad_(True))[1]
+    assert {name for one in sets for name in one.widths} == set(task.full.widths)
+    kept = {one: torch.randint(1, one.channels + 1, (), generator=generator) for one in sets}
+    widths = {name: kept[one] for one in sets for name in one.widths}
+    whole = task.full.with_counts({name: int(count) for name, count in widths.items()}, task.full.depths)
+    expected = exact_flops(task.plan, whole) / exact_flops(task.plan, task.full)
+    assert float(soft_share(task.plan, widths)) == pytest.approx(expected)
+
+
+def test_folded_codes_do_what_the_hooks_did(make_task: Callable) -> None:
+    task = make_task("autopruner")
+    network = task.network.eval().requires_grad_(True)
+    codes = Codes(task.plan, channel_sets(task, network)[1], 0.5)
+    with torch.no_grad():
+        for code in codes.gates:
+            code.normal_()
+    images = torch.rand(2, 1, 8, 8)
+    hooks = codes.attach()
+    with torch.no_grad():
+        gated = network(images)
+        for hook in hooks:
+            hook.remove()
+        assert not torch.allclose(gated, network(images), atol=1e-3)
+        codes.fold()
+        torch.testing.assert_close(network(images), gated, rtol=1e-4, atol=1e-5)
+
+
+def test_codes_start_at_the_target_and_the_penalty_draws_them_to_it(make_task: Callable) -> None:
+    task = make_task("autopruner")
+    sets = channel_sets(task, task.network.eval().requires_grad_(True))[1]
+    codes = Codes(task.plan, sets, 0.5)
+    with torch.no_grad():
+        for code in codes.gates:
+            code.fill_(2.0)
+    codes.stepper = codes.optimizer()
+
+    def share() -> float:
+        kept = {name: value.sum() for one, value in zip(codes.gated, codes.values()) for name in one.widths}
+        return float(soft_share(task.plan, kept).detach())
+
+    assert share() > 0.6
+    for _ in range(150):
+        codes.before_step(None, 0.0)  # type: ignore[arg-type]
+        codes.stepper.step()
+        codes.stepper.zero_grad()
+    assert share() == pytest.approx(0.5, abs=0.02)
+    assert isinstance(sets[0], Gated)
+
+
+def test_16_bit_gradients_are_refused_where_factors_would_get_them(make_task: Callable) -> None:
+    with pytest.raises(TasError, match=r"--precision 16-mixed: not with --method sss.*allowed: 32-true, bf16-mixed"):
+        sss(make_task("sss", precision="16-mixed"))
+
+
+def test_random_search_keeps_the_best_candidate_and_goes_on_after_the_finished_ones(
+    make_task: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.3, 0.9, 0.5, 0.9, 0.5])
+    trained: list[int] = []
+    train = random_search.train_apart
+
+    def counted(network: nn.Module, images: object, *rest: object) -> None:
+        trained.append(len(images.dataset))  # type: ignore[attr-defined]
+        train(network, images, *rest)  # type: ignore[arg-type]
+
+    def accuracy(network: nn.Module, images: object) -> float:
+        value = next(scores)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return value
+
+    monkeypatch.setattr(random_search, "train_apart", counted)
+    monkeypatch.setattr(random_search, "accuracy", accuracy)
+    task = make_task("random", candidates=3, batch_size=16)
+    with pytest.raises(KeyboardInterrupt):
+        METHODS["random"](task)
+    assert len(random_search.read(task)) == 1
+    found = METHODS["random"](task)
+    assert trained == [32, 32, 32, 32], "a half of the 64 training images, and the first candidate once"
+    judged = [one.val_accuracy for one in random_search.read(task)]
+    assert judged == [0.3, 0.5, 0.9]
+    assert task.budget.holds(found.flops)
+    rows = json.loads((task.run.path / "candidates.json").read_text())
+    assert dict(found.architecture.widths) == rows[2]["widths"]
+    assert same_outputs(found.architecture, found.network, task.input_shape)
+
+
+def test_a_damaged_candidates_file_is_named(make_task: Callable) -> None:
+    task = make_task("random")
+    (task.run.path / "candidates.json").write_text("[{}]")
+    with pytest.raises(TasError, match=r"candidates\.json: damaged; delete it"):
+        METHODS["random"](task)
+
+
+def test_accuracy_counts_all_images() -> None:
+    images = torch.eye(4).reshape(4, 4)
+    batches = [(images[:3], torch.tensor([0, 1, 0])), (images[3:], torch.tensor([3]))]
+    assert training.accuracy(nn.Identity(), batches) == 0.75  # type: ignore[arg-type]

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+
+import pytest
+
+from tas.pruning.uniform import narrowing_steps, uniform
+from tas.reading.residuals import tie_residuals
+from tests.spaces import plan_of
+
+
+@pytest.mark.parametrize("name", ["resnet20", "torchvision/mobilenet_v2"])
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_every_width_is_within_a_channel_of_one_share(make_task: Callable, name: str, share: float) -> None:
+    task = make_task("uniform", name, share)
+    found = uniform(task)
+    assert task.budget.holds(found.flops)
+    assert found.architecture.depths == task.full.depths
+    low = max((kept - 0.5) / task.full.widths[width] for width, kept in found.architecture.widths.items())
+    high = min((kept + 0.5) / task.full.widths[width] for width, kept in found.architecture.widths.items())
+    # One share rounds to all widths, but for those that step at the very share and come later in forward order.
+    assert low <= high + 1e-9
+
+
+def test_widths_step_where_rounding_does() -> None:
+    plan = tie_residuals(plan_of("resnet20"))
+    steps = narrowing_steps(plan)
+    assert {name: steps.count(name) for name in plan.widths} == {n: c - 1 for n, c in plan.widths.items()}
+    for share in (0.9, 0.71, 0.33):
+        widths = dict(plan.widths)
+        for name in steps[: sum(c - max(1, round(c * share)) for c in plan.widths.values())]:
+            widths[name] -= 1
+        assert widths == {name: max(1, round(count * share)) for name, count in plan.widths.items()}
+
+
+def test_identity_shortcuts_stay(make_task: Callable) -> None:
+    found = uniform(make_task("uniform", share=0.37))
+    assert not any("shortcut" in name and "stage1" in name for name in found.network.state_dict())
