@@ -32,8 +32,8 @@ def random_search(task: PruneTask) -> Pruned:
     """Draw networks inside the budget, train each, keep the one that is most accurate (the paper's Table 1).
 
     The space is that of the search: the paper's shares and depths, with equal widths where identity shortcuts add. The
-    networks are trained on one half of the training images and judged on the other. candidates.json in the run's directory
-    has those that are finished; an interrupted run goes on after them.
+    networks are trained on one half of the training images and judged on the other. candidates.json in the run's
+    directory has those that are finished; an interrupted run goes on after them.
     """
     options = task.options
     halves = SearchData(task.data, options.seed)

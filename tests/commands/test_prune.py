@@ -137,3 +137,19 @@ def test_an_interrupted_pruning_goes_on_and_ends_as_an_unbroken_one(
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     results = [json.loads(Path(name, "architecture.json").read_text()) for name in ("whole", "broken")]
     assert results[0] == results[1]
+
+
+def test_a_short_method_starts_over_in_its_directory(
+    cli: Callable, few_digits: None, make_teacher: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(task: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(FUNCTIONS, "l1", interrupted)
+        command = ("prune", "--method", "l1", "--weights", make_teacher().path, "--output", "found", *FEW)
+        assert cli(*command).status == 130
+    assert not Run("found").finished()
+    status, _, err = cli("prune", "--resume", "found")
+    assert status == 0, err
+    assert metrics_of(Run("found"))["target_met"]
