@@ -23,7 +23,7 @@ KINDS = {"float": "a number", "int": "a whole number", "tuple": "a list such as 
 
 def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Options:
     """Options from flags, which win, and the YAML of --config or of the run to --resume. TasError on anything else."""
-    parser = make_parser(command, options)
+    parser = make_parser(command, options)  # type: ignore[arg-type]  # mypy does not know that classes are hashable
     names = [field.name for field in fields(options)]
     given = [re.sub(r"^--[^=]+", lambda name: flag(name[0][2:]), argument) for argument in arguments]
     given = bracketed(given, {flag(name): kind for name, kind in get_type_hints(options).items()})
@@ -52,7 +52,8 @@ def from_values(command: str, options: type[Options], values: Mapping[str, Any])
         if name not in names:
             raise TasError(f"{name!r} is not an option of tas {command}{nearest(name, names)}")
     try:
-        parsed = make_parser(command, options).parse_object(dict(values)).as_dict()
+        parser = make_parser(command, options)  # type: ignore[arg-type]  # as in `parse`
+        parsed = parser.parse_object(dict(values)).as_dict()
     except (ArgumentError, argparse.ArgumentError) as error:
         raise TasError(explain(str(error), names)) from None
     return made_of(parsed, options)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from tas.comparison.jobs import Job
 from tas.comparison.work import metrics_of, perform_job
 from tas.config import CompareOptions
@@ -33,6 +35,7 @@ class ThisProcess(Executor):
 def prepare_worker() -> None:
     """Have a worker leave Ctrl-C to the main process, and end with it, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.set_lock(threading.RLock())  # its own is shared between processes, and a killed one leaves it behind
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
