@@ -1,15 +1,22 @@
 """Networks drawn at random from a search space, all at one cost."""
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.budget import Budget
-from tas.cost import exact_flops
+from tas.cost import CostTable, cost_tables
 from tas.derivation import derive
+from tas.plan import Width
 from tas.space import SearchSpace
 
-TRIES = 100
-"""Uniform draws before one is brought inside the budget instead."""
+BATCH = 1024
+"""Networks drawn at a time."""
+
+BATCHES = 16
+"""Batches without one inside the budget before one is brought there instead."""
 
 
 def draw_inside(space: SearchSpace, budget: Budget, generator: torch.Generator) -> Architecture:
@@ -24,22 +31,44 @@ def draw_inside(space: SearchSpace, budget: Budget, generator: torch.Generator) 
         budget: What the network may cost.
         generator: Source of the draw, on the CPU.
     """
+    tables = cost_tables(space.plan, space.widths, space.depths)
+    choices = {**space.widths, **space.depths}
+    for _ in range(BATCHES):
+        drawn = {
+            name: torch.randint(len(candidates), (BATCH,), generator=generator) for name, candidates in choices.items()
+        }
+        costs = costs_of(tables, drawn)
+        inside = ((costs >= budget.low) & (costs <= budget.high)).nonzero()
+        if len(inside):
+            first = int(inside[0])
+            chosen = {name: candidates[int(drawn[name][first])] for name, candidates in choices.items()}
+            return space.choose({n: chosen[n] for n in space.widths}, {n: chosen[n] for n in space.depths})
 
-    def pick(candidates: tuple[int, ...]) -> int:
-        return candidates[int(torch.randint(len(candidates), (), generator=generator))]
+    def random_probabilities(candidates: tuple[int, ...]) -> Tensor:
+        gumbel = -torch.empty(len(candidates), dtype=torch.float64).exponential_(generator=generator).log()
+        return gumbel.softmax(0)
 
-    for _ in range(TRIES):
-        drawn = space.choose(
-            {name: pick(candidates) for name, candidates in space.widths.items()},
-            {name: pick(candidates) for name, candidates in space.depths.items()},
-        )
-        if budget.holds(exact_flops(space.plan, drawn)):
-            return drawn
-
-    def gumbel(candidates: tuple[int, ...]) -> torch.Tensor:
-        noise = torch.empty(len(candidates), dtype=torch.float64).exponential_(generator=generator)
-        return (-noise.log()).softmax(0)
-
-    widths = {name: gumbel(candidates) for name, candidates in space.widths.items()}
-    depths = {name: gumbel(candidates) for name, candidates in space.depths.items()}
+    widths = {name: random_probabilities(candidates) for name, candidates in space.widths.items()}
+    depths = {name: random_probabilities(candidates) for name, candidates in space.depths.items()}
     return derive(space, widths, depths, budget)
+
+
+def costs_of(tables: list[CostTable], drawn: Mapping[str, Tensor]) -> Tensor:
+    """The FLOPs of several architectures, (architectures,) float64.
+
+    Args:
+        tables: The costs.
+        drawn: Width or stage -> the index of the candidate that each architecture has, (architectures,).
+    """
+    count = len(next(iter(drawn.values())))
+    total = torch.zeros(count, dtype=torch.float64)
+
+    def chosen(width: Width) -> Tensor:
+        return drawn[width] if isinstance(width, str) else torch.zeros(count, dtype=torch.int64)
+
+    for table in tables:
+        cost = table.flops[chosen(table.reads), chosen(table.writes)]
+        if table.stage is not None:
+            cost = cost * torch.isin(drawn[table.stage], torch.tensor(table.depths))
+        total += cost
+    return total

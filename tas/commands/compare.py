@@ -6,6 +6,7 @@ from dataclasses import asdict
 import yaml
 
 from tas.architecture import Architecture
+from tas.commands.searching import space_of
 from tas.commands.shared import Original, open_original
 from tas.comparison.agreement import Found, agreements
 from tas.comparison.jobs import Job, base_of, left_out, list_jobs, stands_apart
@@ -18,7 +19,6 @@ from tas.config import CompareOptions, SearchOptions
 from tas.data import open_data
 from tas.errors import TasError, blame
 from tas.networks import check_name
-from tas.reading.residuals import tie_residuals
 from tas.runs import Run, write_text
 from tas.space import SearchSpace
 
@@ -99,22 +99,13 @@ def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Origi
     for (method, target), group in groups.items():
         networks = [Architecture.load(job.run.architecture) for job in group]
         if len(networks) > 1:
-            found.append(Found(method, target, space_of(group[0], original, networks), networks))
+            found.append(Found(method, target, space_for(group[0], original, networks), networks))
     return found
 
 
-def space_of(job: Job, original: Original, networks: Sequence[Architecture]) -> SearchSpace:
+def space_for(job: Job, original: Original, networks: Sequence[Architecture]) -> SearchSpace:
     """What a method could choose from: a search's own space; else the default one, in depth where blocks were left."""
     plan, full = original.plan, original.full
-    if not isinstance(job.options, SearchOptions):
-        return SearchSpace.of(plan, full, search_depths=any(network.depths != full.depths for network in networks))
-    how = job.options
-    return SearchSpace.of(
-        tie_residuals(plan) if how.residuals == "tied" else plan,
-        full,
-        how.ratios,
-        how.search != "depth",
-        how.search != "width",
-        how.round_to,
-        how.exclude,
-    )
+    if isinstance(job.options, SearchOptions):
+        return space_of(job.options, plan, full)
+    return SearchSpace.of(plan, full, search_depths=any(network.depths != full.depths for network in networks))

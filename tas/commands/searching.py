@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytorch_lightning as pl
 from torch import nn
 
+from tas.architecture import Architecture
 from tas.budget import Budget
 from tas.commands.shared import data_of, open_original, warn, warn_uncounted
 from tas.config import SearchOptions
@@ -75,15 +76,7 @@ def open_search(options: SearchOptions) -> SearchTask:
         options.network, options.pretrained, options.weights, data.num_classes, data.in_channels, data.image_size
     )
     network, plan, full = original.network, original.plan, original.full
-    space = SearchSpace.of(
-        tie_residuals(plan) if options.residuals == "tied" else plan,
-        full,
-        options.ratios,
-        options.search != "depth",
-        options.search != "width",
-        options.round_to,
-        options.exclude,
-    )
+    space = space_of(options, plan, full)
     input_shape = (data.in_channels, data.image_size, data.image_size)
     with blame("--network"):
         check_cuts(network, space, input_shape)
@@ -110,3 +103,22 @@ def open_search(options: SearchOptions) -> SearchTask:
 
     warn_uncounted("search", options.network, network, input_shape)
     return SearchTask(options, network, plan, space, budget, halves, source)
+
+
+def space_of(options: SearchOptions, plan: Plan, full: Architecture) -> SearchSpace:
+    """What a search with these options chooses from.
+
+    Args:
+        options: Those of the search.
+        plan: The structure of the unpruned network, every width by itself.
+        full: Its widths and depths.
+    """
+    return SearchSpace.of(
+        tie_residuals(plan) if options.residuals == "tied" else plan,
+        full,
+        options.ratios,
+        options.search != "depth",
+        options.search != "width",
+        options.round_to,
+        options.exclude,
+    )
