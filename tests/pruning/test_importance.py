@@ -48,9 +48,14 @@ def test_the_budget_is_met_by_a_network_that_is_the_architectures(
     assert all(torch.equal(before[name], after[name]) for name in before), "the task's network is left as it is"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["torchvision/resnet18", "torchvision/mobilenet_v2", "torchvision/vgg11_bn"])
-@pytest.mark.parametrize("method", ["l1", "taylor"])
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("taylor", "torchvision/resnet18"),
+        ("l1", "torchvision/mobilenet_v2"),
+        pytest.param("l1", "torchvision/vgg11_bn", marks=pytest.mark.slow),
+    ],
+)
 def test_networks_of_a_library_are_pruned_too(make_task: Callable, method: str, name: str) -> None:
     task = make_task(method, name)
     found = METHODS[method](task)
