@@ -32,8 +32,9 @@ def random_search(task: PruneTask) -> Pruned:
     """Draw networks inside the budget, train each, keep the one that is most accurate (the paper's Table 1).
 
     The space is that of the search: the paper's shares and depths, with equal widths where identity shortcuts add. The
-    networks are trained on one half of the training images and judged on the other. candidates.json in the run's
-    directory has those that are finished; an interrupted run goes on after them.
+    networks are trained from random weights on one half of the training images and judged on the other: trained weights
+    may have seen both halves, so they serve for the network that is handed over alone. candidates.json in the run's
+    directory has the candidates that are finished; an interrupted run goes on after them.
     """
     options = task.options
     halves = SearchData(task.data, options.seed)
@@ -45,7 +46,7 @@ def random_search(task: PruneTask) -> Pruned:
     before = sum(one.seconds for one in judged)
     for number in range(len(judged), len(drawn)):
         began = time.monotonic()
-        network = task.start(drawn[number])
+        network = task.fresh(drawn[number])
         batches = task.data.training_batches(images, halves.weights_half)
         label = f"candidate {number + 1} of {len(drawn)}"
         train_apart(network, batches, task.full.num_classes, options, label)

@@ -61,6 +61,10 @@ class PruneTask:
         if self.trained:
             state = sorted_by_importance(self.network.state_dict(), self.plan)
             return cut(self.network, self.plan, architecture, state)
+        return self.fresh(architecture)
+
+    def fresh(self, architecture: Architecture) -> nn.Module:
+        """A network of an architecture with random weights, the same whenever the seed is."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.options.seed)
             return build(architecture)

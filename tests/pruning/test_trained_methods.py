@@ -8,6 +8,7 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
+from tas.building import build
 from tas.cost import exact_flops
 from tas.cutting import cut
 from tas.errors import TasError
@@ -168,6 +169,23 @@ def test_random_search_keeps_the_best_candidate_and_goes_on_after_the_finished_o
     rows = json.loads((task.run.path / "candidates.json").read_text())
     assert dict(found.architecture.widths) == rows[2]["widths"]
     assert same_outputs(found.architecture, found.network, task.input_shape)
+
+
+def test_random_search_ranks_from_fresh_weights_and_hands_over_the_given_ones(
+    make_task: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(random_search, "train_apart", lambda network, *rest: starts.append(network.state_dict()))
+    monkeypatch.setattr(random_search, "accuracy", lambda *given: 1.0)
+    task = make_task("random")
+    with torch.no_grad():
+        task.network.conv1.weight.fill_(7.0)  # no fresh weight is
+    found = METHODS["random"](task)
+    torch.manual_seed(task.options.seed)
+    fresh = build(found.architecture).state_dict()
+    assert starts[0].keys() == fresh.keys()
+    assert all(torch.equal(starts[0][name], fresh[name]) for name in fresh)
+    assert (found.network.conv1.weight == 7.0).all()
 
 
 def test_a_damaged_candidates_file_is_named(make_task: Callable) -> None:
