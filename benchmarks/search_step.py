@@ -51,6 +51,7 @@ class Row:
     network: str
     batch_size: int
     samples: int
+    align: str
     plain_ms: float
     search_ms: float
     literal_ms: float | None
@@ -247,7 +248,7 @@ class RandomImages(Cifar10):
 
 def waiting_ms(batch_size: int) -> float:
     """The median time until both batches of an iteration are there."""
-    data = RandomImages("", batch_size)
+    data = RandomImages("", batch_size=batch_size)
     data.setup()
     loaders = SearchData(data).train_dataloader().values()
     times = []
@@ -273,7 +274,7 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     layout = torch.contiguous_format if literal else torch.channels_last
     images = torch.randn(options.batch_size, *shape, device=options.device).contiguous(memory_format=layout)
     labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
-    supernet = Supernet(network, space)
+    supernet = Supernet(network, space, "interpolate" if literal else options.align)
     supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
     low = options.precision == "bf16"
 
@@ -309,6 +310,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
         network=name,
         batch_size=options.batch_size,
         samples=samples,
+        align=options.align,
         plain_ms=round(medians[0], 1),
         search_ms=round(medians[1], 1),
         literal_ms=round(medians[2], 1) if options.literal else None,
@@ -354,6 +356,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=32, help="height and width, in pixels")
     parser.add_argument("--samples", type=int, nargs="+", default=[2], help="|I|")
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--align", default="pad", choices=["pad", "interpolate"], help="how candidates are mixed")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
     parser.add_argument("--literal", action=argparse.BooleanOptionalAction, default=True, help="time eq. 4 as written")
