@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from tas.networks import NETWORKS
 from tas.networks.cifar_resnet import CifarResNet
 from tas.plan import Plan
 from tas.reading import read_plan
+from tas.reading.residuals import tie_residuals
 
 RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """The paper's shares of a convolution's channels."""
@@ -140,6 +142,7 @@ def search_space(
     ratios: Sequence[float] = RATIOS,
     round_to: int = 1,
     exclude: Sequence[str] = (),
+    residuals: Literal["tied", "free"] = "tied",
     name: str | None = None,
 ) -> SearchSpace:
     """Read a network of any class: which of its widths and depths can be searched, and between what.
@@ -150,6 +153,7 @@ def search_space(
         network: From images (N, C, H, W) to logits (N, classes); it is not changed.
         example_input: Such images; only their shape matters.
         ratios, round_to, exclude: As for `SearchSpace.of`.
+        residuals: Whether widths of a CIFAR ResNet that identity shortcuts join are one, or free as in the paper.
         name: What `architecture.json` calls the network: "package.module:factory" if a function there makes it, so
             that `tas.build` and `tas.load` can make it again; by default its class.
 
@@ -166,7 +170,8 @@ def search_space(
     plan = read_plan(network, example_input.shape[1:], name)
     image_size = None if name in NETWORKS else example_input.shape[-1]
     full = Architecture(name, plan.logits, example_input.shape[1], plan.widths, plan.depths(), image_size)
-    space = SearchSpace.of(plan, full, ratios, round_to=round_to, exclude=exclude)
+    chosen = tie_residuals(plan) if residuals == "tied" else plan
+    space = SearchSpace.of(chosen, full, ratios, round_to=round_to, exclude=exclude)
     check_cuts(network, space, example_input.shape[1:])
     return space
 

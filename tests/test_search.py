@@ -41,6 +41,7 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
         "samples": 2,
         "cost_weight": 2.0,
         "tau": (10.0, 0.1),
+        "warmup": 0.0,
         "lr": 0.1,
         "momentum": 0.9,
         "weight_decay": 5e-4,
@@ -266,3 +267,26 @@ def test_the_mean_confidence_is_of_what_is_searched() -> None:
 def test_accuracy_is_the_share_of_right_answers() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.5], [0.0, 0.0, 1.0]])
     assert float(accuracy(logits, torch.tensor([0, 1, 2, 2]))) == 0.75
+
+
+def test_during_the_warm_up_the_weights_alone_move_on_networks_drawn_at_the_first_temperature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = make_module(warmup=0.5, epochs=4, tau=(5.0, 1.0))
+    logits = [parameter.detach().clone() for parameter in module.supernet.architecture_parameters()]
+    moved, taus = [], []
+    sample = module.supernet.sample
+
+    def spy(tau: float, samples: int, generator: torch.Generator) -> None:
+        taus.append(tau)
+        sample(tau, samples, generator)
+
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+            now = module.supernet.architecture_parameters()
+            moved.append(any(not torch.equal(a, b) for a, b in zip(now, logits, strict=True)))
+
+    monkeypatch.setattr(module.supernet, "sample", spy)
+    fit(module, batches=2, callback=Watch())
+    assert moved == [False, False, True, True]
+    assert taus == pytest.approx([5.0] * 4 + [tau for tau in (5.0, 4.0, 3.0, 2.0) for _ in range(2)])

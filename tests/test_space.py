@@ -202,6 +202,8 @@ def test_the_example_must_be_square_images(shape):
 def test_a_cifar_resnet_is_known_by_its_name_and_reading_it_draws_no_random_number():
     network = tas.build(Architecture.full("resnet56", 10))
     state = torch.get_rng_state()
-    space = search_space(network, torch.empty(1, 3, 32, 32))
+    space = search_space(network, torch.empty(1, 3, 32, 32), residuals="free")
     assert space == paper_space(Architecture.full("resnet56", 10))
+    tied = search_space(network, torch.empty(1, 3, 32, 32))
+    assert tied.full == space.full and set(tied.widths) | set(tied.plan.tied) == set(space.widths)
     assert torch.equal(torch.get_rng_state(), state)

@@ -35,10 +35,10 @@ class Supernet(nn.Module):
     Args:
         network: The unpruned network; its class, its wiring and its weights are kept, it is not changed.
         space: What it is made of, and the candidates.
-        align: How feature maps of candidates are added: interpolate (the paper's CWI) or pad.
+        align: How feature maps of candidates are added: pad, or interpolate (the paper's CWI).
     """
 
-    def __init__(self, network: nn.Module, space: SearchSpace, align: Alignment = "interpolate") -> None:
+    def __init__(self, network: nn.Module, space: SearchSpace, align: Alignment = "pad") -> None:
         super().__init__()
         self.network = copy.deepcopy(network)
         self.space = space
