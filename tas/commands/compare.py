@@ -14,7 +14,7 @@ from tas.comparison.report import Evidence, write_report
 from tas.comparison.results import read_rows
 from tas.comparison.running import executor_for, run_all
 from tas.comparison.statistics import CONTROL
-from tas.comparison.work import check_unchanged, ready
+from tas.comparison.work import check_same_networks, check_unchanged, ready
 from tas.config import CompareOptions, SearchOptions
 from tas.data import open_data
 from tas.errors import TasError, blame
@@ -42,6 +42,7 @@ def compare(options: CompareOptions) -> None:
     say(f"{len(jobs)} runs in {home.path}, {sum(job.run.finished() for job in jobs)} of them finished before")
     with executor_for(options) as executor:
         outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
+    check_same_networks(jobs)  # once more: structures may have been found anew
     alike = agreements(found_networks(options, jobs, original), options.tolerance)
     evidence = Evidence(options, jobs, read_rows(jobs), alike, outcome)
     say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
@@ -62,8 +63,10 @@ def check_home(home: Run, jobs: Sequence[Job]) -> None:
         if not empty and not (home.config.is_file() and "methods" in (yaml.safe_load(home.config.read_text()) or {})):
             raise TasError(f"--output {home.path}: holds something else than a comparison; give another directory")
     for job in jobs:
-        if job.run.config.is_file():
+        # How long scratch-b trains follows from its structure, which may have been deleted to be found anew.
+        if not job.training.startswith("scratch-b") or Run(job.needs[0]).finished():
             check_unchanged(ready(job))
+    check_same_networks(jobs)
 
 
 def start_home(home: Run, options: CompareOptions) -> None:

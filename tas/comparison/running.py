@@ -1,71 +1,20 @@
 """The runs of a comparison, carried out: one after another, several at once, or on a cluster."""
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from tas.comparison.jobs import Job
-from tas.comparison.work import metrics_of, perform_job
+from tas.comparison.processes import ThisProcess, process_pool
+from tas.comparison.work import UNSEEN, appears, metrics_of, perform_job
 from tas.config import CompareOptions
 from tas.errors import Interrupted, gist
 from tas.report import percent
 from tas.runs import Run
-
-
-class ThisProcess(Executor):
-    """An executor that does what it is given at once, in this process, so that Ctrl-C ends it."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Call a function and return its result as a Future that is done."""
-        done: Future[Any] = Future()
-        done.set_result(function(*arguments, **named))
-        return done
-
-
-def prepare_worker() -> None:
-    """Have a worker leave Ctrl-C to the main process, and end with it, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tqdm.set_lock(threading.RLock())  # its own is shared between processes, and a killed one leaves it behind
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    """Wait for the main process to end, then end this one: the same command must find no run still under way."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-@contextmanager
-def process_pool(size: int) -> Iterator[Executor]:
-    """Processes that share the processor's cores; killed on Ctrl-C, since a run can be gone on with at any time."""
-    threads = str(max(1, (os.cpu_count() or 1) // size))
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = threads  # torch reads it when the new processes import it
-    pool = ProcessPoolExecutor(size, multiprocessing.get_context("spawn"), prepare_worker)
-    try:
-        yield pool
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def executor_for(options: CompareOptions) -> AbstractContextManager[Executor]:
@@ -75,6 +24,10 @@ def executor_for(options: CompareOptions) -> AbstractContextManager[Executor]:
 
         return ray_cluster(options.ray, options.job_cpus, options.job_gpus)
     return process_pool(options.jobs) if options.jobs > 1 else ThisProcess()
+
+
+TRIES = 2
+"""How often a run is begun whose process is killed: for want of memory, which there may be more of later."""
 
 
 @dataclass
@@ -101,6 +54,7 @@ def run_all(jobs: Sequence[Job], executor: Executor, at_once: int | None, say: C
     failed: set[Path] = set()
     under_way: dict[Future[str | None], tuple[Job, float]] = {}
     done = len(jobs) - len(waiting)
+    killed: Counter[Path] = Counter()
     try:
         while waiting or under_way:
             for job in list(waiting):
@@ -116,7 +70,13 @@ def run_all(jobs: Sequence[Job], executor: Executor, at_once: int | None, say: C
                 waiting.remove(job)
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 job, began = under_way.pop(future)
-                error = failure(future)
+                if isinstance(future.exception(), BrokenExecutor):
+                    killed[job.path] += 1
+                    if killed[job.path] < TRIES:
+                        say(f"[{done}/{len(jobs)}] {job.name}: its process was killed; it goes on later")
+                        waiting.append(job)
+                        continue
+                error = failure(future) or unseen(job)
                 done += error is None
                 if error is not None:
                     failed.add(job.path)
@@ -139,9 +99,16 @@ def failure(future: Future[str | None]) -> str | None:
     error = future.exception()
     if error is None:
         return future.result()
+    if isinstance(error, BrokenExecutor):
+        return f"its process was killed {TRIES} times, for want of memory perhaps"
     if isinstance(error, Exception):
-        return f"its process ended ({type(error).__name__}: {gist(error)})"
+        return f"{type(error).__name__}: {gist(error)}"
     raise error
+
+
+def unseen(job: Job) -> str | None:
+    """What is wrong if a run that ended well cannot be seen from here."""
+    return None if appears(job.run) else UNSEEN.format(job.run.metrics)
 
 
 def gained(job: Job) -> str:

@@ -2,28 +2,78 @@
 
 import dataclasses
 import json
+import os
 import time
 import traceback
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytorch_lightning  # noqa: F401  # before output is redirected: its logger keeps the stream that it finds
 import yaml
 
-from tas.commands import perform
-from tas.comparison.jobs import LEFT_TO_THE_MACHINE, Job
+from tas.architecture import Architecture
+
+# The commands too are imported now, not when the first run begins: CODE is then the code that runs, whatever becomes of
+# the checkout meanwhile.
+from tas.commands.prune import prune
+from tas.commands.search import search
+from tas.commands.train import train
+from tas.comparison.jobs import Job
 from tas.comparison.version import code_version
+from tas.config import CommonOptions
 from tas.errors import TasError, gist
 from tas.runs import Run, write_text
 
+COMMIT = "commit.txt"
+"""In a run's folder: the code that made it, a line each."""
+
+COMMANDS: dict[str, Callable[[Any], object]] = {"search": search, "prune": prune, "train": train}
+"""What carries out a job's command."""
+
+CODE = code_version()
+"""The code that this process runs."""
+
 LOCATIONS = ("architecture", "teacher", "weights")
 """Options that name other runs of the comparison; they change when its directory is moved."""
+
+MACHINE = ("output", "resume", "data_dir", "workers", "accelerator", "devices", "strategy", "num_nodes")
+"""Options that say where a run is carried out and kept: a later one may differ and be the same run."""
+
+PATIENCE = 20
+"""Seconds in which a file that another machine has written must be seen here."""
+
+
+UNSEEN = "{} does not appear; do all nodes share that directory?"
+"""What is wrong if a finished run cannot be seen."""
+
+
+def appears(run: Run) -> bool:
+    """Whether a run is finished; waits a little, since a network's file system shows files late."""
+    until = time.monotonic() + PATIENCE
+    while not run.finished() and time.monotonic() < until:
+        time.sleep(0.2)
+    return run.finished()
 
 
 def metrics_of(run: Run) -> dict[str, Any]:
     """What a finished run measured."""
     measured: dict[str, Any] = json.loads(run.metrics.read_text(encoding="utf-8"))
     return measured
+
+
+def commits_of(run: Run) -> str:
+    """The code that made a run; where several did, one after another, all of them."""
+    file = run.path / COMMIT
+    return " ".join(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else "unknown"
+
+
+def note_commit(run: Run) -> None:
+    """Add this process's code to those that made a run."""
+    file = run.path / COMMIT
+    before = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    if CODE not in before:
+        write_text(file, "".join(f"{commit}\n" for commit in [*before, CODE]))
 
 
 def ready(job: Job) -> Job:
@@ -39,17 +89,49 @@ def ready(job: Job) -> Job:
 
 
 def check_unchanged(job: Job) -> None:
-    """TasError, naming the option, if the folder of a job, which is `ready`, holds a run made by another recipe."""
+    """TasError, naming the option, if the folder of a job, which is `ready`, holds a run made by another recipe.
+
+    What an older version did not know counts as its present default.
+    """
     if not job.run.config.is_file():
         return
     before = yaml.safe_load(job.run.config.read_text(encoding="utf-8"))
-    now = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(job.options)))
+    now, defaults = as_saved(job.options), as_saved(type(job.options)())  # type: ignore[call-arg]  # each command has defaults for all
     for key, value in now.items():
-        if key not in (*LEFT_TO_THE_MACHINE, *LOCATIONS) and before.get(key, value) != value:
+        was = before.get(key, defaults[key])
+        if key in LOCATIONS:
+            same = was == value or beside(was, before["output"]) == beside(value, now["output"])
+        else:
+            same = key in MACHINE or was == value
+        if not same:
             raise TasError(
-                f"--output: {job.path} was made with {key} {before[key]}, which is now {value}; "
+                f"--output: {job.path} was made with {key} {was}, which is now {value}; "
                 "give the same options, or another directory"
             )
+
+
+def as_saved(options: CommonOptions) -> dict[str, Any]:
+    """Options as config.yaml has them."""
+    saved: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(options)))
+    return saved
+
+
+def beside(places: str | list[str] | None, output: str) -> list[str]:
+    """Where other runs are, seen from a run's own directory: the same after all were moved together."""
+    given = [places] if isinstance(places, str) else places or []
+    return [os.path.relpath(place, output) for place in given]
+
+
+def check_same_networks(jobs: Iterable[Job]) -> None:
+    """TasError if a training is of another network than its structure is now."""
+    for job in jobs:
+        if job.kind == "training" and job.run.finished():
+            found = Run(job.needs[0])
+            if found.finished() and Architecture.load(found.architecture) != Architecture.load(job.run.architecture):
+                raise TasError(
+                    f"--output: {job.path} trained another network than {found.path} has now; "
+                    "delete the folder to train the present one"
+                )
 
 
 def perform_job(job: Job) -> str | None:
@@ -60,6 +142,9 @@ def perform_job(job: Job) -> str | None:
     """
     if job.run.finished():
         return None
+    for need in map(Run, job.needs):
+        if not appears(need):
+            return UNSEEN.format(need.metrics)
     job = ready(job)
     # With `resume` an unfinished run goes on from its checkpoint, and a folder without one is begun.
     options = dataclasses.replace(job.options, resume=str(job.path))
@@ -69,10 +154,10 @@ def perform_job(job: Job) -> str | None:
         redirect_stdout(log),
         redirect_stderr(log),
     ):
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} tas {job.command}, code {code_version()}")
-        write_text(job.path / "commit.txt", code_version() + "\n")
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} tas {job.command}, code {CODE}")
+        note_commit(job.run)
         try:
-            perform(job.command, options)
+            COMMANDS[job.command](options)
         except TasError as error:
             print(error)
             return str(error)
