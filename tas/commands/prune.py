@@ -74,6 +74,8 @@ def finish(
     }
     if pruned.zeros:
         metrics |= {"flops_nonzero": pruned.flops, "flops_nonzero_ratio": pruned.flops / flops_full}
+    if pruned.sparsity_weight is not None:
+        metrics |= {"sparsity_weight": pruned.sparsity_weight}
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
     run.finish(architecture, metrics, pruned.network)
     blocks = ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in architecture.depths.items())
@@ -82,6 +84,7 @@ def finish(
         ("network", f"{options.network} on {options.data}"),
         ("method", options.method),
         ("started from", original.source),
+        *([("sparsity weight", f"{pruned.sparsity_weight:.3g}")] if pruned.sparsity_weight is not None else []),
         ("FLOPs", change(flops_full, dense)),
         *([("without zeros", change(flops_full, pruned.flops))] if pruned.zeros else []),
         ("target", f"{options.flops_target:g} +- {options.tolerance:.0%}: {'met' if met else missed}"),

@@ -50,9 +50,9 @@ class PruneOptions(CommonOptions):
     """How far the found network may be from the target, as a share of the target."""
     candidates: int = 10
     """With --method random: networks that are drawn, trained and ranked."""
-    sparsity_weight: float = 1e-3
+    sparsity_weight: float | None = None
     """With --method slimming: weight of the L1 penalty on the scales of the batch norms; with --method sss on the
-    factors of the blocks."""
+    factors of the blocks. None takes the one that shrinks a factor by 1, its starting value, over the training."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,4 +61,5 @@ class PruneOptions(CommonOptions):
         inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
         check_start(self.pretrained, self.weights, None)
         at_least(1, candidates=self.candidates)
-        above(0, sparsity_weight=self.sparsity_weight)
+        if self.sparsity_weight is not None:
+            above(0, sparsity_weight=self.sparsity_weight)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from tas.errors import TasError
 from tas.plan import Plan
 from tas.pruning.channels import refusal
 from tas.pruning.nearest import nearest
+from tas.pruning.penalty import shrinking_weight
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import Gates, train_here
 from tas.train import TrainModule
@@ -29,11 +31,11 @@ class BlockFactors(Gates):
 
     Args:
         count: Blocks.
-        weight: Of the L1 penalty.
+        weight: Of the L1 penalty; None has it follow from the length of the training.
         momentum: Of the factors' SGD; its learning rate is that of the weights.
     """
 
-    def __init__(self, count: int, weight: float, momentum: float) -> None:
+    def __init__(self, count: int, weight: float | None, momentum: float) -> None:
         super().__init__(nn.ParameterList(torch.ones(()) for _ in range(count)))
         self.weight = weight
         self.momentum = momentum
@@ -41,6 +43,12 @@ class BlockFactors(Gates):
     def optimizer(self) -> torch.optim.Optimizer:
         """SGD; the learning rate is set before every step."""
         return torch.optim.SGD(self.gates, lr=1.0, momentum=self.momentum, nesterov=self.momentum > 0)
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        super().on_fit_start(trainer, module)
+        assert isinstance(module, TrainModule)
+        if self.weight is None:
+            self.weight = shrinking_weight(module.lr, int(trainer.estimated_stepping_batches), momentum=0.0)
 
     def before_step(self, module: TrainModule, progress: float) -> None:
         """Take the learning rate of the weights."""
@@ -50,7 +58,7 @@ class BlockFactors(Gates):
 
     def after_step(self, module: TrainModule) -> None:
         """Shrink every factor toward zero by learning rate x weight."""
-        assert self.stepper is not None
+        assert self.stepper is not None and self.weight is not None
         step = self.stepper.param_groups[0]["lr"] * self.weight
         for gate in self.gates:
             gate.copy_(gate.sign() * (gate.abs() - step).clamp_min(0))
@@ -84,7 +92,7 @@ def sss(task: PruneTask) -> Pruned:
     architecture = left(best.knob)
     state = moved_up(network.state_dict(), task.plan, blocks[: best.knob])
     small = cut(network, task.plan, architecture, state)
-    return Pruned(architecture, small, best.flops, best.around, seconds_before=before)
+    return Pruned(architecture, small, best.flops, best.around, sparsity_weight=factors.weight, seconds_before=before)
 
 
 def removable_blocks(plan: Plan) -> dict[Block, str]:

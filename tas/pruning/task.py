@@ -83,6 +83,8 @@ class Pruned:
     """Multiply-adds that the method reaches next to the target, ascending."""
     zeros: bool = False
     """Whether single weights were pruned: the network has zeros in it, and `flops` does not count them."""
+    sparsity_weight: float | None = None
+    """Weight of the L1 penalty under which the method trained, if it did."""
     seconds_before: float = 0.0
     """Seconds spent before an interruption."""
 

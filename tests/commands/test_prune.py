@@ -61,6 +61,9 @@ def test_a_method_leaves_a_run_and_sees_no_test_image(
     run, zeros = Run("found"), method == "unstructured"
     metrics = metrics_of(run)
     more = {"flops_nonzero": int, "flops_nonzero_ratio": float} if zeros else {}
+    if method in ("slimming", "sss"):
+        more = {"sparsity_weight": float}
+        assert f"{metrics['sparsity_weight']:.3g}" in out
     assert {key: type(value) for key, value in metrics.items()} == KEYS | more
     found = Architecture.load(run.architecture)
     assert metrics["flops"] == tas.flops(tas.build(found), (1, 8, 8))

@@ -1,5 +1,6 @@
 """Methods that train: slimming, blocks, codes, random search."""
 
+import copy
 import json
 from collections.abc import Callable
 
@@ -31,9 +32,36 @@ def test_slimmings_penalty_shrinks_scales_by_what_it_should(make_task: Callable)
     nn.init.zeros_(task.network.fc.weight)
     pruner = sparsity_pruner(task, task.network, tp.importance.BNScaleImportance(normalizer=None))
     task.network.fc.requires_grad_(False)
-    train_here(task, task.network, Sparsity(pruner))
+    train_here(task, task.network, Sparsity(pruner, task.options.sparsity_weight))
     # Two steps, at the start of the cosine and half-way down: 0.01 x (1 + 1/2) x 0.5.
     torch.testing.assert_close(scales(task.network), torch.full_like(scales(task.network), 1 - 0.0075))
+
+
+def test_the_weight_that_follows_from_the_training_takes_all_of_a_scale(make_task: Callable) -> None:
+    task = make_task("slimming", epochs=3, momentum=0.0, weight_decay=0.0)
+    nn.init.zeros_(task.network.fc.weight)
+    task.network.fc.requires_grad_(False)
+    sparsity = Sparsity(sparsity_pruner(task, task.network, tp.importance.BNScaleImportance(normalizer=None)), None)
+    train_here(task, task.network, sparsity)
+    assert sparsity.weight == pytest.approx(1 / (0.1 * 7 / 2))  # six steps
+    torch.testing.assert_close(scales(task.network), torch.zeros_like(scales(task.network)), atol=1e-6, rtol=0)
+
+
+def test_slimming_shrinks_most_scales_even_in_a_short_training(make_task: Callable) -> None:
+    task = make_task("slimming", epochs=10, batch_size=8)
+    network = copy.deepcopy(task.network)
+    train_here(task, network, Sparsity(sparsity_pruner(task, network, tp.importance.BNScaleImportance()), None))
+    assert scales(task.network).median() == 1
+    assert scales(network).median() < 0.5
+
+
+def test_sss_shrinks_factors_even_in_a_short_training(make_task: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    factors: list[float] = []
+    monkeypatch.setattr(blocks, "fold", lambda network, names, values: factors.extend(values))
+    monkeypatch.setattr(blocks, "check_gates", lambda task, ends: None)
+    found = sss(make_task("sss", epochs=10, batch_size=8))
+    assert found.sparsity_weight == pytest.approx(1 / (0.1 * 81 / 2))  # 80 steps
+    assert len(factors) == 6 and max(factors) < 0.9
 
 
 def test_sss_moves_the_blocks_that_stay_to_the_front(make_task: Callable) -> None:
