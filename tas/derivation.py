@@ -60,6 +60,13 @@ def derive(space: SearchSpace, widths: Probabilities, depths: Probabilities, bud
     return found or programme.nearest(budget.target)
 
 
+def reachable(space: SearchSpace, target: float) -> tuple[int, ...]:
+    """The FLOPs of a space's networks next to a target, ascending: the most below it and the fewest above it, where
+    there are such. Quick where few networks cost about as much; elsewhere there is one at nearly any target."""
+    programme = Programme(space, cost_tables(space.plan, space.widths, space.depths))
+    return tuple(exact_flops(space.plan, found) for found in programme.next_to(target))
+
+
 class Programme:
     """The choice of one architecture as a mixed-integer linear programme.
 
@@ -121,6 +128,15 @@ class Programme:
         found = self.solve(objective, self.size + 1, *bounds)
         assert found is not None, "every space holds a network, and so one that is nearest"
         return found
+
+    def next_to(self, target: float) -> list[Architecture]:
+        """The architecture of most cost that costs no more than `target`, then that of least cost that costs no less;
+        one of them where the other does not exist."""
+        row = self.cost_row(target)
+        cost = row.toarray()[0]
+        below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1))
+        above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf))
+        return [found for found in (below, above) if found is not None]
 
     def cost_row(self, unit: float) -> coo_array:
         """The cost of a solution as a row, in units of `unit` FLOPs so that the solver's tolerances fit it."""

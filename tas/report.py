@@ -33,6 +33,12 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.2%}"
 
 
+def missed(finder: str, around: Sequence[float]) -> str:
+    """What is said of a FLOPs target that no network met; around it are the shares that can be reached."""
+    shares = " and ".join(f"{share:.4f}" for share in around)
+    return f"NOT MET; this is the nearest network, {finder} can reach {shares}"
+
+
 def draw_architecture(plan: Plan, architecture: Architecture) -> "Figure":
     """A picture of an architecture: for each width, in forward order, its channels out of the unpruned ones.
 

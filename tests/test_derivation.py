@@ -10,7 +10,7 @@ import torch
 from tas.architecture import Architecture
 from tas.budget import Budget
 from tas.cost import exact_flops
-from tas.derivation import argmax, derive
+from tas.derivation import argmax, derive, reachable
 from tas.space import SearchSpace
 from tests.spaces import paper_space, plan_of
 
@@ -130,6 +130,16 @@ def test_where_no_widths_fit_the_nearest_in_cost_is_handed_over(seed):
     low, high = max(itertools.pairwise(costs), key=lambda pair: pair[1] - pair[0])
     budget = Budget(low + 0.6 * (high - low), 1e-9)
     assert exact_flops(plan, derive(space, widths, depths, budget)) == high
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_can_be_reached_next_to_a_target_is_what_a_scan_finds(seed):
+    space, plan = small_space(seed), plan_of("resnet20")
+    costs = sorted({exact_flops(plan, a) for a in every_architecture(space)})
+    low, high = max(itertools.pairwise(costs), key=lambda pair: pair[1] - pair[0])
+    assert reachable(space, 0.3 * low + 0.7 * high) == (low, high)
+    assert reachable(space, 0.9 * costs[0]) == (costs[0],)
+    assert reachable(space, 1.1 * costs[-1]) == (costs[-1],)
 
 
 def test_a_target_below_or_above_the_whole_space_gives_its_cheapest_or_dearest_network():

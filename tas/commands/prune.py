@@ -1,7 +1,6 @@
 """`tas prune`: from a network, a data set and a budget to an architecture, by another method than the search."""
 
 import time
-from collections.abc import Sequence
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -14,7 +13,7 @@ from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
 from tas.pruning.methods import METHODS, WITHOUT_WEIGHTS
 from tas.pruning.task import Pruned, PruneTask
-from tas.report import change, draw_architecture, summary
+from tas.report import change, draw_architecture, missed, summary
 from tas.runs import Run, label
 
 
@@ -60,7 +59,7 @@ def finish(
     """
     network, full, architecture = original.network, original.full, pruned.architecture
     flops_full, met = exact_flops(original.plan, full), budget.holds(pruned.flops)
-    metrics = {
+    metrics: dict[str, object] = {
         "flops": dense,
         "flops_full": flops_full,
         "flops_ratio": dense / flops_full,
@@ -74,12 +73,15 @@ def finish(
     }
     if pruned.zeros:
         metrics |= {"flops_nonzero": pruned.flops, "flops_nonzero_ratio": pruned.flops / flops_full}
+    around = [count / flops_full for count in pruned.around]
+    if not met:
+        metrics["reachable"] = around
     if pruned.sparsity_weight is not None:
-        metrics |= {"sparsity_weight": pruned.sparsity_weight}
+        metrics["sparsity_weight"] = pruned.sparsity_weight
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
     run.finish(architecture, metrics, pruned.network)
     blocks = ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in architecture.depths.items())
-    missed = f"NOT MET; this is the nearest network, {options.method} can reach {shares(pruned.around, flops_full)}"
+    outcome = "met" if met else missed(options.method, around)
     rows = [
         ("network", f"{options.network} on {options.data}"),
         ("method", options.method),
@@ -87,7 +89,7 @@ def finish(
         *([("sparsity weight", f"{pruned.sparsity_weight:.3g}")] if pruned.sparsity_weight is not None else []),
         ("FLOPs", change(flops_full, dense)),
         *([("without zeros", change(flops_full, pruned.flops))] if pruned.zeros else []),
-        ("target", f"{options.flops_target:g} +- {options.tolerance:.0%}: {'met' if met else missed}"),
+        ("target", f"{options.flops_target:g} +- {options.tolerance:.0%}: {outcome}"),
         *([("note", "zeros save nothing on ordinary hardware")] if pruned.zeros else []),
         ("parameters", change(parameters(network), parameters(pruned.network))),
         ("blocks kept", blocks or "all"),
@@ -97,8 +99,3 @@ def finish(
         ("next", f"tas train --architecture {run.path}{' --init inherited' if original.trained else ''}"),
     ]
     say(summary("pruning finished", rows))
-
-
-def shares(counts: Sequence[int], full: int) -> str:
-    """FLOPs as shares of the unpruned network's: "0.4312 and 0.5790"."""
-    return " and ".join(f"{count / full:.4f}" for count in counts)

@@ -8,10 +8,10 @@ from tas.commands.searching import open_search
 from tas.config import SearchOptions
 from tas.cost import exact_flops, parameters
 from tas.cutting import cut
-from tas.derivation import derive
+from tas.derivation import derive, reachable
 from tas.monitor import Distributions
 from tas.progress import RunBar
-from tas.report import change, draw_architecture, percent, summary
+from tas.report import change, draw_architecture, missed, percent, summary
 from tas.runs import Run, label, write_text
 from tas.search import mean_confidence
 from tas.trainer import fit, interruptible, make_trainer
@@ -31,6 +31,8 @@ def search(options: SearchOptions) -> Run:
         widths, depths = module.supernet.probabilities()
         found = derive(task.space, widths, depths, budget)
         flops = exact_flops(plan, found)
+        met = budget.holds(flops)
+        around = [] if met else [count / task.flops_full for count in reachable(task.space, budget.target)]
         module.supernet.force(found)
         # The running statistics are those of many sampled networks; this one needs its own. Lightning has put the
         # module back on the CPU by now, and leaves it in the precision of the training.
@@ -45,13 +47,14 @@ def search(options: SearchOptions) -> Run:
         "flops_full": task.flops_full,
         "flops_ratio": flops / task.flops_full,
         "flops_target": options.flops_target,
-        "target_met": budget.holds(flops),
+        "target_met": met,
         "params": params,
         "params_full": params_full,
         "val_accuracy": val_accuracy,
         "confidence": mean_confidence(widths, depths),
         "seconds": timer.time_elapsed("train"),
         "seed": options.seed,
+        **({} if met else {"reachable": around}),
         **ranking,
     }
     if trainer.is_global_zero:
@@ -65,7 +68,7 @@ def search(options: SearchOptions) -> Run:
         ("network", f"{options.network} on {options.data}, {images} images"),
         ("started from", task.source),
         ("FLOPs", change(task.flops_full, flops)),
-        ("target", f"{target}: {'met' if budget.holds(flops) else 'NOT MET; this is the nearest network found'}"),
+        ("target", f"{target}: {'met' if met else missed('this search', around)}"),
         ("parameters", change(params_full, params)),
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(val_accuracy)} on the architecture half, with the supernet's weights"),

@@ -10,6 +10,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from tas.architecture import Architecture
 from tas.cost import exact_flops
 from tas.data import SearchData
+from tas.derivation import reachable
 from tas.drawing import draw_inside
 from tas.errors import TasError
 from tas.pruning.task import Pruned, PruneTask
@@ -55,7 +56,7 @@ def random_search(task: PruneTask) -> Pruned:
         write(task, drawn, judged)
     best = drawn[max(range(len(drawn)), key=lambda number: judged[number].val_accuracy)]
     cost = exact_flops(task.plan, best)
-    around = tuple(sorted({exact_flops(task.plan, architecture) for architecture in drawn}))
+    around = (cost,) if task.budget.holds(cost) else reachable(space, task.budget.target)
     return Pruned(best, task.start(best), cost, around, seconds_before=before)
 
 

@@ -80,7 +80,7 @@ class Pruned:
     flops: int
     """What counts against the budget: its multiply-adds."""
     around: tuple[int, ...]
-    """Multiply-adds that the method reaches next to the target, ascending."""
+    """Multiply-adds that the method reaches next to the target, ascending; told where the budget is not met."""
     zeros: bool = False
     """Whether single weights were pruned: the network has zeros in it, and `flops` does not count them."""
     sparsity_weight: float | None = None

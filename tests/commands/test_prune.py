@@ -62,12 +62,14 @@ def test_a_method_leaves_a_run_and_sees_no_test_image(
     metrics = metrics_of(run)
     more = {"flops_nonzero": int, "flops_nonzero_ratio": float} if zeros else {}
     if method in ("slimming", "sss"):
-        more = {"sparsity_weight": float}
+        more = {"sparsity_weight": float} | ({"reachable": list} if method == "sss" else {})
         assert f"{metrics['sparsity_weight']:.3g}" in out
     assert {key: type(value) for key, value in metrics.items()} == KEYS | more
     found = Architecture.load(run.architecture)
     assert metrics["flops"] == tas.flops(tas.build(found), (1, 8, 8))
     assert metrics["params"] == tas.parameters(tas.load(run.path))
+    if method == "sss":
+        assert metrics["reachable"] == pytest.approx([0.4179, 0.5343], abs=1e-4)
     counted = metrics["flops_nonzero" if zeros else "flops"] / metrics["flops_full"]
     assert metrics["target_met"] == (0.49 <= counted <= 0.51)
     assert ("NOT MET" in out) == (not metrics["target_met"]) == (method == "sss")

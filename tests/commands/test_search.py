@@ -214,9 +214,11 @@ def test_a_target_that_no_network_meets_is_said_to_be_missed(cli: Callable, few_
     narrow = ["--search", "depth", "--flops-target", "0.6", "--tolerance", "0.001"]
     status, out, _ = cli("search", *QUICK, *narrow, "--output", "run")
     assert status == 0
-    assert "NOT MET" in out
     metrics = metrics_of(Run(tmp_path / "run"))
     assert not metrics["target_met"] and abs(metrics["flops_ratio"] - 0.6) < 0.1
+    below, above = metrics["reachable"]
+    assert below < 0.5994 and above > 0.6006 and metrics["flops_ratio"] in (below, above)
+    assert f"NOT MET; this is the nearest network, this search can reach {below:.4f} and {above:.4f}" in out
 
 
 def test_one_sample_warns_that_the_widths_get_no_gradient(cli: Callable, few_digits: None) -> None:

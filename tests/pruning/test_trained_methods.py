@@ -19,6 +19,8 @@ from tas.pruning.blocks import fold, moved_up, removable_blocks, sss
 from tas.pruning.methods import METHODS
 from tas.pruning.slimming import Sparsity, sparsity_pruner
 from tas.pruning.training import train_here
+from tas.reading.residuals import tie_residuals
+from tas.space import SearchSpace
 from tests.pruning.conftest import same_outputs
 
 
@@ -214,6 +216,16 @@ def test_random_search_ranks_from_fresh_weights_and_hands_over_the_given_ones(
     assert starts[0].keys() == fresh.keys()
     assert all(torch.equal(starts[0][name], fresh[name]) for name in fresh)
     assert (found.network.conv1.weight == 7.0).all()
+
+
+def test_random_search_tells_what_its_space_can_reach(make_task: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random_search, "train_apart", lambda *given: None)
+    monkeypatch.setattr(random_search, "accuracy", lambda *given: 1.0)
+    task = make_task("random", share=0.01)
+    found = METHODS["random"](task)
+    space = SearchSpace.of(tie_residuals(task.plan), task.full)
+    assert not task.budget.holds(found.flops)
+    assert found.around == (found.flops,) == (exact_flops(task.plan, space.smallest()),)
 
 
 def test_a_damaged_candidates_file_is_named(make_task: Callable) -> None:
