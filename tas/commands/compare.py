@@ -9,7 +9,9 @@ from tas.architecture import Architecture
 from tas.commands.searching import space_of
 from tas.commands.shared import Original, open_original
 from tas.comparison.agreement import Found, agreements
-from tas.comparison.jobs import Job, base_of, left_out, list_jobs, stands_apart
+from tas.comparison.jobs import Job, base_of, list_jobs, remarks, stands_apart
+from tas.comparison.lock import LOCK, locked
+from tas.comparison.machine import this_machine
 from tas.comparison.report import Evidence, write_report
 from tas.comparison.results import read_rows
 from tas.comparison.running import executor_for, run_all
@@ -19,6 +21,7 @@ from tas.config import CompareOptions, SearchOptions
 from tas.data import open_data
 from tas.errors import TasError, blame
 from tas.networks import check_name
+from tas.reading.residuals import tie_residuals
 from tas.runs import Run, write_text
 from tas.space import SearchSpace
 
@@ -36,16 +39,17 @@ def compare(options: CompareOptions) -> None:
     home = Run(str(options.output))
     check_home(home, jobs)
     original = open_unpruned(options)
-    start_home(home, options)
-    for sentence in left_out(options):
-        say(sentence)
-    say(f"{len(jobs)} runs in {home.path}, {sum(job.run.finished() for job in jobs)} of them finished before")
-    with executor_for(options) as executor:
-        outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
-    check_same_networks(jobs)  # once more: structures may have been found anew
-    alike = agreements(found_networks(options, jobs, original), options.tolerance)
-    evidence = Evidence(options, jobs, read_rows(jobs), alike, outcome)
-    say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
+    with locked(home.path):
+        start_home(home, options)
+        for sentence in remarks(options):
+            say(sentence)
+        say(f"{len(jobs)} runs in {home.path}, {sum(job.run.finished() for job in jobs)} of them finished before")
+        with executor_for(options) as executor:
+            outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
+        check_same_networks(jobs)  # once more: structures may have been found anew
+        alike = agreements(found_networks(options, jobs, original), options.tolerance)
+        evidence = Evidence(options, jobs, read_rows(jobs), alike, outcome, this_machine(options))
+        say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
     if outcome.failed:
         names = "; ".join(outcome.failed)
         raise TasError(f"{len(outcome.failed)} of {len(jobs)} runs failed: {names}; the same command tries them again")
@@ -59,7 +63,7 @@ def say(line: str) -> None:
 def check_home(home: Run, jobs: Sequence[Job]) -> None:
     """TasError if the directory holds something else, or runs that were made with other options."""
     if home.path.exists():
-        empty = home.path.is_dir() and not any(home.path.iterdir())
+        empty = home.path.is_dir() and not any(path.name != LOCK for path in home.path.iterdir())
         if not empty and not (home.config.is_file() and "methods" in (yaml.safe_load(home.config.read_text()) or {})):
             raise TasError(f"--output {home.path}: holds something else than a comparison; give another directory")
     for job in jobs:
@@ -70,9 +74,8 @@ def check_home(home: Run, jobs: Sequence[Job]) -> None:
 
 
 def start_home(home: Run, options: CompareOptions) -> None:
-    """Make the directory and write the options. TasError if it cannot be written."""
+    """Write the options into the directory. TasError if it cannot be written."""
     try:
-        home.path.mkdir(parents=True, exist_ok=True)
         home.metrics.unlink(missing_ok=True)  # not finished any more, if runs were added
         write_text(home.config, yaml.safe_dump(asdict(options), sort_keys=False))
     except OSError as error:
@@ -107,8 +110,12 @@ def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Origi
 
 
 def space_for(job: Job, original: Original, networks: Sequence[Architecture]) -> SearchSpace:
-    """What a method could choose from: a search's own space; else the default one, in depth where blocks were left."""
+    """What a method could choose from: a search's own space; else the default one, in depth where blocks were left.
+
+    Equal widths where identity shortcuts add are the default, and what the other methods are bound to.
+    """
     plan, full = original.plan, original.full
     if isinstance(job.options, SearchOptions):
         return space_of(job.options, plan, full)
-    return SearchSpace.of(plan, full, search_depths=any(network.depths != full.depths for network in networks))
+    fewer_blocks = any(network.depths != full.depths for network in networks)
+    return SearchSpace.of(tie_residuals(plan), full, search_depths=fewer_blocks)

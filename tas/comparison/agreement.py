@@ -1,7 +1,9 @@
 """Agreement: how much closer the networks that a method finds with several seeds are than random ones of the same cost.
 
-A search that sees something of the data finds similar networks from different seeds. Networks that cost the same are
-alike to some degree anyway, so the distance is measured against that between random ones.
+It shows that seeds agree, not why: the data may make them, or the cost loss, or the way in which a network is derived
+from flat distributions, which are the same for all seeds. Whether a search sees the data is for the rank correlation to
+show. Networks that cost the same are alike to some degree anyway, so the distance is measured against that between
+random ones.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,11 +1,11 @@
 """The runs that a comparison is made of, each an ordinary command's options."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions, flag
 from tas.config.compare import SEARCHES
 from tas.errors import TasError, blame
 from tas.parsing import from_values
@@ -20,6 +20,9 @@ LEFT_TO_TAS_COMPARE = {
 
 WITH_A_TEACHER = ("kd_alpha", "kd_temperature", "attention_transfer", "hints")
 """Options of `tas train` that go with a teacher alone."""
+
+NARROWING = ("round_to", "exclude", "ratios")
+"""Options of `tas search` that say which networks may be found."""
 
 LEFT_TO_EVERY_RUN = ("network", "data", "data_dir", "image_size", "train_images", "flops_target", "tolerance", "seed")
 """Options that all runs of a comparison share, or that tell them apart."""
@@ -43,7 +46,7 @@ class Job:
     target: float = 1.0
     """FLOPs aimed at, as a share of the unpruned network's."""
     training: str = ""
-    """How a training trains, +kd included."""
+    """How a training trains, +kd included; of the unpruned network scratch-e or pretrained."""
     needs: tuple[Path, ...] = ()
     """Folders of the runs that have to be finished before; of a training, that of the structure first."""
 
@@ -73,36 +76,43 @@ def list_jobs(options: CompareOptions) -> list[Job]:
     Raises:
         TasError: An option for the searches, prunings or trainings is not one, or has an impossible value.
     """
-    jobs = []
-    for seed in options.seeds:
-        teacher = teacher_job(options, seed)
+    jobs: list[Job] = []
+    every = [teacher_job(options, seed) for seed in options.seeds]
+    for place in range(len(every)):
+        teachers = [*every[place:], *every[:place]][: options.teachers]  # its own first
         below = [
             job
             for target in options.flops_targets
             for method in options.methods
-            for job in method_jobs(options, method, target, teacher)
+            for job in method_jobs(options, method, target, teachers)
         ]
-        if any(teacher.path in job.needs for job in below):
-            jobs.append(teacher)
+        needed = {path for job in below for path in job.needs}
+        jobs += [teacher for teacher in teachers if teacher.path in needed and teacher not in jobs]
         jobs += below
     return jobs
 
 
-def method_jobs(options: CompareOptions, method: str, target: float, teacher: Job) -> list[Job]:
-    """A structure and its trainings, of one seed."""
-    structure = structure_job(options, method, target, teacher)
+def method_jobs(options: CompareOptions, method: str, target: float, teachers: Sequence[Job]) -> list[Job]:
+    """A structure and its trainings, of one seed: that of the first teacher."""
+    structure = structure_job(options, method, target, teachers[0])
     trainings = [name for name in options.training if goes_with(name, base_of(options, method))]
-    return [structure, *(training_job(options, structure, name, teacher) for name in trainings)]
+    return [structure, *(training_job(options, structure, name, teachers) for name in trainings)]
 
 
-def left_out(options: CompareOptions) -> list[str]:
-    """What was asked for and has no meaning, in sentences."""
-    return [
+def remarks(options: CompareOptions) -> list[str]:
+    """What was asked for and has no meaning, or less than it seems, in sentences."""
+    found = [
         f"{method} is not trained {name}: what is left of its weights has no smaller structure; ask for finetune"
         for method in options.methods
         for name in options.training
         if not goes_with(name, base_of(options, method))
     ]
+    sections = [options.search or {}, *((options.variants or {}).get(method, {}) for method in options.methods)]
+    given = {key.replace("-", "_") for section in sections for key in section}
+    others = any(base_of(options, method) not in SEARCHES for method in options.methods)
+    if others and (narrowed := [flag(key) for key in NARROWING if key in given]):
+        found.append(f"{', '.join(narrowed)} of the searches: what the other methods may find is not narrowed by it")
+    return found
 
 
 def base_of(options: CompareOptions, method: str) -> str:
@@ -126,7 +136,9 @@ def teacher_job(options: CompareOptions, seed: int) -> Job:
     own = {"network": options.network, "pretrained": options.pretrained}
     own["epochs"] = options.teacher_epochs or options.epochs
     values = shared(options, path, seed) | for_trainer(options, taught=False) | own
-    return Job("teacher", path, checked("train", TrainOptions, values), seed)
+    # Trained further from its library's weights, it is not from scratch.
+    training = "pretrained" if options.pretrained else "scratch-e"
+    return Job("teacher", path, checked("train", TrainOptions, values), seed, training=training)
 
 
 def structure_job(options: CompareOptions, method: str, target: float, teacher: Job) -> Job:
@@ -152,15 +164,14 @@ def structure_job(options: CompareOptions, method: str, target: float, teacher: 
     return Job("structure", path, found, teacher.seed, method, target, needs=needs)
 
 
-def training_job(options: CompareOptions, structure: Job, training: str, teacher: Job) -> Job:
-    """The training of a found network."""
+def training_job(options: CompareOptions, structure: Job, training: str, teachers: Sequence[Job]) -> Job:
+    """The training of a found network, of the seed of the first teacher, which is the source of weights too."""
+    seed = structure.seed
     training = "scratch-e+kd" if training == "kd" else training
     start, _, kd = training.partition("+")
-    path = Path(
-        str(options.output), "trainings", structure.method, f"{structure.target:g}", training, f"seed{teacher.seed}"
-    )
+    path = Path(str(options.output), "trainings", structure.method, f"{structure.target:g}", training, f"seed{seed}")
     base = base_of(options, structure.method)
-    values = shared(options, path, teacher.seed) | for_trainer(options, taught=bool(kd))
+    values = shared(options, path, seed) | for_trainer(options, taught=bool(kd))
     own: dict[str, Any] = {"architecture": str(structure.path), "kd": bool(kd), "epochs": options.epochs}
     if start == "finetune":
         own |= {"init": "inherited", "lr": values["lr"] * options.finetune_lr_factor}
@@ -168,12 +179,13 @@ def training_job(options: CompareOptions, structure: Job, training: str, teacher
         own["init"] = "inherited" if base in SEARCHES else "teacher"
     needs = [structure.path]
     if kd or own.get("init") == "teacher":
-        own["teacher"] = [str(teacher.path)]
-        needs.append(teacher.path)
+        asked = [teacher.path for teacher in (teachers if kd else teachers[:1])]
+        own["teacher"] = list(map(str, asked))
+        needs += asked
     if base == "unstructured":
         own["keep_zeros"] = True
     settled = checked("train", TrainOptions, values | own)
-    return Job("training", path, settled, teacher.seed, structure.method, structure.target, training, tuple(needs))
+    return Job("training", path, settled, seed, structure.method, structure.target, training, tuple(needs))
 
 
 def for_trainer(options: CompareOptions, taught: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
+from tas.commands.shared import warn
 from tas.errors import TasError, gist
 
 RETRIES = 5
@@ -72,6 +73,8 @@ def ray_cluster(address: str, cpus: float, gpus: float) -> Iterator[Executor]:
         for flag, needs, kind in (("--job-cpus", cpus, "CPU"), ("--job-gpus", gpus, "GPU")):
             if needs > total.get(kind, 0):
                 raise TasError(f"{flag} is {needs:g}; the cluster has {total.get(kind, 0):g} {kind}s in all")
+        if gpus == 0 and total.get("GPU", 0):
+            warn("compare", f"the cluster has {total['GPU']:g} GPUs and runs may use none of them; give --job-gpus")
         yield RayExecutor(cpus, gpus)
     finally:
         ray.shutdown()

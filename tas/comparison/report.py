@@ -8,13 +8,14 @@ from pathlib import Path
 from tas.comparison.agreement import Agreement
 from tas.comparison.figures import draw_curves, draw_pareto
 from tas.comparison.jobs import Job, base_of, stands_apart
+from tas.comparison.machine import Machine
 from tas.comparison.rank_correlation import RankCorrelation, rank_correlations
-from tas.comparison.results import UNPRUNED, Row, as_csv, as_json
+from tas.comparison.results import Row, as_csv, as_json
 from tas.comparison.running import Outcome
 from tas.comparison.statistics import CONTROL, Mean, differences, means
 from tas.comparison.tables import markdown, sentence, table
 from tas.config import CompareOptions
-from tas.config.compare import SEARCHES
+from tas.config.compare import SEARCHES, UNPRUNED
 from tas.runs import write_text
 
 
@@ -27,6 +28,7 @@ class Evidence:
     rows: Sequence[Row]
     agreements: Sequence[Agreement]
     outcome: Outcome
+    machine: Machine
 
     def comparable(self) -> list[Row]:
         """The rows of networks that are smaller, and of the unpruned one."""
@@ -45,14 +47,19 @@ def write_report(evidence: Evidence) -> str:
     write_text(home / "results.csv", as_csv(Row, rows))
     write_text(home / "table.json", as_json(summed))
     write_text(home / "table.csv", as_csv(Mean, summed))
-    parts = [f"# {evidence.options.network} on {evidence.options.data}\n", made_by(evidence.options)]
+    parts = [f"# {evidence.options.network} on {evidence.options.data}\n", made_by(evidence)]
     shown = ""
     if rows:
         apart = {row.method for row in rows}.difference(row.method for row in evidence.comparable())
         write_text(home / "table.md", table(summed, apart))
         sentences = "".join(f"- {sentence(one, CONTROL)}\n" for one in differences(evidence.comparable()))
         shown = "\n".join([table(summed, apart), *([sentences] if sentences else [])])
-        parts += ["Means and standard deviations over seeds.\n", shown, *([INTERVALS] if sentences else [])]
+        parts += [
+            "Means and standard deviations over seeds.\n",
+            shown,
+            *([INTERVALS] if sentences else []),
+            *starts(evidence),
+        ]
     if any(row.method != UNPRUNED for row in evidence.comparable()):
         draw_pareto(means(evidence.comparable())).savefig(home / "pareto.png", dpi=150)
         parts.append("![test accuracy against FLOPs](pareto.png)\n")
@@ -73,14 +80,29 @@ def write_report(evidence: Evidence) -> str:
 
 INTERVALS = (
     "Differences are paired over seeds; the interval is Student's t with n - 1 degrees of freedom, each for itself: "
-    "among many comparisons one in twenty excludes 0 by chance.\n"
+    "among many comparisons one in twenty excludes 0 by chance. It holds what other seeds would change, not what other "
+    "test images would: an accuracy p on n of them has a standard error of sqrt(p (1 - p) / n), 0.5 points for 60 % of "
+    "10,000.\n"
 )
 
 AGREEMENT = (
     "Distance: the mean, over the widths and depths that vary, of the gap as a share of the full count. A ratio near 1 "
-    "means that the seeds agree no more than networks drawn at random do at the same cost.\n"
+    "means that the seeds agree no more than networks drawn at random do at the same cost. A small one does not say "
+    "that they agree because of the data: the cost loss and the derivation may make them.\n"
 )
 
+
+STARTS = {
+    "finetune": (
+        "finetune is no equal start: searches hand over their supernet's weights, the other methods what they left of "
+        "the unpruned network, which slimming, sss and autopruner trained on for --prune.epochs.\n"
+    ),
+    "init": (
+        "init starts searches from their supernet, and every other method from the unpruned network's channels of the "
+        "largest L1 norm, also where the method itself chose others.\n"
+    ),
+}
+"""Way of training -> from what methods start in it."""
 
 RANK = (
     "Kendall's tau between the supernet's validation loss, forced to each of several random networks of the same cost, "
@@ -88,11 +110,27 @@ RANK = (
 )
 
 
-def made_by(options: CompareOptions) -> str:
-    """How the comparison was made, in a line."""
+def made_by(evidence: Evidence) -> str:
+    """How the comparison was made, in a few lines."""
+    options = evidence.options
     recipe = f"trainings of {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}"
     seeds = ", ".join(map(str, options.seeds))
-    return f"`tas compare --config {options.output}/config.yaml` makes it again: {recipe}, seeds {seeds}.\n"
+    lines = [
+        f"`tas compare --config {options.output}/config.yaml --output ANOTHER` makes it again.",
+        f"It is of {recipe}, seeds {seeds}.",
+        f"Times are by the clock, and runs at once slow one another down. This time: {evidence.machine}.",
+    ]
+    named = [commits for row in evidence.rows for commits in (row.commit, row.search_commit) if commits]
+    commits = sorted({commit for commits in named for commit in commits.split(", ")})
+    if len(commits) > 1:
+        lines.append(f"Not all runs are by the same code: {', '.join(commits)}; results.json has those of each.")
+    return "\n".join(lines) + "\n"
+
+
+def starts(evidence: Evidence) -> list[str]:
+    """What has to be known of the trainings that do not start from random weights, where there are any."""
+    inherited = {row.training for row in evidence.rows}
+    return [text for name, text in STARTS.items() if name in inherited]
 
 
 def not_finished(outcome: Outcome) -> str:
@@ -148,8 +186,8 @@ def metrics(evidence: Evidence) -> dict[str, object]:
     """The comparison in one JSON object."""
     return {
         "runs": len(evidence.jobs),
-        "table": [asdict(mean) for mean in means(evidence.rows)],
-        "differences": [asdict(one) | {"clear": one.clear} for one in differences(evidence.comparable())],
+        "machine": asdict(evidence.machine),
+        "differences": [asdict(one) | {"verdict": one.verdict} for one in differences(evidence.comparable())],
         "rank_correlation": [asdict(one) for one in rank_correlations(evidence.jobs)],
         "agreement": [asdict(one) | {"ratio": one.ratio} for one in evidence.agreements],
     }

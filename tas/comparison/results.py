@@ -5,13 +5,12 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from tas.comparison.jobs import Job
-from tas.comparison.work import metrics_of
+from tas.comparison.work import commits_of, metrics_of
+from tas.config.compare import UNPRUNED
 from tas.runs import Run
-
-UNPRUNED = "unpruned"
-"""What stands for a method in the rows of the unpruned network."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +20,21 @@ class Row:
     method: str
     """How the network was found, or "unpruned"."""
     training: str
-    """scratch-e, scratch-b, finetune or init."""
+    """scratch-e, scratch-b, finetune or init; of the unpruned network scratch-e, or pretrained."""
     kd: bool
     """Whether it was taught by the unpruned network."""
     target: float
     """FLOPs aimed at, as a share of the unpruned network's."""
     seed: int
     flops_ratio: float
-    """FLOPs kept; of unstructured pruning, multiply-adds with a weight that is not zero."""
+    """FLOPs of the trained network, as a share of the unpruned one's; of unstructured pruning, multiply-adds with a
+    weight that is not zero."""
     target_met: bool
     """Whether that is within the tolerance."""
     test_accuracy: float
     """On all test images, after the last epoch."""
     params: int
-    """Parameters kept."""
+    """Of the trained network."""
     epochs: int
     """Of the training."""
     search_seconds: float
@@ -42,7 +42,9 @@ class Row:
     train_seconds: float
     """Time it took to train it."""
     commit: str
-    """The code that trained it."""
+    """The code that trained it; all of them, with commas between, if it went on with another."""
+    search_commit: str
+    """The code that found it, likewise; empty for the unpruned network."""
     run: str
     """The folder of the training."""
 
@@ -53,33 +55,35 @@ class Row:
 
 
 def read_rows(jobs: Iterable[Job]) -> list[Row]:
-    """A row for every finished training, the unpruned networks' last."""
+    """A row for every finished training of a finished structure, the unpruned networks' last."""
     ordered = sorted(jobs, key=lambda job: job.kind == "teacher")  # stable
-    return [read_row(job) for job in ordered if job.kind != "structure" and job.run.finished()]
+    trainings = [job for job in ordered if job.kind != "structure" and job.run.finished()]
+    return [read_row(job) for job in trainings if job.kind == "teacher" or Run(job.needs[0]).finished()]
 
 
 def read_row(job: Job) -> Row:
-    """The row of a finished training."""
+    """The row of a finished training. What it cost is the training's own count, whatever its structure is by now."""
     trained = metrics_of(job.run)
-    if job.kind == "teacher":
-        found, way = trained | {"seconds": 0.0, "target_met": True}, "scratch-e"
-    else:
-        found, way = metrics_of(Run(job.needs[0])), job.training
-    training, _, kd = way.partition("+")
+    found: dict[str, Any] = {"seconds": 0.0, "target_met": True}
+    search_commit = ""
+    if job.kind == "training":
+        found, search_commit = metrics_of(Run(job.needs[0])), commits_of(Run(job.needs[0]))
+    training, _, kd = job.training.partition("+")
     return Row(
         method=job.method or UNPRUNED,
         training=training,
         kd=bool(kd),
         target=job.target,
         seed=job.seed,
-        flops_ratio=found.get("flops_nonzero_ratio", found["flops_ratio"]),
+        flops_ratio=trained.get("flops_nonzero_ratio", trained["flops_ratio"]),
         target_met=found["target_met"],
         test_accuracy=trained["test_accuracy"],
-        params=found["params"],
+        params=trained["params"],
         epochs=trained["epochs"],
         search_seconds=found["seconds"],
         train_seconds=trained["seconds"],
-        commit=(job.path / "commit.txt").read_text(encoding="utf-8").strip(),
+        commit=commits_of(job.run),
+        search_commit=search_commit,
         run=str(job.path),
     )
 

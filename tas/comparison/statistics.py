@@ -4,10 +4,12 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from scipy import stats
 
-from tas.comparison.results import UNPRUNED, Row
+from tas.comparison.results import Row
+from tas.config.compare import UNPRUNED
 
 CONTROL = "uniform"
 """The method with which the others are compared: every layer the same share."""
@@ -35,6 +37,10 @@ class Mean:
     train_seconds: float
 
 
+LEAST_SEEDS = 3
+"""Fewer common seeds tell nothing: the spread of two is a guess."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much more accurate a method is than the control with the same seeds, target and training."""
@@ -43,17 +49,33 @@ class Difference:
     target: float
     training: str
     seeds: int
-    """How many both have."""
+    """How many both have; all that follows is over these."""
     mean: float | None
     """Of the differences, seed by seed; None where no seed is common."""
     low: float | None
     high: float | None
     """Ends of the 95 % interval of the mean, by Student's t; None with fewer than two seeds."""
+    flops_ratio: float | None
+    control_flops_ratio: float | None
+    """FLOPs kept, on average; None where no seed is common."""
+    target_met: bool
+    control_target_met: bool
+    """Whether every run is within the tolerance."""
 
     @property
-    def clear(self) -> bool | None:
-        """Whether the interval excludes 0; None where there is none."""
-        return None if self.low is None or self.high is None else not self.low <= 0 <= self.high
+    def verdict(self) -> Literal["better", "worse", "within the spread"] | None:
+        """What the interval says of the difference; None where it can say nothing.
+
+        That is with fewer than LEAST_SEEDS seeds, where one of the two missed the target, so that costs differ, and
+        where all seeds differ by the same: no spread at all is chance, or one network measured several times.
+        """
+        if self.low is None or self.high is None or self.seeds < LEAST_SEEDS or self.high - self.low < 1e-9:
+            return None
+        if not (self.target_met and self.control_target_met):
+            return None
+        if self.low <= 0 <= self.high:
+            return "within the spread"
+        return "better" if self.low > 0 else "worse"
 
 
 def means(rows: Sequence[Row]) -> list[Mean]:
@@ -90,27 +112,45 @@ def mean_of(method: str, target: float, training: str, rows: Sequence[Row]) -> M
 def differences(rows: Sequence[Row]) -> list[Difference]:
     """Every method's difference to the control, for each target and way of training that has one."""
     found: list[Difference] = []
-    groups: dict[tuple[float, str], dict[str, dict[int, float]]] = {}
+    groups: dict[tuple[float, str], dict[str, dict[int, Row]]] = {}
     for row in rows:
-        of_method = groups.setdefault((row.target, row.way), {}).setdefault(row.method, {})
-        of_method[row.seed] = row.test_accuracy
+        groups.setdefault((row.target, row.way), {}).setdefault(row.method, {})[row.seed] = row
     for (target, training), methods in groups.items():
         control = methods.get(CONTROL, {})
-        for method, accuracies in methods.items():
+        for method, by_seed in methods.items():
             if method not in (CONTROL, UNPRUNED) and control:
-                gaps = [accuracies[seed] - control[seed] for seed in accuracies if seed in control]
-                found.append(paired(method, target, training, gaps))
+                pairs = [(row, control[seed]) for seed, row in by_seed.items() if seed in control]
+                found.append(paired(method, target, training, pairs))
     return found
 
 
-def paired(method: str, target: float, training: str, gaps: Sequence[float]) -> Difference:
-    """The mean of differences and its 95 % interval: mean -+ t(0.975, n - 1) s / sqrt(n)."""
-    count = len(gaps)
-    if count < 2:
-        return Difference(method, target, training, count, gaps[0] if gaps else None, None, None)
-    mean = statistics.fmean(gaps)
-    half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(gaps) / math.sqrt(count)
-    return Difference(method, target, training, count, mean, mean - half, mean + half)
+def paired(method: str, target: float, training: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
+    """The mean of differences and its 95 % interval: mean -+ t(0.975, n - 1) s / sqrt(n).
+
+    Args:
+        method, target, training: Whose.
+        pairs: The row of the method and that of the control, for each seed that both have.
+    """
+    gaps = [own.test_accuracy - other.test_accuracy for own, other in pairs]
+    mean = low = high = None
+    if gaps:
+        mean = statistics.fmean(gaps)
+    if mean is not None and len(gaps) > 1:
+        half = float(stats.t.ppf(0.975, len(gaps) - 1)) * statistics.stdev(gaps) / math.sqrt(len(gaps))
+        low, high = mean - half, mean + half
+    return Difference(
+        method,
+        target,
+        training,
+        len(gaps),
+        mean,
+        low,
+        high,
+        flops_ratio=statistics.fmean(own.flops_ratio for own, _ in pairs) if pairs else None,
+        control_flops_ratio=statistics.fmean(other.flops_ratio for _, other in pairs) if pairs else None,
+        target_met=all(own.target_met for own, _ in pairs),
+        control_target_met=all(other.target_met for _, other in pairs),
+    )
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

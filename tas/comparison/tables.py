@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from tas.comparison.results import UNPRUNED
-from tas.comparison.statistics import Difference, Mean
+from tas.comparison.statistics import LEAST_SEEDS, Difference, Mean
+from tas.config.compare import UNPRUNED
 from tas.report import millions, percent
 
 HEAD = (
@@ -68,14 +68,23 @@ def line(mean: Mean) -> tuple[str, ...]:
 
 def sentence(difference: Difference, control: str) -> str:
     """What a difference to the control says."""
-    start = f"FLOPs {difference.target:g}, {difference.training}: {difference.method}"
-    if difference.mean is None:
+    one = difference
+    start = f"FLOPs {one.target:g}, {one.training}: {one.method}"
+    if one.mean is None or one.flops_ratio is None or one.control_flops_ratio is None:
         return f"{start} has no seed in common with {control}; nothing can be said."
-    points = f"{100 * difference.mean:+.2f} points from {control}"
-    if difference.low is None or difference.high is None:
-        return f"{start} is {points} with one common seed; nothing can be said."
-    interval = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}, {difference.seeds} seeds"
-    if not difference.clear:
-        return f"{start} is {points} ({interval}): no more than the seeds' spread."
-    side = "better" if difference.mean > 0 else "worse"
-    return f"{start} is {points} ({interval}): {side} by more than the seeds' spread."
+    points = f"{100 * one.mean:+.2f} points from {control}"
+    if one.low is None or one.high is None:
+        interval = "one common seed"
+    else:
+        interval = f"95 % interval {100 * one.low:+.2f} to {100 * one.high:+.2f}, {one.seeds} seeds"
+    start = f"{start} is {points} ({interval})"
+    if not (one.target_met and one.control_target_met):
+        own, other = percent(one.flops_ratio), percent(one.control_flops_ratio)
+        return f"{start}, but not at equal cost: {own} of the FLOPs and {other}; nothing can be said."
+    if one.seeds < LEAST_SEEDS:
+        return f"{start}; with fewer than {LEAST_SEEDS} seeds nothing can be said."
+    if one.verdict is None:
+        return f"{start}; every seed differs by the same, so that there is no spread to compare with."
+    if one.verdict == "within the spread":
+        return f"{start}: no more than the seeds' spread."
+    return f"{start}: {one.verdict} by more than the seeds' spread."

@@ -65,7 +65,7 @@ def metrics_of(run: Run) -> dict[str, Any]:
 def commits_of(run: Run) -> str:
     """The code that made a run; where several did, one after another, all of them."""
     file = run.path / COMMIT
-    return " ".join(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else "unknown"
+    return ", ".join(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else "unknown"
 
 
 def note_commit(run: Run) -> None:

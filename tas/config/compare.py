@@ -13,6 +13,9 @@ from tas.errors import TasError, nearest
 SEARCHES = {"tas": "both", "tas-width": "width", "tas-depth": "depth"}
 """Methods that are searches -> what they search."""
 
+UNPRUNED = "unpruned"
+"""What stands for a method in the results of the unpruned network."""
+
 TRAININGS = ("scratch-e", "scratch-b", "finetune", "init")
 """How a found network is trained, without a teacher."""
 
@@ -45,6 +48,9 @@ class CompareOptions(RecipeOptions):
     """Passes over the training images when a found network is trained; searches have their own, --search.epochs."""
     teacher_epochs: int | None = None
     """Passes when the unpruned network is trained; none takes --epochs."""
+    teachers: int = 1
+    """With +kd: unpruned networks that teach together, the average of their logits: that of the training's own seed and
+    those of the next ones of --seeds, after the last the first."""
     finetune_lr_factor: float = 0.1
     """The learning rate of finetune, as a share of --lr."""
     tolerance: float = 0.02
@@ -83,7 +89,8 @@ class CompareOptions(RecipeOptions):
             not {"kd", "scratch-e+kd"} <= set(self.training),
             "either kd or scratch-e+kd, which are the same",
         )
-        check_distinct("flops_targets", self.flops_targets)
+        # As folders are named for them: 0.50000001 and 0.5 would share one.
+        check_distinct("flops_targets", [f"{target:g}" for target in self.flops_targets])
         check_distinct("seeds", self.seeds)
         for target in self.flops_targets:
             inside("flops_targets", target, 0 < target <= 1, "shares above 0, at most 1")
@@ -91,6 +98,9 @@ class CompareOptions(RecipeOptions):
             inside("seeds", seed, 0 <= seed < 2**32, "0 to 4294967295 each")
         if self.teacher_epochs is not None:
             at_least(1, teacher_epochs=self.teacher_epochs)
+        inside("teachers", self.teachers, 1 <= self.teachers <= len(self.seeds), f"1 to the {len(self.seeds)} --seeds")
+        if self.teachers > 1 and not any(name.endswith("kd") for name in self.training):
+            raise TasError("--teachers goes with a --training with +kd")
         above(0, finetune_lr_factor=self.finetune_lr_factor, job_cpus=self.job_cpus)
         inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
         at_least(1, jobs=self.jobs)
@@ -105,8 +115,11 @@ class CompareOptions(RecipeOptions):
 
 def check_variant(name: str, options: dict[str, Any]) -> None:
     """TasError unless a variant has a usable name and says which method it varies."""
-    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in (*SEARCHES, *METHODS):
-        raise TasError(f"--variants: {name!r} cannot be a name; allowed: letters, digits, . _ - and no method's name")
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in (*SEARCHES, *METHODS, UNPRUNED):
+        raise TasError(
+            f"--variants: {name!r} cannot be a name; allowed: letters, digits, . _ - and neither a method's name "
+            f"nor {UNPRUNED}"
+        )
     method = options.get("method")
     if method not in (*SEARCHES, *METHODS):
         raise TasError(f"--variants: {name} has the method {method!r}; allowed: {', '.join((*SEARCHES, *METHODS))}")

@@ -1,6 +1,10 @@
 """Rows made by hand."""
 
-from tas.comparison.results import UNPRUNED, Row
+from collections.abc import Sequence
+
+from tas.comparison.results import Row
+from tas.comparison.statistics import Difference, paired
+from tas.config.compare import UNPRUNED
 
 
 def row(method: str, seed: int, accuracy: float, **other: object) -> Row:
@@ -15,6 +19,7 @@ def row(method: str, seed: int, accuracy: float, **other: object) -> Row:
         "search_seconds": 10.0,
         "train_seconds": 20.0,
         "commit": "abc",
+        "search_commit": "abc",
         "run": f"dir/{method}/{seed}",
     }
     return Row(method=method, seed=seed, test_accuracy=accuracy, **(values | other))  # type: ignore[arg-type]
@@ -22,3 +27,9 @@ def row(method: str, seed: int, accuracy: float, **other: object) -> Row:
 
 def unpruned(seed: int, accuracy: float) -> Row:
     return row(UNPRUNED, seed, accuracy, target=1.0, flops_ratio=1.0, search_seconds=0.0)
+
+
+def difference(gaps: Sequence[float], **other: object) -> Difference:
+    """Of seeds that differ by the gaps; `other` is of the method's rows."""
+    pairs = [(row("tas", seed, 0.5 + gap, **other), row("uniform", seed, 0.5)) for seed, gap in enumerate(gaps)]
+    return paired("tas", 0.5, "scratch-e", pairs)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tas.comparison.jobs import Job, left_out, list_jobs
+from tas.comparison.jobs import Job, list_jobs, remarks
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
 from tas.errors import TasError
 
@@ -136,7 +136,7 @@ def test_single_zeroed_weights_are_fine_tuned_alone_and_that_is_said() -> None:
     trainings = [job for job in list_jobs(options) if job.kind == "training"]
     assert [job.training for job in trainings] == ["finetune", "finetune+kd"]
     assert all(job.options.keep_zeros for job in trainings)
-    (line,) = left_out(options)
+    (line,) = remarks(options)
     assert "unstructured is not trained scratch-e" in line
 
 
@@ -161,3 +161,57 @@ def test_a_wrong_option_for_the_runs_is_refused_by_section_and_key(options: dict
         list_jobs(asked(**options))
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_several_teachers_are_those_of_the_next_seeds_in_turn() -> None:
+    options = asked(methods=("tas",), training=("scratch-e", "kd", "init+kd"), seeds=(3, 5, 8), teachers=2)
+    jobs = list_jobs(options)
+    teachers = {
+        job.seed: job.options.teacher
+        for job in jobs
+        if isinstance(job.options, TrainOptions) and job.training == "scratch-e+kd"
+    }
+    assert teachers == {
+        3: ("dir/teacher/seed3", "dir/teacher/seed5"),
+        5: ("dir/teacher/seed5", "dir/teacher/seed8"),
+        8: ("dir/teacher/seed8", "dir/teacher/seed3"),
+    }
+    seen: set[Path] = set()
+    for job in jobs:
+        assert seen.issuperset(job.needs) and job.path not in seen
+        assert set(map(Path, getattr(job.options, "teacher", ()))) <= set(job.needs)
+        seen.add(job.path)
+
+
+def test_weights_come_from_the_first_of_several_teachers_alone() -> None:
+    jobs = jobs_of(methods=("l1",), training=("init", "kd"), seeds=(0, 1), teachers=2)
+    assert jobs["trainings/l1/0.5/init/seed1"].options.teacher == ("dir/teacher/seed1",)  # type: ignore[attr-defined]
+
+
+def test_what_narrows_the_searches_alone_is_said() -> None:
+    (line,) = remarks(
+        asked(search={"round-to": 8, "samples": 3}, variants={"b": {"method": "tas", "ratios": [0.5, 1]}})
+    )
+    assert line.startswith("--round-to of the searches")
+    assert not remarks(asked(methods=("tas", "tas-depth"), search={"round_to": 8}))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"variants": {"unpruned": {"method": "tas"}}}, "--variants: 'unpruned' cannot be a name"),
+        ({"flops_targets": (0.5, 0.50000001)}, "--flops-targets is 0.5, 0.5; allowed: one value or more, each once"),
+        ({"teachers": 2, "training": ("kd",)}, "--teachers is 2; allowed: 1 to the 1 --seeds"),
+        ({"teachers": 2, "seeds": (0, 1)}, "--teachers goes with a --training with +kd"),
+    ],
+)
+def test_what_would_mix_runs_or_do_nothing_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TasError) as error:
+        asked(**options)
+    assert str(error.value).startswith(message)
+
+
+def test_an_unpruned_network_with_its_librarys_weights_is_not_from_scratch() -> None:
+    options = {"methods": ("l1",), "network": "torchvision/resnet18"}
+    assert jobs_of(**options)["teacher/seed0"].training == "scratch-e"
+    assert jobs_of(**options, pretrained=True)["teacher/seed0"].training == "pretrained"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tas.comparison.statistics import differences, means, paired, pareto_front
-from tests.comparison.rows import row, unpruned
+from tas.comparison.statistics import differences, means, pareto_front
+from tests.comparison.rows import difference, row, unpruned
 
 
 def test_a_mean_has_the_sample_standard_deviation_over_seeds() -> None:
@@ -37,12 +37,21 @@ def test_means_are_kept_apart_by_method_target_training_and_teacher() -> None:
 
 def test_the_interval_of_three_differences_is_students() -> None:
     # Differences 1, 2, 3 points: mean 2, deviation 1, t(0.975, 2) = 4.3027.
-    found = paired("tas", 0.5, "scratch-e", [0.01, 0.02, 0.03])
+    found = difference([0.01, 0.02, 0.03])
     half = 4.302652729911275 * 0.01 / math.sqrt(3)
     assert (found.mean, found.low, found.high) == pytest.approx((0.02, 0.02 - half, 0.02 + half))
-    assert found.clear is False
-    assert paired("tas", 0.5, "scratch-e", [0.019, 0.02, 0.021]).clear is True
-    assert paired("tas", 0.5, "scratch-e", [-0.019, -0.02, -0.021]).clear is True
+    assert found.verdict == "within the spread"
+    assert difference([0.019, 0.02, 0.021]).verdict == "better"
+    assert difference([-0.019, -0.02, -0.021]).verdict == "worse"
+
+
+def test_nothing_is_concluded_from_two_seeds_from_no_spread_or_at_unequal_cost() -> None:
+    assert difference([0.02, 0.0201]).verdict is None
+    assert difference([0.25, 0.25, 0.25]).verdict is None
+    assert difference([0.1 + 0.2, 0.3, 0.3]).verdict is None  # but for rounding
+    missed = difference([0.019, 0.02, 0.021], flops_ratio=0.57, target_met=False)
+    assert (missed.flops_ratio, missed.control_flops_ratio) == (pytest.approx(0.57), 0.5)
+    assert (missed.target_met, missed.control_target_met, missed.verdict) == (False, True, None)
 
 
 def test_differences_are_paired_over_the_seeds_that_both_have() -> None:
@@ -57,8 +66,8 @@ def test_differences_are_paired_over_the_seeds_that_both_have() -> None:
     found = {one.method: one for one in differences(rows)}
     assert set(found) == {"tas", "l1", "random"}
     assert (found["tas"].seeds, found["tas"].mean) == (2, pytest.approx(0.01))
-    assert (found["l1"].seeds, found["l1"].mean, found["l1"].clear) == (0, None, None)
-    assert (found["random"].seeds, found["random"].mean, found["random"].clear) == (1, pytest.approx(-0.1), None)
+    assert (found["l1"].seeds, found["l1"].mean, found["l1"].verdict) == (0, None, None)
+    assert (found["random"].seeds, found["random"].mean, found["random"].verdict) == (1, pytest.approx(-0.1), None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float)), max_size=12))

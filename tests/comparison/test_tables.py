@@ -6,9 +6,9 @@ from dataclasses import asdict
 import pytest
 
 from tas.comparison.results import Row, as_csv, as_json
-from tas.comparison.statistics import Difference, means, paired
+from tas.comparison.statistics import means
 from tas.comparison.tables import markdown, sentence, table
-from tests.comparison.rows import row, unpruned
+from tests.comparison.rows import difference, row, unpruned
 
 
 def test_markdown_has_a_column_a_bar_and_aligned_cells() -> None:
@@ -49,16 +49,23 @@ def test_methods_that_save_nothing_stand_apart() -> None:
     ("gaps", "said"),
     [
         ([], "tas has no seed in common with uniform; nothing can be said."),
-        ([0.01], "tas is +1.00 points from uniform with one common seed; nothing can be said."),
-        ([0.01, -0.01], "(95 % interval -12.71 to +12.71, 2 seeds): no more than the seeds' spread."),
-        ([0.02, 0.0201], "2 seeds): better by more than the seeds' spread."),
-        ([-0.02, -0.0201], "2 seeds): worse by more than the seeds' spread."),
+        ([0.01], "tas is +1.00 points from uniform (one common seed); with fewer than 3 seeds nothing can be said."),
+        ([0.02, 0.0201], "2 seeds); with fewer than 3 seeds nothing can be said."),
+        ([0.01, -0.01, 0], "(95 % interval -2.48 to +2.48, 3 seeds): no more than the seeds' spread."),
+        ([0.019, 0.02, 0.021], "3 seeds): better by more than the seeds' spread."),
+        ([-0.019, -0.02, -0.021], "3 seeds): worse by more than the seeds' spread."),
+        ([0.25, 0.25, 0.25], "+25.00, 3 seeds); every seed differs by the same, so that there is no spread"),
     ],
 )
 def test_the_sentence_says_what_the_interval_says(gaps: list[float], said: str) -> None:
-    found: Difference = paired("tas", 0.5, "scratch-e", gaps)
-    assert sentence(found, "uniform").startswith("FLOPs 0.5, scratch-e: tas")
-    assert said in sentence(found, "uniform")
+    text = sentence(difference(gaps), "uniform")
+    assert text.startswith("FLOPs 0.5, scratch-e: tas")
+    assert said in text
+
+
+def test_the_sentence_says_where_costs_differ() -> None:
+    text = sentence(difference([0.019, 0.02, 0.021], flops_ratio=0.57, target_met=False), "uniform")
+    assert text.endswith("not at equal cost: 57.00% of the FLOPs and 50.00%; nothing can be said.")
 
 
 def test_rows_are_the_same_in_json_and_csv() -> None:
