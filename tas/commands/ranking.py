@@ -11,10 +11,10 @@ from tas.architecture import Architecture
 from tas.building import build
 from tas.commands.searching import SearchTask
 from tas.drawing import draw_inside
-from tas.pruning.training import accuracy, train_apart
 from tas.ranking import Judged, draw_ranking, forced_loss, judge, kendall_tau
 from tas.runs import Run
 from tas.supernet import Supernet
+from tas.trials import accuracy, train_apart
 
 
 def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -> dict[str, Any]:

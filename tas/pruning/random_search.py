@@ -14,10 +14,10 @@ from tas.derivation import reachable
 from tas.drawing import draw_inside
 from tas.errors import TasError
 from tas.pruning.task import Pruned, PruneTask
-from tas.pruning.training import accuracy, train_apart
 from tas.reading.residuals import tie_residuals
 from tas.runs import write_text
 from tas.space import SearchSpace
+from tas.trials import accuracy, train_apart
 
 
 @dataclass(frozen=True)

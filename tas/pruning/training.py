@@ -1,4 +1,4 @@
-"""The trainings inside methods: of the network that is to be pruned, and of candidates."""
+"""The training inside methods, of the network that is to be pruned."""
 
 import time
 from dataclasses import replace
@@ -6,17 +6,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 
-from tas.config import CommonOptions
-from tas.errors import TasError, gist
+from tas.errors import TasError
 from tas.progress import RunBar
 from tas.pruning.task import PruneTask
 from tas.train import TrainModule
-from tas.trainer import HeedInterrupt, SeedEachEpoch, fit, make_trainer, quiet
+from tas.trainer import fit, make_trainer
+from tas.trials import training
 
 
 class Gates(pl.Callback):
@@ -95,51 +93,3 @@ def train_here(task: PruneTask, network: nn.Module, callback: pl.Callback) -> fl
     if callback_gates is not None:
         callback_gates.cpu()
     return max(0.0, timer.time_elapsed("train") - (time.monotonic() - began))
-
-
-def train_apart(network: nn.Module, images: DataLoader, num_classes: int, options: CommonOptions, label: str) -> None:
-    """Train a network without leaving anything of it but its weights; it ends on the CPU. The label says which."""
-    quiet()
-    try:
-        trainer = pl.Trainer(
-            accelerator=options.accelerator,
-            devices=int(options.devices) if options.devices.lstrip("-").isdigit() else options.devices,
-            strategy=options.strategy,
-            precision=options.precision,  # type: ignore[arg-type]  # Lightning lists the strings it takes
-            num_nodes=options.num_nodes,
-            max_epochs=options.epochs,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            callbacks=[HeedInterrupt(), SeedEachEpoch(options.seed), RunBar(label)],
-        )
-    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        raise TasError(f"--accelerator {options.accelerator}: Lightning refuses this ({gist(error)})") from None
-    trainer.fit(training(network, num_classes, options), images)
-    network.cpu().float()
-
-
-def training(network: nn.Module, num_classes: int, options: CommonOptions) -> TrainModule:
-    """The training of a network by the recipe of the options, without a teacher."""
-    return TrainModule(
-        network.train(),  # Lightning leaves the mode as it is, and torch_pruning leaves networks in evaluation
-        num_classes,
-        epochs=options.epochs,
-        lr=options.lr,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        kd_alpha=0.0,
-        kd_temperature=1.0,
-    )
-
-
-@torch.no_grad()
-def accuracy(network: nn.Module, images: DataLoader) -> float:
-    """The share of images that a network tells right, from 0 to 1, in evaluation on the CPU."""
-    network.eval()
-    right, total = 0, 0
-    for batch, labels in images:
-        logits: Tensor = network(batch.cpu())
-        right += int((logits.argmax(1) == labels.cpu()).sum())
-        total += len(labels)
-    return right / total

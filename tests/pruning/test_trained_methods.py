@@ -13,7 +13,7 @@ from tas.building import build
 from tas.cost import exact_flops
 from tas.cutting import cut
 from tas.errors import TasError
-from tas.pruning import blocks, random_search, training
+from tas.pruning import blocks, random_search
 from tas.pruning.autopruner import Codes, channel_sets, soft_share
 from tas.pruning.blocks import fold, moved_up, removable_blocks, sss
 from tas.pruning.methods import METHODS
@@ -233,9 +233,3 @@ def test_a_damaged_candidates_file_is_named(make_task: Callable) -> None:
     (task.run.path / "candidates.json").write_text("[{}]")
     with pytest.raises(TasError, match=r"candidates\.json: damaged; delete it"):
         METHODS["random"](task)
-
-
-def test_accuracy_counts_all_images() -> None:
-    images = torch.eye(4).reshape(4, 4)
-    batches = [(images[:3], torch.tensor([0, 1, 0])), (images[3:], torch.tensor([3]))]
-    assert training.accuracy(nn.Identity(), batches) == 0.75  # type: ignore[arg-type]
