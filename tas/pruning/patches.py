@@ -1,6 +1,7 @@
 """What a layer reads, sampled: patches of its inputs at a few positions of a few images."""
 
 from collections.abc import Callable, Sequence
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
@@ -57,15 +58,15 @@ def sampled_inputs(
     """
     number = -1
 
-    def hook(name: str, place: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             assert isinstance(module, (nn.Conv2d, nn.Linear))
-            generator = torch.Generator().manual_seed((seed * 1_000_003 + number) * 1_009 + place)
+            generator = torch.Generator().manual_seed(crc32(f"{seed} {number} {name}".encode()))
             see(name, patches(module, inputs[0], generator).double())
 
         return look
 
-    hooks = [network.get_submodule(n).register_forward_pre_hook(hook(n, place_of(n))) for n in names]
+    hooks = [network.get_submodule(n).register_forward_pre_hook(hook(n)) for n in names]
     network.eval()
     try:
         for images, _ in batches:
@@ -74,11 +75,6 @@ def sampled_inputs(
     finally:
         for handle in hooks:
             handle.remove()
-
-
-def place_of(name: str) -> int:
-    """A number that goes with a layer's name."""
-    return sum(ord(letter) * (index + 1) for index, letter in enumerate(name)) % 1_009
 
 
 def second_moments(network: nn.Module, names: Sequence[str], batches: Sequence[Batch], seed: int) -> dict[str, Tensor]:

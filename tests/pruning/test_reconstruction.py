@@ -38,6 +38,23 @@ def test_the_gram_matrix_is_that_of_the_contributions() -> None:
     torch.testing.assert_close(gram(moment, layer), parts @ parts.T)
 
 
+def test_every_layer_is_sampled_at_positions_of_its_own_the_same_ones_every_time() -> None:
+    network = nn.Sequential(*(nn.Conv2d(1, 1, 1, bias=False) for _ in range(40)))
+    for layer in network:
+        nn.init.ones_(layer.weight)
+    ramp = [(torch.arange(1024.0).reshape(1, 1, 32, 32), torch.zeros(1))]  # which every layer reads
+    names = [str(number) for number in range(40)]
+
+    def positions(seen_of: list[str]) -> dict[str, tuple[float, ...]]:
+        seen: dict[str, tuple[float, ...]] = {}
+        sampled_inputs(network, seen_of, ramp, 0, lambda name, read: seen.update({name: tuple(read[:, 0].tolist())}))
+        return seen
+
+    found = positions(names)
+    assert len(set(found.values())) == 40
+    assert positions(["7"])["7"] == found["7"]
+
+
 def error(matrix: Tensor, gone: tuple[int, ...]) -> float:
     return float(matrix[list(gone)][:, list(gone)].sum())
 
