@@ -13,8 +13,14 @@ from tas.train import TrainModule
 from tas.trainer import HeedInterrupt, SeedEachEpoch, quiet
 
 
-def train_apart(network: nn.Module, images: DataLoader, num_classes: int, options: CommonOptions, label: str) -> None:
-    """Train a network without leaving anything of it but its weights; it ends on the CPU. The label says which."""
+def train_apart(
+    network: nn.Module, images: DataLoader, num_classes: int, options: CommonOptions, label: str
+) -> torch.device:
+    """Train a network without leaving anything of it but its weights; it ends on the CPU. The label says which.
+
+    Returns:
+        The device that it was trained on.
+    """
     quiet()
     try:
         trainer = pl.Trainer(
@@ -33,6 +39,7 @@ def train_apart(network: nn.Module, images: DataLoader, num_classes: int, option
         raise TasError(f"--accelerator {options.accelerator}: Lightning refuses this ({gist(error)})") from None
     trainer.fit(training(network, num_classes, options), images)
     network.cpu().float()
+    return trainer.strategy.root_device
 
 
 def training(network: nn.Module, num_classes: int, options: CommonOptions) -> TrainModule:
@@ -50,12 +57,12 @@ def training(network: nn.Module, num_classes: int, options: CommonOptions) -> Tr
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, images: DataLoader) -> float:
-    """The share of images that a network tells right, from 0 to 1, in evaluation on the CPU."""
-    network.eval()
+def accuracy(network: nn.Module, images: DataLoader, device: torch.device) -> float:
+    """The share of images that a network tells right, from 0 to 1, in evaluation on a device, on which it stays."""
+    network.to(device).eval()
     right, total = 0, 0
     for batch, labels in images:
-        logits: Tensor = network(batch.cpu())
-        right += int((logits.argmax(1) == labels.cpu()).sum())
+        logits: Tensor = network(batch.to(device))
+        right += int((logits.argmax(1) == labels.to(device)).sum())
         total += len(labels)
     return right / total

@@ -20,8 +20,9 @@ from tas.trials import accuracy, train_apart
 def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -> dict[str, Any]:
     """Judge random networks inside the budget in both ways; leaves ranking.json and ranking.png in the run.
 
-    The networks are trained alone on the weights' half of the images, from random weights; both judgements are made on
-    the architecture's half. Started again after an interruption, it goes on with the network that it was at.
+    The networks are trained alone on the weights' half of the images, from random weights, with the search's learning
+    rate, momentum and weight decay; both judgements are made on the architecture's half. Started again after an
+    interruption, it goes on with the network that it was at.
 
     Args:
         task: What was searched.
@@ -46,8 +47,9 @@ def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -
         torch.manual_seed(options.seed)
         network = build(architecture)
         batches = halves.data.training_batches(images, halves.weights_half)
-        train_apart(network, batches, full.num_classes, recipe, f"network {number + 1} of {len(drawn)}")
-        return accuracy(network, halves.val_dataloader())
+        label = f"network {number + 1} of {len(drawn)}"
+        trained_on = train_apart(network, batches, full.num_classes, recipe, label)
+        return accuracy(network, halves.val_dataloader(), trained_on)
 
     judged = judge(drawn, loss_of, accuracy_of, run.path / "ranking.json")
     draw(judged, run)

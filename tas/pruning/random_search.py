@@ -50,8 +50,8 @@ def random_search(task: PruneTask) -> Pruned:
         network = task.fresh(drawn[number])
         batches = task.data.training_batches(images, halves.weights_half)
         label = f"candidate {number + 1} of {len(drawn)}"
-        train_apart(network, batches, task.full.num_classes, options, label)
-        reached = accuracy(network, task.data.judging_batches(images, halves.architecture_half))
+        device = train_apart(network, batches, task.full.num_classes, options, label)
+        reached = accuracy(network, task.data.judging_batches(images, halves.architecture_half), device)
         judged.append(Judged(reached, time.monotonic() - began))
         write(task, drawn, judged)
     best = drawn[max(range(len(drawn)), key=lambda number: judged[number].val_accuracy)]

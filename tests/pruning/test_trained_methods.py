@@ -175,11 +175,11 @@ def test_random_search_keeps_the_best_candidate_and_goes_on_after_the_finished_o
     trained: list[int] = []
     train = random_search.train_apart
 
-    def counted(network: nn.Module, images: object, *rest: object) -> None:
+    def counted(network: nn.Module, images: object, *rest: object) -> torch.device:
         trained.append(len(images.dataset))  # type: ignore[attr-defined]
-        train(network, images, *rest)  # type: ignore[arg-type]
+        return train(network, images, *rest)  # type: ignore[arg-type]
 
-    def accuracy(network: nn.Module, images: object) -> float:
+    def accuracy(network: nn.Module, images: object, device: torch.device) -> float:
         value = next(scores)
         if len(trained) == 2:
             raise KeyboardInterrupt
