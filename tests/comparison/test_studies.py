@@ -10,7 +10,8 @@ from tas.parsing import parse
 from tests.conftest import ROOT
 
 STUDIES = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
-SMALL = [path for path in STUDIES if path.stem.endswith("-small")]
+TWINS = {"table1", "table2", "table3", "figure3", "results"}
+SMALL = [path for path in STUDIES if path.stem.removesuffix("-small") in TWINS and path.stem.endswith("-small")]
 
 
 def parsed(path: Path) -> CompareOptions:
@@ -41,4 +42,10 @@ def test_a_small_study_asks_the_same_of_a_small_network_and_few_images(path: Pat
 
 
 def test_every_study_of_the_paper_has_a_small_twin() -> None:
-    assert {path.stem.removesuffix("-small") for path in SMALL} == {"table1", "table2", "table3", "figure3", "results"}
+    assert {path.stem.removesuffix("-small") for path in SMALL} == TWINS
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_for_two_cores_uses_both(path: Path) -> None:
+    if "two CPU cores" in path.read_text(encoding="utf-8"):
+        assert parsed(path).jobs == 2
