@@ -17,7 +17,13 @@ from tas.errors import TasError, nearest
 
 Options = TypeVar("Options", bound=RecipeOptions)
 
-KINDS = {"float": "a number", "int": "a whole number", "tuple": "a list such as [0.5,1.0]"}
+KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "tuple": "a list such as [0.5,1.0]",
+    "dict[str, typing.Any]": "options and their values such as {epochs: 20}",
+    "dict[str, dict[str, typing.Any]]": "names and their options such as {tas-8: {method: tas, samples: 8}}",
+}
 """Names of types as a user knows them."""
 
 
@@ -30,6 +36,8 @@ def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Opt
     try:
         files, given = file_parser().parse_known_args(given)
         blamed = f"--config {files.config}"
+        if files.resume is not None and "resume" not in names:
+            raise TasError(f"--resume: repeat the command as it was; tas {command} goes on with what it finds")
         if files.resume is not None:
             beside = [argument.partition("=")[0] for argument in given if argument.startswith("--")]
             check_beside_resume([*beside, "--config"] if files.config else beside)
@@ -157,7 +165,10 @@ def explain(message: str, known: Sequence[str]) -> str:
     message = " ".join(message.split())
     if unknown := re.fullmatch(r"[Uu]nrecognized arguments: (--[^ =]+).*", message):
         return f"{unknown[1]} is not an option{nearest(unknown[1], map(flag, known))}"
-    if wrong := re.fullmatch(r'Parser key "([^"]+)": Expected a (.+)\. Got value: (.*)', message):
+    wrong = re.fullmatch(r'Parser key "([^"]+)": Expected a (.+)\. Got value: (.*)', message)
+    optional = r"Does not validate .* Subtypes: \[(.+), <class 'NoneType'>\] Errors: .* Given value: (.*)"
+    if wrong := wrong or re.fullmatch(rf'Parser key "([^"]+)": {optional}', message):
         kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[2])
-        return f"{flag(wrong[1])} is {wrong[3]}; expected: {KINDS.get(kind, kind.removeprefix('typing.'))}"
+        given = re.sub(r"^NestedArg\(key='(.*)', val='(.*)'\)$", r"{\1: \2}", wrong[3])
+        return f"{flag(wrong[1])} is {given}; expected: {KINDS.get(kind, kind.removeprefix('typing.'))}"
     return re.sub(r'Parser key "([^"]+)"', lambda key: flag(key[1]), message)

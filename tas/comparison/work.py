@@ -40,6 +40,9 @@ LOCATIONS = ("architecture", "teacher", "weights")
 MACHINE = ("output", "resume", "data_dir", "workers", "accelerator", "devices", "strategy", "num_nodes")
 """Options that say where a run is carried out and kept: a later one may differ and be the same run."""
 
+OF_SOME_METHODS = {"candidates": ("random",), "sparsity_weight": ("slimming", "sss")}
+"""Options of `tas prune` -> the only methods that read them."""
+
 PATIENCE = 20
 """Seconds in which a file that another machine has written must be seen here."""
 
@@ -98,6 +101,8 @@ def check_unchanged(job: Job) -> None:
     before = yaml.safe_load(job.run.config.read_text(encoding="utf-8"))
     now, defaults = as_saved(job.options), as_saved(type(job.options)())  # type: ignore[call-arg]  # each command has defaults for all
     for key, value in now.items():
+        if now.get("method") not in OF_SOME_METHODS.get(key, (now.get("method"),)):
+            continue
         was = before.get(key, defaults[key])
         if key in LOCATIONS:
             same = was == value or beside(was, before["output"]) == beside(value, now["output"])

@@ -244,6 +244,13 @@ def test_runs_at_once_end_as_runs_one_after_another(
         (["--search.epoch", "3", "--output", "out"], "--search, for tas: 'epoch' is not an option of tas search"),
         (["--jobs", "2", "--ray", "local", "--output", "out"], "--jobs and --ray exclude each other"),
         (["--job-gpus", "1", "--output", "out"], "--job-cpus and --job-gpus go with --ray"),
+        (
+            ["--search", "3", "--output", "out"],
+            "--search is 3; expected: options and their values such as {epochs: 20}",
+        ),
+        (["--variants.a", "3", "--output", "out"], "--variants is {a: 3}; expected: names and their options such as"),
+        (["--teacher-epochs", "x", "--output", "out"], "--teacher-epochs is x; expected: a whole number"),
+        (["--resume", "out"], "--resume: repeat the command as it was"),
         (["--output", "taken"], "--output taken: holds something else than a comparison"),
     ],
 )

@@ -76,6 +76,15 @@ def test_an_option_that_an_older_version_did_not_know_had_its_default(tmp_path: 
         check_unchanged(jobs_in(tmp_path, train={"hints": 0.5})[-1])
 
 
+def test_options_that_a_method_does_not_read_may_change(tmp_path: Path) -> None:
+    job = begun(jobs_in(tmp_path)[1], lambda saved: saved.update(sparsity_weight=0.001, candidates=3))
+    check_unchanged(job)
+    slimming = replace(job.options, method="slimming")  # type: ignore[call-arg]
+    job.run.config.write_text(yaml.safe_dump(asdict(slimming) | {"sparsity_weight": 0.5}), encoding="utf-8")
+    with pytest.raises(TasError, match=r"was made with sparsity_weight 0.5"):
+        check_unchanged(replace(job, options=slimming))
+
+
 def test_a_training_of_another_network_than_its_structure_is_refused(tmp_path: Path) -> None:
     _, structure, training = jobs_in(tmp_path)
     finish(structure, FULL, 1.0)
