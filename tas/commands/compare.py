@@ -110,12 +110,13 @@ def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Origi
 
 
 def space_for(job: Job, original: Original, networks: Sequence[Architecture]) -> SearchSpace:
-    """What a method could choose from: a search's own space; else the default one, in depth where blocks were left.
+    """What a method could choose from: a search's own space; else the default one, in as far as it was made use of.
 
     Equal widths where identity shortcuts add are the default, and what the other methods are bound to.
     """
     plan, full = original.plan, original.full
     if isinstance(job.options, SearchOptions):
         return space_of(job.options, plan, full)
-    fewer_blocks = any(network.depths != full.depths for network in networks)
-    return SearchSpace.of(tie_residuals(plan), full, search_depths=fewer_blocks)
+    narrower = any(network.widths != full.widths for network in networks)
+    shallower = any(network.depths != full.depths for network in networks)
+    return SearchSpace.of(tie_residuals(plan), full, search_widths=narrower, search_depths=shallower)

@@ -113,11 +113,11 @@ RANK = (
 def made_by(evidence: Evidence) -> str:
     """How the comparison was made, in a few lines."""
     options = evidence.options
-    recipe = f"trainings of {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}"
+    recipe = f"Trainings: {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}"
     seeds = ", ".join(map(str, options.seeds))
     lines = [
         f"`tas compare --config {options.output}/config.yaml --output ANOTHER` makes it again.",
-        f"It is of {recipe}, seeds {seeds}.",
+        f"{recipe}; seeds {seeds}.",
         f"Times are by the clock, and runs at once slow one another down. This time: {evidence.machine}.",
     ]
     named = [commits for row in evidence.rows for commits in (row.commit, row.search_commit) if commits]

@@ -2,14 +2,18 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tas.commands.compare import space_for
+from tas.commands.shared import open_original
 from tas.comparison import running
-from tas.comparison.jobs import Job
+from tas.comparison.jobs import Job, list_jobs
 from tas.comparison.work import perform_job
+from tas.config import CompareOptions
 from tas.data.digits import Digits
 from tas.data.images import Images
 from tas.runs import Run
@@ -261,3 +265,16 @@ def test_wrong_input_is_refused_before_anything_runs(
     (tmp_path / "taken" / "config.yaml").write_text("method: uniform\n", encoding="utf-8")
     assert f"tas compare: error: {message}" in refused("compare", *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_method_is_held_against_random_networks_of_what_it_may_change() -> None:
+    original = open_original("resnet20", False, None, 10, 3, 16)
+    full = original.full
+    _, job = list_jobs(CompareOptions(methods=("sss",), seeds=(0,), training=(), output="out"))
+    shallow = replace(full, depths={**full.depths, "stage1": 1})
+    thin = replace(full, widths={name: channels // 2 for name, channels in full.widths.items()})
+    for network, of_widths, of_depths in ((shallow, 1, 3), (thin, 8, 1)):
+        space = space_for(job, original, [full, network])
+        assert {len(choices) for choices in space.widths.values()} == {of_widths}
+        assert {len(choices) for choices in space.depths.values()} == {of_depths}
+        assert set(space.widths) < set(full.widths), "tied, as pruning ties them"
