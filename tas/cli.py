@@ -1,4 +1,4 @@
-"""The command line: `tas search`, `tas train`."""
+"""The command line: `tas COMMAND ...`."""
 
 import sys
 from collections.abc import Sequence

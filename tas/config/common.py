@@ -27,7 +27,7 @@ class RecipeOptions:
     epochs: int
     """Passes over the training images."""
     output: str | None = None
-    """Directory for what the run leaves; none makes runs/search/NETWORK-DATA-TIME, or runs/train/..."""
+    """Directory for what the run leaves; none makes runs/COMMAND/NETWORK-DATA-TIME."""
     accelerator: str = "auto"
     """Lightning's: cpu, gpu, mps, ... or auto."""
     precision: str = "32-true"
