@@ -81,6 +81,19 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
+    return open_trainer(
+        options,
+        logger=TensorBoardLogger(run.path, name="", version=""),
+        callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(options.seed), *callbacks],
+        plugins=[WholeFileCheckpointIO()],
+        log_every_n_steps=min(10, batches),
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=options.epochs + 1,  # a command that validates does so after the last epoch
+    )
+
+
+def open_trainer(options: CommonOptions, **settings: Any) -> pl.Trainer:
+    """A Trainer on the devices of the options, for their epochs; TasError where Lightning refuses them."""
     try:
         return pl.Trainer(
             accelerator=options.accelerator,
@@ -89,13 +102,8 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
             precision=cast(Any, options.precision),
             num_nodes=options.num_nodes,
             max_epochs=options.epochs,
-            logger=TensorBoardLogger(run.path, name="", version=""),
-            callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(options.seed), *callbacks],
-            plugins=[WholeFileCheckpointIO()],
-            log_every_n_steps=min(10, batches),
-            num_sanity_val_steps=0,
-            check_val_every_n_epoch=options.epochs + 1,  # a command that validates does so after the last epoch
             enable_model_summary=False,
+            **settings,
         )
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         given = ("accelerator", "devices", "strategy", "precision", "num_nodes")

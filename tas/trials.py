@@ -1,16 +1,13 @@
 """Short trainings by which networks are judged, and which leave nothing but weights."""
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from tas.config import CommonOptions
-from tas.errors import TasError, gist
 from tas.progress import RunBar
 from tas.train import TrainModule
-from tas.trainer import HeedInterrupt, SeedEachEpoch, quiet
+from tas.trainer import HeedInterrupt, SeedEachEpoch, open_trainer, quiet
 
 
 def train_apart(
@@ -22,21 +19,8 @@ def train_apart(
         The device that it was trained on.
     """
     quiet()
-    try:
-        trainer = pl.Trainer(
-            accelerator=options.accelerator,
-            devices=int(options.devices) if options.devices.lstrip("-").isdigit() else options.devices,
-            strategy=options.strategy,
-            precision=options.precision,  # type: ignore[arg-type]  # Lightning lists the strings it takes
-            num_nodes=options.num_nodes,
-            max_epochs=options.epochs,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            callbacks=[HeedInterrupt(), SeedEachEpoch(options.seed), RunBar(label)],
-        )
-    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        raise TasError(f"--accelerator {options.accelerator}: Lightning refuses this ({gist(error)})") from None
+    callbacks = [HeedInterrupt(), SeedEachEpoch(options.seed), RunBar(label)]
+    trainer = open_trainer(options, logger=False, enable_checkpointing=False, callbacks=callbacks)
     trainer.fit(training(network, num_classes, options), images)
     network.cpu().float()
     return trainer.strategy.root_device

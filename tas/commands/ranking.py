@@ -26,13 +26,14 @@ def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -
 
     Args:
         task: What was searched.
-        supernet: As the search left it, on the device.
+        supernet: As the search left it; it ends on the device.
         run: The search's.
         device: Where the supernet computes.
 
     Returns:
         The metrics that it adds to the search's.
     """
+    supernet.to(device)  # validation has put it back on the CPU
     options, halves, full = task.options, task.halves, task.space.full
     images = halves.data.train_images()
     recipe = replace(options, epochs=options.rank_epochs)

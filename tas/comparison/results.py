@@ -5,12 +5,15 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tas.comparison.jobs import Job
 from tas.comparison.work import commits_of, metrics_of
 from tas.config.compare import UNPRUNED
 from tas.runs import Run
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -88,16 +91,16 @@ def read_row(job: Job) -> Row:
     )
 
 
-def as_json(rows: Sequence[object]) -> str:
+def as_json(rows: "Sequence[DataclassInstance]") -> str:
     """Dataclasses as a JSON list of objects, one a line."""
-    lines = ",\n".join("  " + json.dumps(asdict(row)) for row in rows)  # type: ignore[call-overload]
+    lines = ",\n".join("  " + json.dumps(asdict(row)) for row in rows)
     return f"[\n{lines}\n]\n" if rows else "[]\n"
 
 
-def as_csv(kind: type, rows: Sequence[object]) -> str:
+def as_csv(kind: "type[DataclassInstance]", rows: "Sequence[DataclassInstance]") -> str:
     """Dataclasses of one kind as CSV, the names of the fields first."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)  # type: ignore[call-overload]
+    writer.writerows(asdict(row) for row in rows)
     return text.getvalue()
