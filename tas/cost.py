@@ -39,9 +39,12 @@ class CostTable:
 
 
 def cost_tables(
-    plan: Plan, widths: Mapping[str, tuple[int, ...]], depths: Mapping[str, tuple[int, ...]]
+    plan: Plan, widths: Mapping[str, tuple[int, ...] | Tensor], depths: Mapping[str, tuple[int, ...]]
 ) -> list[CostTable]:
-    """The cost of every network that the candidates allow; layers with the same ends share a table."""
+    """The cost of every network that the candidates allow; layers with the same ends share a table.
+
+    Widths may be tensors, (candidates,), of numbers that need not be whole: the costs are differentiable in them.
+    """
     merged: dict[tuple[Width, Width, str | None, tuple[int, ...]], Tensor] = {}
     for layer in plan.layers:
         scale = layer.kernel * layer.positions * layer.writes.repeat
@@ -60,9 +63,10 @@ def cost_tables(
     return [CostTable(*key, cost) for key, cost in merged.items()]
 
 
-def channels(width: Width, candidates: Mapping[str, tuple[int, ...]]) -> Tensor:
+def channels(width: Width, candidates: Mapping[str, tuple[int, ...] | Tensor]) -> Tensor:
     """The numbers of channels that a width can have, (candidates,) float64."""
-    return torch.tensor([width] if isinstance(width, int) else candidates[width], dtype=torch.float64)
+    counts = (width,) if isinstance(width, int) else candidates[width]
+    return counts.double().cpu() if isinstance(counts, Tensor) else torch.tensor(counts, dtype=torch.float64)
 
 
 class ExpectedFlops:

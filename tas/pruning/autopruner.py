@@ -10,6 +10,7 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
+from tas.cost import cost_tables, exact_flops
 from tas.plan import Plan
 from tas.pruning.channels import ChannelPruner, make_pruner, readers, writers
 from tas.pruning.task import Pruned, PruneTask
@@ -54,7 +55,7 @@ class Codes(Gates):
         super().__init__(nn.ParameterList(torch.full((one.channels,), code) for one in gated))
         self.plan = plan
         self.gated = gated
-        self.target = target
+        self.target = target * soft_flops(plan, {})
         self.slope = SLOPES[0]
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -68,7 +69,7 @@ class Codes(Gates):
     def before_step(self, module: TrainModule, progress: float) -> None:
         """Add the penalty's gradient and raise the slope."""
         kept = {name: value.sum() for one, value in zip(self.gated, self.values()) for name in one.widths}
-        (PULL * (soft_share(self.plan, kept) / self.target - 1) ** 2).backward()  # type: ignore[no-untyped-call]
+        (PULL * (soft_flops(self.plan, kept) / self.target - 1) ** 2).backward()  # type: ignore[no-untyped-call]
         self.slope = linear(*SLOPES, progress)
 
     def state_dict(self) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def autopruner(task: PruneTask) -> Pruned:
     network = copy.deepcopy(task.network)
     network.eval().requires_grad_(True)
     roots, gated = channel_sets(task, network)
-    share = task.budget.target / soft_share_flops(task.plan, {})
-    codes = Codes(task.plan, gated, float(share))
+    share = task.budget.target / exact_flops(task.plan, task.full)
+    codes = Codes(task.plan, gated, share)
     hooks = codes.attach()
     before = train_here(task, network, codes)
     for hook in hooks:
@@ -164,21 +165,8 @@ def in_channels(module: nn.Module) -> int:
     return module.in_channels if isinstance(module, nn.Conv2d) else module.in_features
 
 
-def soft_share(plan: Plan, kept: Mapping[str, Tensor]) -> Tensor:
-    """The share of the FLOPs, differentiable, with these numbers of channels, which need not be whole; all blocks."""
-    return soft_share_flops(plan, kept) / soft_share_flops(plan, {})
-
-
-def soft_share_flops(plan: Plan, kept: Mapping[str, Tensor]) -> Tensor:
-    """The FLOPs of that, a scalar."""
-    depths, total = plan.depths(), torch.zeros(())
-
-    def channels(source: str | int) -> Any:
-        width = plan.resolve(source, depths)
-        return kept[width] if width in kept else plan.channels(width)  # type: ignore[index]
-
-    for layer in plan.layers:
-        if not layer.if_unequal:
-            reads = sum(part.repeat * channels(part.source) for part in layer.reads)
-            total = total + layer.kernel * layer.positions * layer.writes.repeat * reads * channels(layer.writes.source)
-    return total
+def soft_flops(plan: Plan, kept: Mapping[str, Tensor]) -> Tensor:
+    """The FLOPs with these numbers of channels, which need not be whole, and all blocks: a differentiable scalar."""
+    widths = {name: kept[name].reshape(1) if name in kept else (count,) for name, count in plan.widths.items()}
+    depths = {name: (blocks,) for name, blocks in plan.depths().items()}
+    return torch.stack([table.flops.sum() for table in cost_tables(plan, widths, depths)]).sum()

@@ -14,7 +14,7 @@ from tas.cost import exact_flops
 from tas.cutting import cut
 from tas.errors import TasError
 from tas.pruning import blocks, random_search
-from tas.pruning.autopruner import Codes, channel_sets, soft_share
+from tas.pruning.autopruner import Codes, channel_sets, soft_flops
 from tas.pruning.blocks import fold, moved_up, removable_blocks, sss
 from tas.pruning.methods import METHODS
 from tas.pruning.slimming import Sparsity, sparsity_pruner
@@ -112,7 +112,7 @@ def test_a_network_without_blocks_is_refused(make_task: Callable) -> None:
         METHODS["slimming"](make_task("slimming", "torch.nn:Sequential", network=network))
 
 
-def test_the_soft_share_of_whole_channels_is_the_share(make_task: Callable) -> None:
+def test_the_soft_flops_of_whole_channels_are_the_flops(make_task: Callable) -> None:
     task = make_task("autopruner")
     generator = torch.Generator().manual_seed(0)
     sets = channel_sets(task, task.network.eval().requires_grad_(True))[1]
@@ -120,8 +120,7 @@ def test_the_soft_share_of_whole_channels_is_the_share(make_task: Callable) -> N
     kept = {one: torch.randint(1, one.channels + 1, (), generator=generator) for one in sets}
     widths = {name: kept[one] for one in sets for name in one.widths}
     whole = task.full.with_counts({name: int(count) for name, count in widths.items()}, task.full.depths)
-    expected = exact_flops(task.plan, whole) / exact_flops(task.plan, task.full)
-    assert float(soft_share(task.plan, widths)) == pytest.approx(expected)
+    assert float(soft_flops(task.plan, widths)) == exact_flops(task.plan, whole)
 
 
 def test_folded_codes_do_what_the_hooks_did(make_task: Callable) -> None:
@@ -153,7 +152,7 @@ def test_codes_start_at_the_target_and_the_penalty_draws_them_to_it(make_task: C
 
     def share() -> float:
         kept = {name: value.sum() for one, value in zip(codes.gated, codes.values()) for name in one.widths}
-        return float(soft_share(task.plan, kept).detach())
+        return float((soft_flops(task.plan, kept) / soft_flops(task.plan, {})).detach())
 
     assert share() > 0.6
     for _ in range(150):
