@@ -1,5 +1,7 @@
 """The search: weights and architecture learned in turns, each on its own half of the training images."""
 
+from typing import Literal
+
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -17,13 +19,20 @@ from tas.supernet import Supernet
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W) and their classes (N,)."""
 
+ARCH_TRAVEL = 1600.0
+"""Learning rate x steps of the logits' SGD where no learning rate is given: longer searches see more images and move
+the logits as far."""
+
+ADAM_ARCH_LR = 0.02
+"""Learning rate of the logits' Adam where none is given."""
+
 
 class SearchModule(pl.LightningModule):
     """Alternating optimisation of a supernet (the paper's algorithm 1).
 
     Each iteration samples a network and updates the weights on cross-entropy, by SGD along a cosine; then samples
-    another and updates the logits on cross-entropy + cost_weight x cost loss, by Adam. A batch is {"weights": (images,
-    labels), "architecture": (images, labels)}, of two halves of the training images.
+    another and updates the logits on cross-entropy + cost_weight x cost loss. A batch is {"weights": (images, labels),
+    "architecture": (images, labels)}, of two halves of the training images.
 
     Args:
         supernet: The supernet.
@@ -35,7 +44,11 @@ class SearchModule(pl.LightningModule):
             first temperature.
         tau: Temperature of the Gumbel-softmax at the start and at the end.
         lr, momentum, weight_decay: Of the weights' SGD.
-        arch_lr, arch_weight_decay: Of the logits' Adam.
+        arch_optimizer: Of the logits. sgd moves each by what it changes in the loss, so that their sums, which the
+            derivation weighs against FLOPs, add up losses; adam, the paper's, moves those that change nothing as fast
+            as the others, by noise.
+        arch_lr: Of the logits; None takes ARCH_TRAVEL / steps with sgd, ADAM_ARCH_LR with adam.
+        arch_weight_decay: L2 penalty of the logits.
         seed: Of the sampling.
     """
 
@@ -52,8 +65,9 @@ class SearchModule(pl.LightningModule):
         lr: float = 0.1,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
-        arch_lr: float = 1e-3,
-        arch_weight_decay: float = 1e-3,
+        arch_optimizer: Literal["sgd", "adam"] = "sgd",
+        arch_lr: float | None = None,
+        arch_weight_decay: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -71,6 +85,7 @@ class SearchModule(pl.LightningModule):
         self.lr = lr
         self.momentum = momentum
         self.weight_decay = weight_decay
+        self.arch_optimizer = arch_optimizer
         self.arch_lr = arch_lr
         self.arch_weight_decay = arch_weight_decay
         self.seed = seed
@@ -85,13 +100,11 @@ class SearchModule(pl.LightningModule):
             weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
         )
-        logits = torch.optim.Adam(
-            self.supernet.architecture_parameters(),
-            lr=self.arch_lr,
-            betas=(0.5, 0.999),
-            weight_decay=self.arch_weight_decay,
-        )
-        return [weights, logits]
+        logits = self.supernet.architecture_parameters()
+        decay = self.arch_weight_decay
+        if self.arch_optimizer == "adam":
+            return [weights, torch.optim.Adam(logits, betas=(0.5, 0.999), weight_decay=decay)]
+        return [weights, torch.optim.SGD(logits, weight_decay=decay)]
 
     def training_step(self, batch: dict[str, Batch], batch_index: int) -> None:
         batches = int(self.trainer.num_training_batches)
@@ -105,13 +118,20 @@ class SearchModule(pl.LightningModule):
         assert isinstance(optimizers, list)
         weights_optimizer, logits_optimizer = optimizers
         weights_optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
+        logits_optimizer.param_groups[0]["lr"] = self.arch_lr_over((1 - self.warmup) * self.epochs * batches)
         loss = self.weights_step(batch["weights"], weights_optimizer, tau)
         if searched >= 0:
             self.architecture_step(batch["architecture"], logits_optimizer, tau)
         self.log("schedule/tau", tau)
         self.log("schedule/lr", weights_optimizer.param_groups[0]["lr"])
-        self.log("schedule/arch_lr", self.arch_lr)
+        self.log("schedule/arch_lr", logits_optimizer.param_groups[0]["lr"])
         self.log("loss", loss, prog_bar=True, logger=False)
+
+    def arch_lr_over(self, steps: float) -> float:
+        """The learning rate of the logits, which move in so many steps."""
+        if self.arch_lr is not None:
+            return self.arch_lr
+        return ADAM_ARCH_LR if self.arch_optimizer == "adam" else ARCH_TRAVEL / steps
 
     def weights_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> Tensor:
         """One step of SGD on the weights of a sampled network; returns its loss."""
@@ -121,7 +141,7 @@ class SearchModule(pl.LightningModule):
         return loss.detach()
 
     def architecture_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> None:
-        """One step of Adam on the logits of widths and depths, on another sampled network."""
+        """One step on the logits of widths and depths, on another sampled network."""
         self.toggle_optimizer(optimizer)
         loss = self.sampled_loss(batch, tau, "architecture")
         expected, derived = self.costs()

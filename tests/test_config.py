@@ -165,14 +165,15 @@ def test_the_defaults_of_the_search_are_those_of_the_method() -> None:
     assert options.ratios == (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     assert options.tau_end == 0.1
     assert (options.lr, options.momentum, options.weight_decay) == (0.1, 0.9, 5e-4)
-    assert options.arch_weight_decay == 1e-3
+    assert (options.arch_optimizer, options.arch_lr, options.arch_weight_decay) == ("sgd", None, 0.0)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "search").glob("cifar*.yaml")), ids=lambda path: path.stem)
 def test_what_the_defaults_change_of_the_paper_its_configs_state(path: Path) -> None:
     options = parse("search", SearchOptions, ["--config", str(path)])
     assert (options.align, options.residuals, options.warmup) == ("interpolate", "free", 0)
-    assert (options.tau_start, options.tau_end, options.arch_lr, options.epochs) == (10.0, 0.1, 1e-3, 600)
+    assert (options.tau_start, options.tau_end, options.epochs) == (10.0, 0.1, 600)
+    assert (options.arch_optimizer, options.arch_lr, options.arch_weight_decay) == ("adam", 1e-3, 1e-3)
 
 
 def test_the_defaults_of_distillation_are_the_papers_for_cifar() -> None:

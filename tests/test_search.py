@@ -133,14 +133,58 @@ def test_each_step_takes_a_sample_and_a_half_of_its_own(monkeypatch: pytest.Monk
     assert len({float(images.sum()) for images in halves}) == 4
 
 
-def test_the_optimisers_are_sgd_for_the_weights_and_adam_for_the_logits() -> None:
-    module = make_module()
-    weights, logits = module.configure_optimizers()
-    assert isinstance(weights, torch.optim.SGD) and isinstance(logits, torch.optim.Adam)
+def test_the_weights_have_sgd_and_the_logits_sgd_or_the_papers_adam() -> None:
+    weights, logits = make_module().configure_optimizers()
+    assert isinstance(weights, torch.optim.SGD) and isinstance(logits, torch.optim.SGD)
     expected = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
     assert {key: weights.param_groups[0][key] for key in expected} == expected
-    expected = {"lr": 0.02, "betas": (0.5, 0.999), "weight_decay": 1e-3}
+    expected = {"momentum": 0, "weight_decay": 1e-3}
     assert {key: logits.param_groups[0][key] for key in expected} == expected
+    _, logits = make_module(arch_optimizer="adam").configure_optimizers()
+    assert isinstance(logits, torch.optim.Adam)
+    expected = {"betas": (0.5, 0.999), "weight_decay": 1e-3}
+    assert {key: logits.param_groups[0][key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({"arch_lr": 0.5}, 0.5),
+        ({"arch_lr": 0.5, "arch_optimizer": "adam"}, 0.5),
+        ({"arch_lr": None, "arch_optimizer": "adam"}, 0.02),
+        ({"arch_lr": None}, 1600 / 8),
+        ({"arch_lr": None, "warmup": 0.5}, 1600 / 4),
+    ],
+)
+def test_the_logits_learn_at_the_rate_given_or_at_one_for_the_length_of_the_search(
+    settings: dict[str, Any], rate: float
+) -> None:
+    module = make_module(epochs=2, cost_weight=0.0, **settings)
+    rates: list[float] = []
+    architecture_step = module.architecture_step
+
+    def spy(batch: Any, optimizer: Any, tau: float) -> None:
+        rates.append(optimizer.param_groups[0]["lr"])
+        architecture_step(batch, optimizer, tau)
+
+    module.architecture_step = spy  # type: ignore[method-assign]
+    fit(module, batches=4)
+    assert rates == [pytest.approx(rate)] * (4 if settings.get("warmup") else 8)
+
+
+def test_sgd_moves_the_logits_by_what_they_change_in_the_loss() -> None:
+    module = make_module(epochs=1, arch_lr=3.0, arch_weight_decay=0.0, cost_weight=0.0)
+    logits = module.supernet.architecture_parameters()
+    gradients: list[Tensor] = []
+    for parameter in logits:
+        parameter.register_hook(lambda gradient: gradients.append(gradient.clone()))
+    before = copies(logits)
+    fit(module, batches=1)
+    moved = [old - new for old, new in zip(before, copies(logits))]
+    assert len(gradients) == len(logits) and all(gradient.any() for gradient in gradients)
+    assert sorted(float(move.norm()) for move in moved) == pytest.approx(
+        sorted(3.0 * float(gradient.norm()) for gradient in gradients), rel=1e-4
+    )
 
 
 def test_every_parameter_has_one_optimiser() -> None:
@@ -201,7 +245,7 @@ def expected_ratio(module: SearchModule) -> float:
 
 @pytest.mark.parametrize(("target", "start", "direction"), [(0.3, -1, -1), (1.0, 0, 1)])
 def test_a_huge_lambda_moves_the_expected_flops_toward_the_target(target: float, start: int, direction: int) -> None:
-    module = make_module(target, cost_weight=1e4, epochs=1, arch_weight_decay=0.0)
+    module = make_module(target, cost_weight=1e4, epochs=1, arch_lr=1e-4, arch_weight_decay=0.0)
     for logits in module.supernet.architecture_parameters():
         logits.data[start] += 1.0  # the argmax is the largest, or the smallest, network and stays so for these steps
     ratios: list[float] = []

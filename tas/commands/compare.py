@@ -48,7 +48,7 @@ def compare(options: CompareOptions) -> None:
             outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
         check_same_networks(jobs)  # once more: structures may have been found anew
         alike = agreements(found_networks(options, jobs, original), options.tolerance)
-        evidence = Evidence(options, jobs, read_rows(jobs), alike, outcome, this_machine(options))
+        evidence = Evidence(options, jobs, read_rows(jobs, home.path), alike, outcome, this_machine(options))
         say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
     if outcome.failed:
         names = "; ".join(outcome.failed)

@@ -55,6 +55,7 @@ class SearchTask:
             lr=options.lr,
             momentum=options.momentum,
             weight_decay=options.weight_decay,
+            arch_optimizer=options.arch_optimizer,
             arch_lr=options.arch_lr,
             arch_weight_decay=options.arch_weight_decay,
             seed=options.seed,

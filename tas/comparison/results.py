@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tas.comparison.jobs import Job
@@ -49,7 +50,7 @@ class Row:
     search_commit: str
     """The code that found it, likewise; empty for the unpruned network."""
     run: str
-    """The folder of the training."""
+    """The folder of the training, in that of the comparison."""
 
     @property
     def way(self) -> str:
@@ -57,14 +58,19 @@ class Row:
         return self.training + "+kd" * self.kd
 
 
-def read_rows(jobs: Iterable[Job]) -> list[Row]:
-    """A row for every finished training of a finished structure, the unpruned networks' last."""
+def read_rows(jobs: Iterable[Job], home: Path) -> list[Row]:
+    """A row for every finished training of a finished structure, the unpruned networks' last.
+
+    Args:
+        jobs: Of the comparison.
+        home: Its folder.
+    """
     ordered = sorted(jobs, key=lambda job: job.kind == "teacher")  # stable
     trainings = [job for job in ordered if job.kind != "structure" and job.run.finished()]
-    return [read_row(job) for job in trainings if job.kind == "teacher" or Run(job.needs[0]).finished()]
+    return [read_row(job, home) for job in trainings if job.kind == "teacher" or Run(job.needs[0]).finished()]
 
 
-def read_row(job: Job) -> Row:
+def read_row(job: Job, home: Path) -> Row:
     """The row of a finished training. What it cost is the training's own count, whatever its structure is by now."""
     trained = metrics_of(job.run)
     found: dict[str, Any] = {"seconds": 0.0, "target_met": True}
@@ -87,7 +93,7 @@ def read_row(job: Job) -> Row:
         train_seconds=trained["seconds"],
         commit=commits_of(job.run),
         search_commit=search_commit,
-        run=str(job.path),
+        run=job.path.relative_to(home).as_posix(),
     )
 
 

@@ -58,10 +58,14 @@ class SearchOptions(CommonOptions):
     the gradient of the loss falls with it, that of the cost does not."""
     tau_end: float = 0.1
     """Temperature at the end."""
-    arch_lr: float = 0.02
-    """Learning rate of the widths' and depths' logits (Adam); the paper's 0.001 is for searches of 600 epochs."""
-    arch_weight_decay: float = 1e-3
-    """L2 penalty of the logits (Adam)."""
+    arch_optimizer: Literal["sgd", "adam"] = "sgd"
+    """What moves the widths' and depths' logits: sgd, each by what it changes in the loss; or adam, the paper's, all by
+    steps about as large, also those that change nothing."""
+    arch_lr: float | None = None
+    """Learning rate of the logits. None takes 1600 / their steps with sgd, so that a longer search moves them as far on
+    more images, and 0.02 with adam, for which the paper's is 0.001 in searches of 600 epochs."""
+    arch_weight_decay: float = 0.0
+    """L2 penalty of the logits; the paper's is 0.001."""
     rank: int = 0
     """After the search, train so many random networks inside the budget alone, and report Kendall's rank correlation
     between their accuracy and the supernet's loss for them: whether the search could see. 0 does not; 20 or more tell
@@ -83,6 +87,7 @@ class SearchOptions(CommonOptions):
         inside("samples", self.samples, 1 <= self.samples <= kinds, f"1 to the {kinds} --ratios")
         at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
         at_least(0.001, tau_start=self.tau_start, tau_end=self.tau_end)
-        above(0, arch_lr=self.arch_lr)
+        if self.arch_lr is not None:
+            above(0, arch_lr=self.arch_lr)
         inside("rank", self.rank, self.rank == 0 or self.rank >= 2, "0, or 2 and more")
         at_least(1, rank_epochs=self.rank_epochs)

@@ -95,6 +95,7 @@ def test_a_comparison_leaves_every_run_and_all_that_it_shows(
     assert tested == {f"out/{name}": 1 for name in runs if not name.startswith("structures")}
 
     rows = results_of(home)
+    assert {row["run"] for row in rows} == {name for name in runs if not name.startswith("structures")}
     assert len(rows) == 10
     row = next(row for row in rows if (row["method"], row["kd"], row["seed"]) == ("uniform", True, 1))
     trained, found = (

@@ -94,10 +94,10 @@ def test_a_training_of_another_network_than_its_structure_is_refused(tmp_path: P
     finish(structure, replace(FULL, depths={**FULL.depths, name: 1}), 0.7)
     with pytest.raises(TasError, match="trained another network than"):
         check_same_networks([structure, training])
-    assert read_rows([structure, training])[0].flops_ratio == 1.0
+    assert read_rows([structure, training], tmp_path)[0].flops_ratio == 1.0
     structure.run.metrics.unlink()
     check_same_networks([structure, training])
-    assert read_rows([structure, training]) == []
+    assert read_rows([structure, training], tmp_path) == []
 
 
 def test_the_commits_of_a_run_are_all_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
