@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP*X<>ph"
 
+LEAST_FLOPS_SHOWN = 0.02
+"""Share of the FLOPs that an axis shows at least: networks of one budget stand together."""
+
 CURVES = {"flops/derived_ratio": "FLOPs of the likeliest network", "confidence/mean": "mean confidence"}
 """Scalars of a search's event files -> what they are."""
 
@@ -31,7 +34,7 @@ def draw_pareto(means: Sequence[Mean]) -> "Figure":
     unpruned = [mean.accuracy_mean for mean in means if mean.method == UNPRUNED]
     trainings = list(dict.fromkeys(mean.training for mean in small))
     methods = list(dict.fromkeys(mean.method for mean in small))
-    figure = Figure(figsize=(1.2 + 4.4 * max(1, len(trainings)), 4.2), layout="constrained")
+    figure = Figure(figsize=(2.4 + 3.8 * max(1, len(trainings)), 4.2), layout="constrained")
     panels = figure.subplots(1, max(1, len(trainings)), squeeze=False, sharey=True)[0]
     for axes, training in zip(panels, trainings):
         here = [mean for mean in small if mean.training == training]
@@ -52,12 +55,15 @@ def draw_pareto(means: Sequence[Mean]) -> "Figure":
             axes.axhline(accuracy, linestyle="--", color="#4a5568", linewidth=0.9, label="unpruned network")
         axes.set_title(training)
         axes.set_xlabel("FLOPs kept")
+        low, high = axes.get_xlim()
+        margin = max(0.0, LEAST_FLOPS_SHOWN - (high - low)) / 2
+        axes.set_xlim(low - margin, high + margin)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy")
-    panels[-1].legend(fontsize=8)
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return figure
 
 
@@ -71,7 +77,7 @@ def draw_curves(searches: Mapping[str, Sequence[Path]]) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
-    for axes, (scalar, name) in zip(figure.subplots(1, len(CURVES)), CURVES.items()):
+    for axes, (scalar, name) in zip(figure.subplots(1, len(CURVES), sharex=True), CURVES.items()):
         for place, (label, folders) in enumerate(searches.items()):
             for number, folder in enumerate(folders):
                 shown = label if number == 0 else None
