@@ -23,6 +23,9 @@ ARCH_TRAVEL = 1600.0
 """Learning rate x steps of the logits' SGD where no learning rate is given: longer searches see more images and move
 the logits as far."""
 
+MOST_ARCH_LR = 5.0
+"""The logits' SGD takes no larger rate of itself: in a search of a few steps each would throw them about."""
+
 ADAM_ARCH_LR = 0.02
 """Learning rate of the logits' Adam where none is given."""
 
@@ -47,7 +50,7 @@ class SearchModule(pl.LightningModule):
         arch_optimizer: Of the logits. sgd moves each by what it changes in the loss, so that their sums, which the
             derivation weighs against FLOPs, add up losses; adam, the paper's, moves those that change nothing as fast
             as the others, by noise.
-        arch_lr: Of the logits; None takes ARCH_TRAVEL / steps with sgd, ADAM_ARCH_LR with adam.
+        arch_lr: Of the logits; None takes ARCH_TRAVEL / steps, at most MOST_ARCH_LR, with sgd, ADAM_ARCH_LR with adam.
         arch_weight_decay: L2 penalty of the logits.
         seed: Of the sampling.
     """
@@ -131,7 +134,7 @@ class SearchModule(pl.LightningModule):
         """The learning rate of the logits, which move in so many steps."""
         if self.arch_lr is not None:
             return self.arch_lr
-        return ADAM_ARCH_LR if self.arch_optimizer == "adam" else ARCH_TRAVEL / steps
+        return ADAM_ARCH_LR if self.arch_optimizer == "adam" else min(MOST_ARCH_LR, ARCH_TRAVEL / steps)
 
     def weights_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> Tensor:
         """One step of SGD on the weights of a sampled network; returns its loss."""

@@ -152,8 +152,8 @@ def test_the_weights_have_sgd_and_the_logits_sgd_or_the_papers_adam() -> None:
         ({"arch_lr": 0.5}, 0.5),
         ({"arch_lr": 0.5, "arch_optimizer": "adam"}, 0.5),
         ({"arch_lr": None, "arch_optimizer": "adam"}, 0.02),
-        ({"arch_lr": None}, 1600 / 8),
-        ({"arch_lr": None, "warmup": 0.5}, 1600 / 4),
+        ({"arch_lr": None}, 5.0),
+        ({"arch_lr": None, "warmup": 0.5}, 5.0),
     ],
 )
 def test_the_logits_learn_at_the_rate_given_or_at_one_for_the_length_of_the_search(
@@ -170,6 +170,12 @@ def test_the_logits_learn_at_the_rate_given_or_at_one_for_the_length_of_the_sear
     module.architecture_step = spy  # type: ignore[method-assign]
     fit(module, batches=4)
     assert rates == [pytest.approx(rate)] * (4 if settings.get("warmup") else 8)
+
+
+@pytest.mark.parametrize(("warmup", "rate"), [(0.0, 1600 / 800), (0.5, 1600 / 400), (0.75, 5.0)])
+def test_a_longer_search_moves_the_logits_as_far_in_smaller_steps(warmup: float, rate: float) -> None:
+    module = make_module(arch_lr=None, warmup=warmup)
+    assert module.arch_lr_over((1 - module.warmup) * 800) == pytest.approx(rate)
 
 
 def test_sgd_moves_the_logits_by_what_they_change_in_the_loss() -> None:

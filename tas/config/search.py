@@ -62,8 +62,8 @@ class SearchOptions(CommonOptions):
     """What moves the widths' and depths' logits: sgd, each by what it changes in the loss; or adam, the paper's, all by
     steps about as large, also those that change nothing."""
     arch_lr: float | None = None
-    """Learning rate of the logits. None takes 1600 / their steps with sgd, so that a longer search moves them as far on
-    more images, and 0.02 with adam, for which the paper's is 0.001 in searches of 600 epochs."""
+    """Learning rate of the logits. None takes, with sgd, 1600 / their steps, at most 5, so that a longer search moves
+    them as far on more images; with adam 0.02, where the paper's is 0.001 for searches of 600 epochs."""
     arch_weight_decay: float = 0.0
     """L2 penalty of the logits; the paper's is 0.001."""
     rank: int = 0
