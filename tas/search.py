@@ -1,5 +1,7 @@
 """The search: weights and architecture learned in turns, each on its own half of the training images."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import pytorch_lightning as pl
@@ -104,10 +106,12 @@ class SearchModule(pl.LightningModule):
             nesterov=self.momentum > 0,
         )
         logits = self.supernet.architecture_parameters()
-        decay = self.arch_weight_decay
-        if self.arch_optimizer == "adam":
-            return [weights, torch.optim.Adam(logits, betas=(0.5, 0.999), weight_decay=decay)]
-        return [weights, torch.optim.SGD(logits, weight_decay=decay)]
+        makers: dict[str, Callable[..., torch.optim.Optimizer]] = {
+            "sgd": torch.optim.SGD,
+            "adam": partial(torch.optim.Adam, betas=(0.5, 0.999)),
+        }
+        # Their learning rates are set in every step.
+        return [weights, makers[self.arch_optimizer](logits, weight_decay=self.arch_weight_decay)]
 
     def training_step(self, batch: dict[str, Batch], batch_index: int) -> None:
         batches = int(self.trainer.num_training_batches)
