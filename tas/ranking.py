@@ -54,14 +54,19 @@ def judge(
     Raises:
         TasError: The file is there and damaged.
     """
-    try:
-        judged = [Judged(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
-    except (ValueError, TypeError):
-        raise TasError(f"{path}: damaged; delete it to judge all networks anew") from None
+    judged = read_judged(path) if path.is_file() else []
     for number in range(len(judged), len(drawn)):
         judged.append(Judged(loss_of(drawn[number]), accuracy_of(drawn[number], number)))
         write_text(path, json.dumps([asdict(one) for one in judged], indent=1) + "\n")
     return judged
+
+
+def read_judged(path: Path) -> list[Judged]:
+    """What `judge` has kept. TasError if the file is damaged."""
+    try:
+        return [Judged(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError):
+        raise TasError(f"{path}: damaged; delete it to judge all networks anew") from None
 
 
 def forced_loss(

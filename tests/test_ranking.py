@@ -17,7 +17,7 @@ from tas.cost import exact_flops
 from tas.data import SearchData, open_data
 from tas.drawing import draw_inside
 from tas.errors import TasError
-from tas.ranking import Judged, forced_loss, judge, kendall_tau
+from tas.ranking import Judged, forced_loss, judge, kendall_tau, read_judged
 from tas.reading.residuals import tie_residuals
 from tas.space import SearchSpace
 from tas.supernet import Supernet
@@ -79,6 +79,30 @@ def test_a_search_reports_its_rank_correlation_and_leaves_the_picture(cli: Calla
     assert status == 0 and "Kendall's tau" in out
     assert metrics["ranked"] == 3 and -1 <= metrics["kendall_tau"] <= 1
     assert (tmp_path / "run" / "ranking.png").stat().st_size > 5000
+
+    # Another search of the same networks takes their accuracies, trains none, and asks its own supernet.
+    others = ("--rank", 3, *quick[:-1])
+    status, out, _ = cli("search", *others, "other", "--tau-start", 5, "--rank-from", "run")
+    first, second = (read_judged(tmp_path / name / "ranking.json") for name in ("run", "other"))
+    assert status == 0 and "network 1 of 3" not in out
+    assert [one.val_accuracy for one in second] == [one.val_accuracy for one in first]
+    assert [one.supernet_loss for one in second] != [one.supernet_loss for one in first]
+
+    status, _, err = cli("search", *others, "third", "--rank-from", "run", "--lr", 0.05)
+    expected = "--rank-from run: that search has lr 0.1, this one 0.05; give the same"
+    assert (status, err.strip()) == (2, f"tas search: error: {expected}") and not (tmp_path / "third").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--rank-from", "run"), "--rank-from goes with --rank"),
+        (("--rank", 3, "--rank-from", "run"), "--rank-from run: not the directory of a finished search with --rank"),
+    ],
+)
+def test_accuracies_of_no_ranking_are_refused(given: tuple[object, ...], message: str, cli: Callable):
+    status, _, err = cli("search", *given)
+    assert (status, err.strip()) == (2, f"tas search: error: {message}")
 
 
 def test_one_network_has_no_rank(cli: Callable):

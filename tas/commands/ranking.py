@@ -1,23 +1,52 @@
 """What `tas search --rank` adds: whether the supernet ranks networks as training each alone does."""
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+import yaml
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.architecture import Architecture
 from tas.building import build
 from tas.commands.searching import SearchTask
+from tas.config import SearchOptions
+from tas.config.search import RANKED_BY
 from tas.drawing import draw_inside
-from tas.ranking import Judged, draw_ranking, forced_loss, judge, kendall_tau
+from tas.errors import TasError
+from tas.ranking import Judged, draw_ranking, forced_loss, judge, kendall_tau, read_judged
 from tas.runs import Run
 from tas.supernet import Supernet
 from tas.trials import accuracy, train_apart
 
+RANKING = "ranking.json"
+"""In a search's directory: both judgements of every network."""
 
-def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -> dict[str, Any]:
+
+def accuracies_alone(options: SearchOptions) -> list[float] | None:
+    """The accuracies of the networks that --rank-from has trained alone, from 0 to 1; None without it.
+
+    Raises:
+        TasError: It is no finished search with --rank, or drew other networks, or trained them otherwise.
+    """
+    if options.rank_from is None:
+        return None
+    other, blamed = Run(options.rank_from), f"--rank-from {options.rank_from}"
+    if not (other.finished() and (other.path / RANKING).is_file()):
+        raise TasError(f"{blamed}: not the directory of a finished search with --rank")
+    before = yaml.safe_load(other.config.read_text(encoding="utf-8"))
+    now = yaml.safe_load(yaml.safe_dump(asdict(options)))
+    for key in RANKED_BY:
+        if before.get(key) != now[key]:
+            raise TasError(f"{blamed}: that search has {key} {before.get(key)}, this one {now[key]}; give the same")
+    return [one.val_accuracy for one in read_judged(other.path / RANKING)]
+
+
+def rank(
+    task: SearchTask, supernet: Supernet, run: Run, device: torch.device, known: Sequence[float] | None
+) -> dict[str, Any]:
     """Judge random networks inside the budget in both ways; leaves ranking.json and ranking.png in the run.
 
     The networks are trained alone on the weights' half of the images, from random weights, with the search's learning
@@ -29,6 +58,7 @@ def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -
         supernet: As the search left it; it ends on the device.
         run: The search's.
         device: Where the supernet computes.
+        known: The accuracies of the networks trained alone, where another search has them; None trains them.
 
     Returns:
         The metrics that it adds to the search's.
@@ -45,6 +75,8 @@ def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -
         return forced_loss(supernet, architecture, batches, halves.val_dataloader(), device)
 
     def accuracy_of(architecture: Architecture, number: int) -> float:
+        if known is not None:
+            return known[number]
         torch.manual_seed(options.seed)
         network = build(architecture)
         batches = halves.data.training_batches(images, halves.weights_half)
@@ -52,13 +84,13 @@ def rank(task: SearchTask, supernet: Supernet, run: Run, device: torch.device) -
         trained_on = train_apart(network, batches, full.num_classes, recipe, label)
         return accuracy(network, halves.val_dataloader(), trained_on)
 
-    judged = judge(drawn, loss_of, accuracy_of, run.path / "ranking.json")
+    judged = judge(drawn, loss_of, accuracy_of, run.path / RANKING)
     draw(judged, run)
     tau, p_value = kendall_tau(judged)
-    known = math.isfinite(tau)
+    told = math.isfinite(tau)
     return {
-        "kendall_tau": tau if known else None,
-        "kendall_p_value": p_value if known else None,
+        "kendall_tau": tau if told else None,
+        "kendall_p_value": p_value if told else None,
         "ranked": len(judged),
     }
 

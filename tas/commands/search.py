@@ -3,7 +3,7 @@
 from pytorch_lightning.callbacks import Timer
 from torch.optim.swa_utils import update_bn
 
-from tas.commands.ranking import describe, rank
+from tas.commands.ranking import accuracies_alone, describe, rank
 from tas.commands.searching import open_search
 from tas.config import SearchOptions
 from tas.cost import exact_flops, parameters
@@ -19,6 +19,7 @@ from tas.trainer import fit, interruptible, make_trainer
 
 def search(options: SearchOptions) -> Run:
     """Search, leave the results in the run's directory, print a summary; returns the finished run."""
+    known = accuracies_alone(options)
     task = open_search(options)
     network, plan, budget, halves = task.network, task.plan, task.budget, task.halves
     run = Run.of(options, "search", label(options.network, options.data))
@@ -40,7 +41,7 @@ def search(options: SearchOptions) -> Run:
         update_bn(halves.train_dataloader()["weights"], module.supernet.float().to(device), device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
         small = cut(network, plan, found, module.supernet.weights(found))
-        ranking = rank(task, module.supernet, run, device) if options.rank else {}
+        ranking = rank(task, module.supernet, run, device, known) if options.rank else {}
     params_full, params = parameters(network), parameters(small)
     metrics = {
         "flops": flops,

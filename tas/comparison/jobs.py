@@ -1,18 +1,19 @@
 """The runs that a comparison is made of, each an ordinary command's options."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions, flag
 from tas.config.compare import SEARCHES
+from tas.config.search import RANKED_BY
 from tas.errors import TasError, blame
 from tas.parsing import from_values
 from tas.runs import Run
 
 LEFT_TO_TAS_COMPARE = {
-    "search": ("search",),
+    "search": ("search", "rank_from"),
     "prune": ("method", "weights", "pretrained"),
     "train": ("epochs", "architecture", "init", "kd", "teacher", "pretrained", "weights"),
 }
@@ -89,7 +90,21 @@ def list_jobs(options: CompareOptions) -> list[Job]:
         needed = {path for job in below for path in job.needs}
         jobs += [teacher for teacher in teachers if teacher.path in needed and teacher not in jobs]
         jobs += below
-    return jobs
+    return share_rankings(jobs)
+
+
+def share_rankings(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, where of the searches that rank the same networks the first alone trains them, and the others wait."""
+    first: dict[tuple[Any, ...], Path] = {}
+    shared = []
+    for job in jobs:
+        if isinstance(job.options, SearchOptions) and job.options.rank:
+            trained = first.setdefault(tuple(getattr(job.options, key) for key in RANKED_BY), job.path)
+            if trained != job.path:
+                options = replace(job.options, rank_from=str(trained))
+                job = replace(job, options=options, needs=(*job.needs, trained))
+        shared.append(job)
+    return shared
 
 
 def method_jobs(options: CompareOptions, method: str, target: float, teachers: Sequence[Job]) -> list[Job]:

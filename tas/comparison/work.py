@@ -37,8 +37,9 @@ CODE = code_version()
 LOCATIONS = ("architecture", "teacher", "weights")
 """Options that name other runs of the comparison; they change when its directory is moved."""
 
-MACHINE = ("output", "resume", "data_dir", "workers", "accelerator", "devices", "strategy", "num_nodes")
-"""Options that say where a run is carried out and kept: a later one may differ and be the same run."""
+MACHINE = ("output", "resume", "data_dir", "workers", "accelerator", "devices", "strategy", "num_nodes", "rank_from")
+"""Options that say where a run is carried out and kept, and which other one spares it work: a later one may differ and
+be the same run."""
 
 OF_SOME_METHODS = {"candidates": ("random",), "sparsity_weight": ("slimming", "sss")}
 """Options of `tas prune` -> the only methods that read them."""

@@ -5,6 +5,14 @@ from typing import Literal
 
 from tas.config.checks import above, at_least, check_start, inside
 from tas.config.common import CommonOptions
+from tas.errors import TasError
+
+RANKED_BY = (
+    *("network", "data", "image_size", "train_images", "seed", "flops_target", "tolerance"),
+    *("search", "residuals", "ratios", "round_to", "exclude", "rank", "rank_epochs"),
+    *("batch_size", "lr", "momentum", "weight_decay", "precision"),
+)
+"""Options of a search that say which networks --rank draws and how each is trained alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +80,9 @@ class SearchOptions(CommonOptions):
     something."""
     rank_epochs: int = 5
     """With --rank: passes over the weights' half of the training images for each network."""
+    rank_from: str | None = None
+    """With --rank: directory of a finished search that drew the same networks and trained them alike. Their accuracies
+    are taken from it, which saves most of the time; the supernet's losses are this search's own."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,3 +102,5 @@ class SearchOptions(CommonOptions):
             above(0, arch_lr=self.arch_lr)
         inside("rank", self.rank, self.rank == 0 or self.rank >= 2, "0, or 2 and more")
         at_least(1, rank_epochs=self.rank_epochs)
+        if self.rank_from is not None and not self.rank:
+            raise TasError("--rank-from goes with --rank")

@@ -52,6 +52,21 @@ def test_a_search_that_starts_from_trained_weights_takes_the_teachers() -> None:
     assert structure.options.weights == "dir/teacher/seed0" and structure.needs == (Path("dir/teacher/seed0"),)
 
 
+def test_searches_that_rank_the_same_networks_train_them_once() -> None:
+    variants = {
+        "tas-8": {"method": "tas", "samples": 8},
+        "tas-free": {"method": "tas", "residuals": "free"},
+        "tas-blind": {"method": "tas", "rank": 0},
+    }
+    jobs = jobs_of(methods=("tas", *variants), variants=variants, search={"rank": 20}, seeds=(0, 1))
+    taken = {name: job.options.rank_from for name, job in jobs.items() if job.kind == "structure"}
+    assert {name: other for name, other in taken.items() if other} == {
+        f"structures/tas-8/0.5/seed{seed}": f"dir/structures/tas/0.5/seed{seed}" for seed in (0, 1)
+    }
+    assert jobs["structures/tas-8/0.5/seed1"].needs == (Path("dir/structures/tas/0.5/seed1"),)
+    assert jobs["structures/tas-free/0.5/seed1"].needs == ()
+
+
 def test_without_trainings_there_are_structures_alone() -> None:
     assert [job.kind for job in list_jobs(asked(methods=("tas", "tas-depth"), training=()))] == ["structure"] * 2
 
