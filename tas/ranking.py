@@ -1,8 +1,9 @@
-"""Whether a supernet ranks networks as training each of them alone does.
+"""Whether a supernet ranks networks as training each of them alone does, and where the found network stands.
 
 A search can only choose well among networks that its supernet tells apart. Kendall's rank correlation between the
 supernet's validation loss, forced to each of several networks of the same cost, and the validation accuracy of each
-trained alone says how well it does: 1 is the same order, 0 none.
+trained alone says how well it does: 1 is the same order, 0 none. Whether it chose well shows when what it found is
+trained alone like them.
 """
 
 import json
@@ -102,13 +103,15 @@ def kendall_tau(judged: Sequence[Judged]) -> tuple[float, float]:
     return (tau, p_value) if math.isfinite(tau) else (math.nan, math.nan)
 
 
-def draw_ranking(judged: Sequence[Judged]) -> "Figure":
-    """A picture: each network's accuracy, trained alone, against the supernet's loss for it."""
+def draw_ranking(judged: Sequence[Judged], found: Judged) -> "Figure":
+    """A picture: each network's accuracy, trained alone, against the supernet's loss for it; the found one a star."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter([one.supernet_loss for one in judged], [100 * one.val_accuracy for one in judged], color="#2b6cb0")
+    axes.plot(found.supernet_loss, 100 * found.val_accuracy, "*", color="#c05621", markersize=12, label="found network")
+    axes.legend(fontsize=8)
     axes.set_xlabel("validation loss of the supernet, forced to the network")
     axes.set_ylabel("validation accuracy, trained alone (%)")
     tau, p_value = kendall_tau(judged)

@@ -78,14 +78,20 @@ def test_a_search_reports_its_rank_correlation_and_leaves_the_picture(cli: Calla
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert status == 0 and "Kendall's tau" in out
     assert metrics["ranked"] == 3 and -1 <= metrics["kendall_tau"] <= 1
+    *random, found = (one.val_accuracy for one in read_judged(tmp_path / "run" / "ranking.json"))
+    assert len(random) == 3 and metrics["found_accuracy"] == found
+    assert metrics["found_beats"] == sum(accuracy < found for accuracy in random)
+    assert metrics["ranked_accuracy_mean"] == pytest.approx(sum(random) / 3)
+    assert metrics["ranked_accuracy_best"] == max(random)
+    assert f"{found:.2%} on the architecture half, better than {metrics['found_beats']} of 3 random ones" in out
     assert (tmp_path / "run" / "ranking.png").stat().st_size > 5000
 
-    # Another search of the same networks takes their accuracies, trains none, and asks its own supernet.
+    # Another search of the same networks takes their accuracies, trains its own alone, and asks its own supernet.
     others = ("--rank", 3, *quick[:-1])
     status, out, _ = cli("search", *others, "other", "--tau-start", 5, "--rank-from", "run")
     first, second = (read_judged(tmp_path / name / "ranking.json") for name in ("run", "other"))
     assert status == 0 and "network 1 of 3" not in out
-    assert [one.val_accuracy for one in second] == [one.val_accuracy for one in first]
+    assert [one.val_accuracy for one in second][:3] == [one.val_accuracy for one in first][:3] and len(second) == 4
     assert [one.supernet_loss for one in second] != [one.supernet_loss for one in first]
 
     status, _, err = cli("search", *others, "third", "--rank-from", "run", "--lr", 0.05)

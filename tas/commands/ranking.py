@@ -1,8 +1,10 @@
-"""What `tas search --rank` adds: whether the supernet ranks networks as training each alone does."""
+"""What `tas search --rank` adds: whether the supernet ranks networks as training each alone does, and where the network
+that was found stands among them."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,12 +19,13 @@ from tas.config.search import RANKED_BY
 from tas.drawing import draw_inside
 from tas.errors import TasError
 from tas.ranking import Judged, draw_ranking, forced_loss, judge, kendall_tau, read_judged
+from tas.report import percent
 from tas.runs import Run
 from tas.supernet import Supernet
 from tas.trials import accuracy, train_apart
 
 RANKING = "ranking.json"
-"""In a search's directory: both judgements of every network."""
+"""In a search's directory: both judgements of every network, the found one's last."""
 
 
 def accuracies_alone(options: SearchOptions) -> list[float] | None:
@@ -41,13 +44,19 @@ def accuracies_alone(options: SearchOptions) -> list[float] | None:
     for key in RANKED_BY:
         if before.get(key) != now[key]:
             raise TasError(f"{blamed}: that search has {key} {before.get(key)}, this one {now[key]}; give the same")
-    return [one.val_accuracy for one in read_judged(other.path / RANKING)]
+    return [one.val_accuracy for one in read_judged(other.path / RANKING)[: options.rank]]
 
 
 def rank(
-    task: SearchTask, supernet: Supernet, run: Run, device: torch.device, known: Sequence[float] | None
+    task: SearchTask,
+    supernet: Supernet,
+    found: Architecture,
+    run: Run,
+    device: torch.device,
+    known: Sequence[float] | None,
 ) -> dict[str, Any]:
-    """Judge random networks inside the budget in both ways; leaves ranking.json and ranking.png in the run.
+    """Judge random networks inside the budget, and the found one, in both ways; leaves ranking.json and ranking.png in
+    the run.
 
     The networks are trained alone on the weights' half of the images, from random weights, with the search's learning
     rate, momentum and weight decay; both judgements are made on the architecture's half. Started again after an
@@ -56,9 +65,10 @@ def rank(
     Args:
         task: What was searched.
         supernet: As the search left it; it ends on the device.
+        found: The network that the search found.
         run: The search's.
         device: Where the supernet computes.
-        known: The accuracies of the networks trained alone, where another search has them; None trains them.
+        known: The accuracies of the random networks trained alone, where another search has them; None trains them.
 
     Returns:
         The metrics that it adds to the search's.
@@ -75,35 +85,45 @@ def rank(
         return forced_loss(supernet, architecture, batches, halves.val_dataloader(), device)
 
     def accuracy_of(architecture: Architecture, number: int) -> float:
-        if known is not None:
+        if known is not None and number < len(known):
             return known[number]
         torch.manual_seed(options.seed)
         network = build(architecture)
         batches = halves.data.training_batches(images, halves.weights_half)
-        label = f"network {number + 1} of {len(drawn)}"
+        label = f"network {number + 1} of {len(drawn)}" if number < len(drawn) else "found network"
         trained_on = train_apart(network, batches, full.num_classes, recipe, label)
         return accuracy(network, halves.val_dataloader(), trained_on)
 
-    judged = judge(drawn, loss_of, accuracy_of, run.path / RANKING)
-    draw(judged, run)
+    *judged, own = judge([*drawn, found], loss_of, accuracy_of, run.path / RANKING)
+    draw(judged, own, run)
     tau, p_value = kendall_tau(judged)
     told = math.isfinite(tau)
     return {
         "kendall_tau": tau if told else None,
         "kendall_p_value": p_value if told else None,
         "ranked": len(judged),
+        "ranked_accuracy_mean": fmean(one.val_accuracy for one in judged),
+        "ranked_accuracy_best": max(one.val_accuracy for one in judged),
+        "found_accuracy": own.val_accuracy,
+        "found_beats": sum(one.val_accuracy < own.val_accuracy for one in judged),
     }
 
 
 @rank_zero_only
-def draw(judged: list[Judged], run: Run) -> None:
+def draw(judged: list[Judged], found: Judged, run: Run) -> None:
     """Leave the picture."""
-    draw_ranking(judged).savefig(run.path / "ranking.png", dpi=150)
+    draw_ranking(judged, found).savefig(run.path / "ranking.png", dpi=150)
 
 
-def describe(ranking: dict[str, Any]) -> str:
-    """The summary's line on it."""
-    if ranking["kendall_tau"] is None:
-        return f"cannot be told: all {ranking['ranked']} networks are judged equal"
-    tau, p_value = ranking["kendall_tau"], ranking["kendall_p_value"]
-    return f"Kendall's tau {tau:.2f} (p = {p_value:.2g}) over {ranking['ranked']} random networks"
+def describe(ranking: dict[str, Any]) -> list[tuple[str, str]]:
+    """The summary's lines on it."""
+    tau, p_value, count = ranking["kendall_tau"], ranking["kendall_p_value"], ranking["ranked"]
+    correlation = f"cannot be told: all {count} networks are judged equal"
+    if tau is not None:
+        correlation = f"Kendall's tau {tau:.2f} (p = {p_value:.2g}) over {count} random networks"
+    mean, best = percent(ranking["ranked_accuracy_mean"]), percent(ranking["ranked_accuracy_best"])
+    beaten = f"better than {ranking['found_beats']} of {count} random ones (mean {mean}, best {best})"
+    return [
+        ("rank correlation", correlation),
+        ("trained alone", f"{percent(ranking['found_accuracy'])} on the architecture half, {beaten}"),
+    ]

@@ -41,7 +41,7 @@ def search(options: SearchOptions) -> Run:
         update_bn(halves.train_dataloader()["weights"], module.supernet.float().to(device), device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
         small = cut(network, plan, found, module.supernet.weights(found))
-        ranking = rank(task, module.supernet, run, device, known) if options.rank else {}
+        ranking = rank(task, module.supernet, found, run, device, known) if options.rank else {}
     params_full, params = parameters(network), parameters(small)
     metrics = {
         "flops": flops,
@@ -74,7 +74,7 @@ def search(options: SearchOptions) -> Run:
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(val_accuracy)} on the architecture half, with the supernet's weights"),
         ("confidence", f"{metrics['confidence']:.3f}"),
-        *([("rank correlation", describe(ranking))] if ranking else []),
+        *(describe(ranking) if ranking else []),
         ("time", f"{metrics['seconds']:.0f} s"),
         ("architecture", str(run.architecture)),
         ("space", str(run.space)),

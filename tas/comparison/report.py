@@ -16,6 +16,7 @@ from tas.comparison.statistics import CONTROL, Mean, differences, means
 from tas.comparison.tables import markdown, sentence, table
 from tas.config import CompareOptions
 from tas.config.compare import SEARCHES, UNPRUNED
+from tas.report import percent
 from tas.runs import write_text
 
 
@@ -106,7 +107,8 @@ STARTS = {
 
 RANK = (
     "Kendall's tau between the supernet's validation loss, forced to each of several random networks of the same cost, "
-    "and the validation accuracy of each trained alone: 1 is the same order, 0 none.\n"
+    "and the validation accuracy of each trained alone: 1 is the same order, 0 none. Then accuracies: mean and best of "
+    "the random networks, that of the network that was found, trained alike, and how many of them it beats.\n"
 )
 
 
@@ -167,7 +169,7 @@ def agreement_table(agreements: Sequence[Agreement]) -> str:
 
 def rank_table(ranked: Sequence[RankCorrelation]) -> str:
     """The rank correlations as a table in Markdown."""
-    head = ("FLOPs aimed at", "method", "seed", "networks", "Kendall's tau", "p")
+    head = ("FLOPs aimed at", "method", "seed", "networks", "tau", "p", "their mean", "their best", "found", "beats")
     lines = [
         (
             f"{one.target:g}",
@@ -176,6 +178,10 @@ def rank_table(ranked: Sequence[RankCorrelation]) -> str:
             str(one.networks),
             "-" if one.kendall_tau is None else f"{one.kendall_tau:+.2f}",
             "-" if one.p_value is None else f"{one.p_value:.2g}",
+            percent(one.accuracy_mean),
+            percent(one.accuracy_best),
+            percent(one.found_accuracy),
+            f"{one.found_beats} of {one.networks}",
         )
         for one in ranked
     ]

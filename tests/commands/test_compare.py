@@ -187,8 +187,10 @@ def test_the_report_has_what_the_searches_measured_of_their_supernets(cli: Calla
     (one,) = metrics_of(Run(tmp_path / "out"))["rank_correlation"]
     assert (one["method"], one["seed"], one["networks"]) == ("tas-width", 0, 2)
     assert one["kendall_tau"] == metrics_of(Run(tmp_path / "out/structures/tas-width/0.5/seed0"))["kendall_tau"]
+    assert 0 < one["found_accuracy"] < 1 and 0 <= one["found_beats"] <= 2
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "| 0.5            | tas-width | 0    | 2        |" in report
+    assert f"| {one['found_accuracy']:.2%} | {one['found_beats']} of 2 |" in report
     assert results_of(tmp_path / "out") == [] and not (tmp_path / "out" / "table.md").exists()
 
 
