@@ -88,14 +88,14 @@ def test_a_search_reports_its_rank_correlation_and_leaves_the_picture(cli: Calla
 
     # Another search of the same networks takes their accuracies, trains its own alone, and asks its own supernet.
     others = ("--rank", 3, *quick[:-1])
-    status, out, _ = cli("search", *others, "other", "--tau-start", 5, "--rank-from", "run")
+    status, out, _ = cli("search", *others, "other", "--tau-start", 5, "--lr", 0.05, "--rank-from", "run")
     first, second = (read_judged(tmp_path / name / "ranking.json") for name in ("run", "other"))
     assert status == 0 and "network 1 of 3" not in out
     assert [one.val_accuracy for one in second][:3] == [one.val_accuracy for one in first][:3] and len(second) == 4
     assert [one.supernet_loss for one in second] != [one.supernet_loss for one in first]
 
-    status, _, err = cli("search", *others, "third", "--rank-from", "run", "--lr", 0.05)
-    expected = "--rank-from run: that search has lr 0.1, this one 0.05; give the same"
+    status, _, err = cli("search", *others, "third", "--rank-from", "run", "--rank-lr", 0.05)
+    expected = "--rank-from run: that search has rank_lr 0.1, this one 0.05; give the same"
     assert (status, err.strip()) == (2, f"tas search: error: {expected}") and not (tmp_path / "third").exists()
 
 

@@ -40,10 +40,11 @@ def accuracies_alone(options: SearchOptions) -> list[float] | None:
     if not (other.finished() and (other.path / RANKING).is_file()):
         raise TasError(f"{blamed}: not the directory of a finished search with --rank")
     before = yaml.safe_load(other.config.read_text(encoding="utf-8"))
-    now = yaml.safe_load(yaml.safe_dump(asdict(options)))
+    now, defaults = (yaml.safe_load(yaml.safe_dump(asdict(own))) for own in (options, SearchOptions()))
     for key in RANKED_BY:
-        if before.get(key) != now[key]:
-            raise TasError(f"{blamed}: that search has {key} {before.get(key)}, this one {now[key]}; give the same")
+        was = before.get(key, defaults[key])  # what an older version did not know counts as its present default
+        if was != now[key]:
+            raise TasError(f"{blamed}: that search has {key} {was}, this one {now[key]}; give the same")
     return [one.val_accuracy for one in read_judged(other.path / RANKING)[: options.rank]]
 
 
@@ -58,8 +59,8 @@ def rank(
     """Judge random networks inside the budget, and the found one, in both ways; leaves ranking.json and ranking.png in
     the run.
 
-    The networks are trained alone on the weights' half of the images, from random weights, with the search's learning
-    rate, momentum and weight decay; both judgements are made on the architecture's half. Started again after an
+    The networks are trained alone on the weights' half of the images, from random weights, with the search's momentum
+    and weight decay; both judgements are made on the architecture's half. Started again after an
     interruption, it goes on with the network that it was at.
 
     Args:
@@ -76,7 +77,7 @@ def rank(
     supernet.to(device)  # validation has put it back on the CPU
     options, halves, full = task.options, task.halves, task.space.full
     images = halves.data.train_images()
-    recipe = replace(options, epochs=options.rank_epochs)
+    recipe = replace(options, epochs=options.rank_epochs, lr=options.rank_lr)
     generator = torch.Generator().manual_seed(options.seed)
     drawn = [draw_inside(task.space, task.budget, generator) for _ in range(options.rank)]
 

@@ -9,8 +9,8 @@ from tas.errors import TasError
 
 RANKED_BY = (
     *("network", "data", "image_size", "train_images", "seed", "flops_target", "tolerance"),
-    *("search", "residuals", "ratios", "round_to", "exclude", "rank", "rank_epochs"),
-    *("batch_size", "lr", "momentum", "weight_decay", "precision"),
+    *("search", "residuals", "ratios", "round_to", "exclude", "rank", "rank_epochs", "rank_lr"),
+    *("batch_size", "momentum", "weight_decay", "precision"),
 )
 """Options of a search that say which networks --rank draws and how each is trained alone."""
 
@@ -80,6 +80,8 @@ class SearchOptions(CommonOptions):
     something."""
     rank_epochs: int = 5
     """With --rank: passes over the weights' half of the training images for each network."""
+    rank_lr: float = 0.1
+    """With --rank: learning rate of each network at the start, from random weights; --lr is the search's alone."""
     rank_from: str | None = None
     """With --rank: directory of a finished search that drew the same networks and trained them alike. Their accuracies
     are taken from it, which saves most of the time; the supernet's losses are this search's own."""
@@ -102,5 +104,6 @@ class SearchOptions(CommonOptions):
             above(0, arch_lr=self.arch_lr)
         inside("rank", self.rank, self.rank == 0 or self.rank >= 2, "0, or 2 and more")
         at_least(1, rank_epochs=self.rank_epochs)
+        above(0, rank_lr=self.rank_lr)
         if self.rank_from is not None and not self.rank:
             raise TasError("--rank-from goes with --rank")
