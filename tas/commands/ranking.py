@@ -40,11 +40,11 @@ def accuracies_alone(options: SearchOptions) -> list[float] | None:
     if not (other.finished() and (other.path / RANKING).is_file()):
         raise TasError(f"{blamed}: not the directory of a finished search with --rank")
     before = yaml.safe_load(other.config.read_text(encoding="utf-8"))
-    now, defaults = (yaml.safe_load(yaml.safe_dump(asdict(own))) for own in (options, SearchOptions()))
+    before.setdefault("rank_lr", before.get("lr"))  # older versions trained them at the search's own
+    now = yaml.safe_load(yaml.safe_dump(asdict(options)))
     for key in RANKED_BY:
-        was = before.get(key, defaults[key])  # what an older version did not know counts as its present default
-        if was != now[key]:
-            raise TasError(f"{blamed}: that search has {key} {was}, this one {now[key]}; give the same")
+        if before.get(key) != now[key]:
+            raise TasError(f"{blamed}: that search has {key} {before.get(key)}, this one {now[key]}; give the same")
     return [one.val_accuracy for one in read_judged(other.path / RANKING)[: options.rank]]
 
 
