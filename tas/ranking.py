@@ -8,8 +8,8 @@ trained alone like them.
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,10 @@ class Judged:
     """Cross-entropy of the supernet forced to it."""
     val_accuracy: float
     """From 0 to 1, trained alone, on the same images."""
+    widths: Mapping[str, int] = field(default_factory=dict)
+    """Its widths; none in files of older versions."""
+    depths: Mapping[str, int] = field(default_factory=dict)
+    """Its depths; likewise."""
 
 
 def judge(
@@ -57,7 +61,8 @@ def judge(
     """
     judged = read_judged(path) if path.is_file() else []
     for number in range(len(judged), len(drawn)):
-        judged.append(Judged(loss_of(drawn[number]), accuracy_of(drawn[number], number)))
+        one = drawn[number]
+        judged.append(Judged(loss_of(one), accuracy_of(one, number), one.widths, one.depths))
         write_text(path, json.dumps([asdict(one) for one in judged], indent=1) + "\n")
     return judged
 

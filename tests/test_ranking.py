@@ -48,8 +48,11 @@ def test_what_was_judged_before_an_interruption_is_not_judged_again(tmp_path: Pa
         judge([full] * 3, lambda architecture: 1.0, accuracy, path)
     judged = judge([full] * 3, lambda architecture: 2.0, accuracy, path)
     assert asked == [0, 1, 1, 2]
-    assert judged == [Judged(1.0, 0.0), Judged(2.0, 0.1), Judged(2.0, 0.2)]
-    assert len(json.loads(path.read_text())) == 3
+    of = (full.widths, full.depths)
+    assert judged == [Judged(1.0, 0.0, *of), Judged(2.0, 0.1, *of), Judged(2.0, 0.2, *of)]
+    assert [(row["widths"], row["depths"]) for row in json.loads(path.read_text())] == 3 * [of]
+    path.write_text('[{"supernet_loss": 1.0, "val_accuracy": 0.5}]')  # as older versions wrote it
+    assert read_judged(path) == [Judged(1.0, 0.5)]
 
     path.write_text("[{}]")
     with pytest.raises(TasError, match=r"ranking\.json: damaged"):
