@@ -52,6 +52,7 @@ class Row:
     batch_size: int
     samples: int
     align: str
+    depth_training: str
     plain_ms: float
     search_ms: float
     literal_ms: float | None
@@ -77,6 +78,7 @@ class Search:
         expected_flops: The cost of the candidates.
         budget: The FLOPs aimed at.
         samples: |I|.
+        mix_depths: Whether the weights learn on all depths of a stage, or on one that is drawn.
         toggle: Whether a step computes gradients of its own parameters alone.
         images, labels: One batch, which serves both steps.
         autocast: Makes the context of the forward passes.
@@ -88,13 +90,15 @@ class Search:
         expected_flops: ExpectedFlops,
         budget: Budget,
         samples: int,
+        mix_depths: bool,
         toggle: bool,
         images: Tensor,
         labels: Tensor,
         autocast: Callable[[], object],
     ) -> None:
         self.supernet, self.expected_flops, self.budget, self.samples = supernet, expected_flops, budget, samples
-        self.toggle, self.images, self.labels, self.autocast = toggle, images, labels, autocast
+        self.mix_depths, self.toggle = mix_depths, toggle
+        self.images, self.labels, self.autocast = images, labels, autocast
         self.generator = torch.Generator().manual_seed(0)
         self.groups = (supernet.weight_parameters(), supernet.architecture_parameters())
         self.optimizers = (
@@ -112,21 +116,21 @@ class Search:
         for parameter in others:
             parameter.requires_grad_(True)
 
-    def loss(self) -> Tensor:
+    def loss(self, mix_depths: bool) -> Tensor:
         """Cross-entropy of a sampled network, at a temperature in the middle of a search."""
-        self.supernet.sample(5.0, self.samples, self.generator)
+        self.supernet.sample(5.0, self.samples, self.generator, mix_depths)
         with self.autocast():
             return F.cross_entropy(self.supernet(self.images).float(), self.labels)
 
     def weights_step(self) -> None:
         """One step of the weights."""
         with self.learning(0):
-            self.descend(self.loss(), 0)
+            self.descend(self.loss(self.mix_depths), 0)
 
     def architecture_step(self) -> None:
         """One step of the logits."""
         with self.learning(1):
-            loss = self.loss()
+            loss = self.loss(mix_depths=True)
             widths, depths = self.supernet.probabilities()
             derived = float(self.expected_flops.at_argmax(widths, depths))
             penalty = cost_loss(self.expected_flops(widths, depths), derived, self.budget)
@@ -281,7 +285,9 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     def autocast() -> object:
         return torch.autocast(options.device, torch.bfloat16) if low else nullcontext()
 
-    return Search(supernet, cost, budget, samples, not literal, images, labels, autocast), network.to(options.device)
+    mix_depths = literal or options.depth_training == "mixed"
+    search = Search(supernet, cost, budget, samples, mix_depths, not literal, images, labels, autocast)
+    return search, network.to(options.device)
 
 
 def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
@@ -311,6 +317,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
         batch_size=options.batch_size,
         samples=samples,
         align=options.align,
+        depth_training=options.depth_training,
         plain_ms=round(medians[0], 1),
         search_ms=round(medians[1], 1),
         literal_ms=round(medians[2], 1) if options.literal else None,
@@ -357,6 +364,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[2], help="|I|")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--align", default="pad", choices=["pad", "interpolate"], help="how candidates are mixed")
+    parser.add_argument(
+        "--depth-training", default="drawn", choices=["drawn", "mixed"], help="what the weights learn on"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
     parser.add_argument("--literal", action=argparse.BooleanOptionalAction, default=True, help="time eq. 4 as written")

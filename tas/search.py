@@ -44,6 +44,8 @@ class SearchModule(pl.LightningModule):
         budget: The FLOPs aimed at.
         epochs: Length of the search.
         samples: |I|.
+        depth_training: What the weights learn on: drawn, one depth of each stage in every step, so that a network of
+            few blocks is trained as what it is; or mixed, all depths at once, the paper's. The logits learn on all.
         cost_weight: lambda.
         warmup: Share of the search, 0 to below 1, in which the weights alone are trained, on networks sampled at the
             first temperature.
@@ -64,6 +66,7 @@ class SearchModule(pl.LightningModule):
         *,
         epochs: int,
         samples: int = 2,
+        depth_training: Literal["drawn", "mixed"] = "drawn",
         cost_weight: float = 2.0,
         warmup: float = 0.3,
         tau: tuple[float, float] = (1.0, 0.1),
@@ -84,6 +87,7 @@ class SearchModule(pl.LightningModule):
         self.flops_full = exact_flops(space.plan, space.full)
         self.epochs = epochs
         self.samples = samples
+        self.depth_training = depth_training
         self.cost_weight = cost_weight
         self.warmup = warmup
         self.tau = tau
@@ -143,14 +147,14 @@ class SearchModule(pl.LightningModule):
     def weights_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> Tensor:
         """One step of SGD on the weights of a sampled network; returns its loss."""
         self.toggle_optimizer(optimizer)
-        loss = self.sampled_loss(batch, tau, "weights")
+        loss = self.sampled_loss(batch, tau, "weights", mix_depths=self.depth_training == "mixed")
         self.descend(loss, optimizer)
         return loss.detach()
 
     def architecture_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> None:
         """One step on the logits of widths and depths, on another sampled network."""
         self.toggle_optimizer(optimizer)
-        loss = self.sampled_loss(batch, tau, "architecture")
+        loss = self.sampled_loss(batch, tau, "architecture", mix_depths=True)
         expected, derived = self.costs()
         penalty = cost_loss(expected, derived, self.budget)
         self.descend(loss + self.cost_weight * penalty.to(loss), optimizer)
@@ -161,10 +165,10 @@ class SearchModule(pl.LightningModule):
         self.log("flops/band_high", self.budget.high / self.flops_full)
         self.log("flops", derived / self.flops_full, prog_bar=True, logger=False)
 
-    def sampled_loss(self, batch: Batch, tau: float, step: str) -> Tensor:
+    def sampled_loss(self, batch: Batch, tau: float, step: str, mix_depths: bool) -> Tensor:
         """The cross-entropy of a newly sampled network, logged as that of this step."""
         images, labels = batch
-        self.supernet.sample(tau, self.samples, self.generator)
+        self.supernet.sample(tau, self.samples, self.generator, mix_depths)
         logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits, labels)
         check_finite(loss.detach(), "--lr or --arch-lr")

@@ -173,6 +173,7 @@ def test_what_the_defaults_change_of_the_paper_its_configs_state(path: Path) -> 
     options = parse("search", SearchOptions, ["--config", str(path)])
     assert (options.align, options.residuals, options.warmup) == ("interpolate", "free", 0)
     assert (options.tau_start, options.tau_end, options.epochs) == (10.0, 0.1, 600)
+    assert options.depth_training == "mixed"
     assert (options.arch_optimizer, options.arch_lr, options.arch_weight_decay) == ("adam", 1e-3, 1e-3)
 
 

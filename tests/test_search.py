@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -211,9 +211,9 @@ def test_tau_and_the_learning_rate_follow_their_schedules_over_the_whole_search(
     rates: list[float] = []
     sample = module.supernet.sample
 
-    def spy(tau: float, samples: int, generator: torch.Generator) -> None:
+    def spy(tau: float, *others: Any) -> None:
         taus.append(tau)
-        sample(tau, samples, generator)
+        sample(tau, *others)
 
     monkeypatch.setattr(module.supernet, "sample", spy)
     weights_step = module.weights_step
@@ -227,6 +227,23 @@ def test_tau_and_the_learning_rate_follow_their_schedules_over_the_whole_search(
     progress = [iteration / 6 for iteration in range(6)]
     assert taus[::2] == taus[1::2] == [linear(10.0, 0.1, p) for p in progress]
     assert rates == [cosine(0.1, p) for p in progress]
+
+
+@pytest.mark.parametrize(("depth_training", "most"), [("drawn", 1), ("mixed", 3)])
+def test_the_weights_learn_on_drawn_depths_or_on_mixed_ones_and_the_logits_on_mixed_ones(
+    depth_training: str, most: int
+) -> None:
+    module = make_module(depth_training=depth_training)
+    counts: dict[str, list[list[int]]] = {"weights_step": [], "architecture_step": []}
+
+    def look(step: str) -> None:
+        counts[step].append([len(choice.drawn()) for choice in module.supernet.depths.values()])
+
+    for step in counts:
+        watch(module, step, partial(look, step))
+    fit(module)
+    assert counts["weights_step"][1::2] == 6 * [3 * [most]]  # after each of the six steps
+    assert counts["architecture_step"][1::2] == 6 * [3 * [3]]
 
 
 def test_a_search_is_a_function_of_its_seed() -> None:
@@ -321,9 +338,9 @@ def test_during_the_warm_up_the_weights_alone_move_on_networks_drawn_at_the_firs
     moved, taus = [], []
     sample = module.supernet.sample
 
-    def spy(tau: float, samples: int, generator: torch.Generator) -> None:
+    def spy(tau: float, *others: Any) -> None:
         taus.append(tau)
-        sample(tau, samples, generator)
+        sample(tau, *others)
 
     class Watch(pl.Callback):
         def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:

@@ -49,6 +49,7 @@ class SearchTask:
             self.budget,
             epochs=options.epochs,
             samples=options.samples,
+            depth_training=options.depth_training,
             cost_weight=options.cost_weight,
             warmup=options.warmup,
             tau=(options.tau_start, options.tau_end),

@@ -53,6 +53,9 @@ class SearchOptions(CommonOptions):
     0."""
     samples: int = 2
     """|I|: candidates of each width that are sampled and mixed in every step."""
+    depth_training: Literal["drawn", "mixed"] = "drawn"
+    """What the weights learn on: drawn, one depth of each stage in every step, so that a network of few blocks is
+    trained as what it is; or mixed, the outputs of all depths at once, as in the paper. The logits learn on all."""
     ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Candidate widths, as shares of a convolution's channels, e.g. --ratios [0.25,0.5,1.0]."""
     round_to: int = 1

@@ -110,13 +110,15 @@ class Supernet(nn.Module):
             norm.mixture = mixture
         return self.network(x)
 
-    def sample(self, tau: float, samples: int, generator: torch.Generator) -> None:
+    def sample(self, tau: float, samples: int, generator: torch.Generator, mix_depths: bool = True) -> None:
         """Draw what the next forward passes compute: `samples` widths of each convolution, all depths of each stage.
 
         Args:
             tau: Temperature of the Gumbel-softmax.
             samples: |I|, how many candidates of each width are mixed; with 1 the logits get no gradient.
             generator: Source of the draw, on the CPU.
+            mix_depths: Whether a stage mixes its depths (eq. 5). If not, one is drawn, at its probability whatever tau
+                is, and the logits of depths get no gradient.
         """
         for choices, alike in batches(self.widths):
             weights = gumbel_weights(alike, tau, generator)
@@ -127,7 +129,10 @@ class Supernet(nn.Module):
                 choice.draw(row, weight)
         for choices, alike in batches(self.depths):
             for choice, weight in zip(choices, gumbel_weights(alike, tau, generator), strict=True):
-                choice.draw(range(len(choice.candidates)), weight)
+                if mix_depths:
+                    choice.draw(range(len(choice.candidates)), weight)
+                else:
+                    choice.fix(choice.candidates[int(weight.argmax())])
 
     def force(self, architecture: Architecture) -> None:
         """Compute one architecture alone, from now on."""

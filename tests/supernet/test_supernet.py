@@ -182,6 +182,30 @@ def test_a_draw_has_so_many_widths_of_each_convolution_and_all_depths_of_each_st
         assert choice.weights.sum().item() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("tau", [0.1, 10.0])
+def test_depths_that_are_not_mixed_are_drawn_at_their_probabilities_whatever_tau_is(tau):
+    _, _, _, supernet = make("resnet20")
+    generator = torch.Generator().manual_seed(0)
+    for choice in supernet.depths.values():
+        choice.logits.data = torch.tensor([0.6, 0.1, 0.3]).log()
+    drawn = []
+    for _ in range(1000):
+        supernet.sample(tau, 2, generator, mix_depths=False)
+        drawn += [choice.drawn() for choice in supernet.depths.values()]
+        assert all(choice.weights.tolist() == [1.0] for choice in supernet.depths.values())
+    shares = [drawn.count([depth]) / len(drawn) for depth in (1, 2, 3)]
+    assert shares == pytest.approx([0.6, 0.1, 0.3], abs=0.04)  # four standard errors of 3000 draws
+
+
+def test_not_mixing_the_depths_changes_nothing_of_the_widths_that_are_drawn():
+    _, _, _, supernet = make("resnet20")
+    drawn = []
+    for mix_depths in (True, False):
+        supernet.sample(1.0, 2, torch.Generator().manual_seed(0), mix_depths)
+        drawn.append([(choice.drawn(), choice.weights.tolist()) for choice in supernet.widths.values()])
+    assert drawn[0] == drawn[1]
+
+
 def test_more_samples_than_candidates_draw_all_there_are():
     torch.manual_seed(0)
     full = Architecture.full("resnet20", 10)
