@@ -15,7 +15,6 @@ from tas.comparison.machine import this_machine
 from tas.comparison.report import Evidence, write_report
 from tas.comparison.results import read_rows
 from tas.comparison.running import executor_for, run_all
-from tas.comparison.statistics import CONTROL
 from tas.comparison.work import check_same_networks, check_unchanged, ready
 from tas.config import CompareOptions, SearchOptions
 from tas.data import open_data
@@ -95,10 +94,10 @@ def open_unpruned(options: CompareOptions) -> Original:
 
 
 def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Found]:
-    """What each method found with two seeds or more, unless it always finds the same: as the control does."""
+    """What each method found with two seeds or more, unless it always finds the same: as uniform does."""
     groups: dict[tuple[str, float], list[Job]] = {}
     for job in jobs:
-        same = base_of(options, job.method) == CONTROL or stands_apart(options, job.method)
+        same = base_of(options, job.method) == "uniform" or stands_apart(options, job.method)
         if job.kind == "structure" and job.run.finished() and not same:
             groups.setdefault((job.method, job.target), []).append(job)
     found = []

@@ -12,7 +12,7 @@ from tas.comparison.machine import Machine
 from tas.comparison.rank_correlation import RankCorrelation, rank_correlations
 from tas.comparison.results import Row, as_csv, as_json
 from tas.comparison.running import Outcome
-from tas.comparison.statistics import CONTROL, Mean, differences, means
+from tas.comparison.statistics import Mean, differences, means
 from tas.comparison.tables import markdown, sentence, table
 from tas.config import CompareOptions
 from tas.config.compare import SEARCHES, UNPRUNED
@@ -53,7 +53,7 @@ def write_report(evidence: Evidence) -> str:
     if rows:
         apart = {row.method for row in rows}.difference(row.method for row in evidence.comparable())
         write_text(home / "table.md", table(summed, apart))
-        sentences = "".join(f"- {sentence(one, CONTROL)}\n" for one in differences(evidence.comparable()))
+        sentences = "".join(f"- {sentence(one)}\n" for one in differences(evidence.comparable()))
         shown = "\n".join([table(summed, apart), *([sentences] if sentences else [])])
         parts += [
             "Means and standard deviations over seeds.\n",

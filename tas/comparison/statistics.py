@@ -11,8 +11,8 @@ from scipy import stats
 from tas.comparison.results import Row
 from tas.config.compare import UNPRUNED
 
-CONTROL = "uniform"
-"""The method with which the others are compared: every layer the same share."""
+CONTROLS = ("uniform", "random")
+"""The methods with which the others are compared: every layer the same share, and the best of a few random networks."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ LEAST_SEEDS = 3
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more accurate a method is than the control with the same seeds, target and training."""
+    """How much more accurate a method is than a control with the same seeds, target and training."""
 
     method: str
+    control: str
     target: float
     training: str
     seeds: int
@@ -110,25 +111,27 @@ def mean_of(method: str, target: float, training: str, rows: Sequence[Row]) -> M
 
 
 def differences(rows: Sequence[Row]) -> list[Difference]:
-    """Every method's difference to the control, for each target and way of training that has one."""
+    """Every method's difference to each control, for each target and way of training that has it."""
     found: list[Difference] = []
     groups: dict[tuple[float, str], dict[str, dict[int, Row]]] = {}
     for row in rows:
         groups.setdefault((row.target, row.way), {}).setdefault(row.method, {})[row.seed] = row
     for (target, training), methods in groups.items():
-        control = methods.get(CONTROL, {})
-        for method, by_seed in methods.items():
-            if method not in (CONTROL, UNPRUNED) and control:
-                pairs = [(row, control[seed]) for seed, row in by_seed.items() if seed in control]
-                found.append(paired(method, target, training, pairs))
+        others = {method: rows for method, rows in methods.items() if method != UNPRUNED}
+        for control in CONTROLS:
+            # Taken out, so that a later control is compared with an earlier one and not the other way round too.
+            known = others.pop(control, {})
+            for method, own in others.items() if known else ():
+                pairs = [(row, known[seed]) for seed, row in own.items() if seed in known]
+                found.append(paired(method, control, target, training, pairs))
     return found
 
 
-def paired(method: str, target: float, training: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
+def paired(method: str, control: str, target: float, training: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
     """The mean of differences and its 95 % interval: mean -+ t(0.975, n - 1) s / sqrt(n).
 
     Args:
-        method, target, training: Whose.
+        method, control, target, training: Whose.
         pairs: The row of the method and that of the control, for each seed that both have.
     """
     gaps = [own.test_accuracy - other.test_accuracy for own, other in pairs]
@@ -140,6 +143,7 @@ def paired(method: str, target: float, training: str, pairs: Sequence[tuple[Row,
         low, high = mean - half, mean + half
     return Difference(
         method,
+        control,
         target,
         training,
         len(gaps),

@@ -66,13 +66,13 @@ def line(mean: Mean) -> tuple[str, ...]:
     )
 
 
-def sentence(difference: Difference, control: str) -> str:
-    """What a difference to the control says."""
+def sentence(difference: Difference) -> str:
+    """What a difference to a control says."""
     one = difference
     start = f"FLOPs {one.target:g}, {one.training}: {one.method}"
     if one.mean is None or one.flops_ratio is None or one.control_flops_ratio is None:
-        return f"{start} has no seed in common with {control}; nothing can be said."
-    points = f"{100 * one.mean:+.2f} points from {control}"
+        return f"{start} has no seed in common with {one.control}; nothing can be said."
+    points = f"{100 * one.mean:+.2f} points from {one.control}"
     if one.low is None or one.high is None:
         interval = "one common seed"
     else:

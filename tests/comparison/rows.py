@@ -32,4 +32,4 @@ def unpruned(seed: int, accuracy: float) -> Row:
 def difference(gaps: Sequence[float], **other: object) -> Difference:
     """Of seeds that differ by the gaps; `other` is of the method's rows."""
     pairs = [(row("tas", seed, 0.5 + gap, **other), row("uniform", seed, 0.5)) for seed, gap in enumerate(gaps)]
-    return paired("tas", 0.5, "scratch-e", pairs)
+    return paired("tas", "uniform", 0.5, "scratch-e", pairs)

@@ -58,13 +58,13 @@ def test_methods_that_save_nothing_stand_apart() -> None:
     ],
 )
 def test_the_sentence_says_what_the_interval_says(gaps: list[float], said: str) -> None:
-    text = sentence(difference(gaps), "uniform")
+    text = sentence(difference(gaps))
     assert text.startswith("FLOPs 0.5, scratch-e: tas")
     assert said in text
 
 
 def test_the_sentence_says_where_costs_differ() -> None:
-    text = sentence(difference([0.019, 0.02, 0.021], flops_ratio=0.57, target_met=False), "uniform")
+    text = sentence(difference([0.019, 0.02, 0.021], flops_ratio=0.57, target_met=False))
     assert text.endswith("not at equal cost: 57.00% of the FLOPs and 50.00%; nothing can be said.")
 
 
