@@ -26,7 +26,8 @@ ROOT = Path("runs")
 class Run:
     """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on.
 
-    When it is finished there are architecture.json, weights.pt, of a search space.txt, and last of all metrics.json.
+    When it is finished there are architecture.json, weights.pt, of a search space.txt, with --rank ranking.json (both
+    judgements of every network, the found one's last), and last of all metrics.json.
 
     Args:
         path: The directory; it need not exist.
@@ -39,6 +40,7 @@ class Run:
         self.architecture = self.path / "architecture.json"
         self.weights = self.path / "weights.pt"
         self.space = self.path / "space.txt"
+        self.ranking = self.path / "ranking.json"
         self.metrics = self.path / "metrics.json"
 
     @classmethod

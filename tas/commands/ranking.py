@@ -24,9 +24,6 @@ from tas.runs import Run
 from tas.supernet import Supernet
 from tas.trials import accuracy, train_apart
 
-RANKING = "ranking.json"
-"""In a search's directory: both judgements of every network, the found one's last."""
-
 
 def accuracies_alone(options: SearchOptions) -> list[float] | None:
     """The accuracies of the networks that --rank-from has trained alone, from 0 to 1; None without it.
@@ -37,7 +34,7 @@ def accuracies_alone(options: SearchOptions) -> list[float] | None:
     if options.rank_from is None:
         return None
     other, blamed = Run(options.rank_from), f"--rank-from {options.rank_from}"
-    if not (other.finished() and (other.path / RANKING).is_file()):
+    if not (other.finished() and other.ranking.is_file()):
         raise TasError(f"{blamed}: not the directory of a finished search with --rank")
     before = yaml.safe_load(other.config.read_text(encoding="utf-8"))
     before.setdefault("rank_lr", before.get("lr"))  # older versions trained them at the search's own
@@ -45,7 +42,7 @@ def accuracies_alone(options: SearchOptions) -> list[float] | None:
     for key in RANKED_BY:
         if before.get(key) != now[key]:
             raise TasError(f"{blamed}: that search has {key} {before.get(key)}, this one {now[key]}; give the same")
-    return [one.val_accuracy for one in read_judged(other.path / RANKING)[: options.rank]]
+    return [one.val_accuracy for one in read_judged(other.ranking)[: options.rank]]
 
 
 def rank(
@@ -95,7 +92,7 @@ def rank(
         trained_on = train_apart(network, batches, full.num_classes, recipe, label)
         return accuracy(network, halves.val_dataloader(), trained_on)
 
-    *judged, own = judge([*drawn, found], loss_of, accuracy_of, run.path / RANKING)
+    *judged, own = judge([*drawn, found], loss_of, accuracy_of, run.ranking)
     draw(judged, own, run)
     tau, p_value = kendall_tau(judged)
     told = math.isfinite(tau)

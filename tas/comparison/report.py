@@ -13,6 +13,7 @@ from tas.comparison.rank_correlation import RankCorrelation, rank_correlations
 from tas.comparison.results import Row, as_csv, as_json
 from tas.comparison.running import Outcome
 from tas.comparison.statistics import Mean, differences, means
+from tas.comparison.structures import read_structures
 from tas.comparison.tables import markdown, sentence, table
 from tas.config import CompareOptions
 from tas.config.compare import SEARCHES, UNPRUNED
@@ -46,6 +47,7 @@ def write_report(evidence: Evidence) -> str:
     summed = means(rows)
     write_text(home / "results.json", as_json(rows))
     write_text(home / "results.csv", as_csv(Row, rows))
+    write_text(home / "structures.json", as_json(read_structures(evidence.jobs, home)))
     write_text(home / "table.json", as_json(summed))
     write_text(home / "table.csv", as_csv(Mean, summed))
     parts = [f"# {evidence.options.network} on {evidence.options.data}\n", made_by(evidence)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tas.architecture import Architecture
 from tas.commands.compare import space_for
 from tas.commands.shared import open_original
 from tas.comparison import running
@@ -105,6 +106,7 @@ def test_a_comparison_leaves_every_run_and_all_that_it_shows(
     assert row["flops_ratio"] == trained["flops_ratio"] == found["flops_ratio"]
     assert row["params"] == trained["params"] and row["search_seconds"] == found["seconds"]
     assert (row["training"], row["target"], row["epochs"]) == ("scratch-e", 0.5, 1)
+    check_structures(home, runs)
     assert len(list(csv.DictReader((home / "results.csv").read_text(encoding="utf-8").splitlines()))) == 10
     shown = (home / "table.md").read_text(encoding="utf-8")
     assert shown in out and shown in (home / "report.md").read_text(encoding="utf-8")
@@ -118,6 +120,17 @@ def test_a_comparison_leaves_every_run_and_all_that_it_shows(
     for picture in ("pareto.png", "curves.png"):
         assert (home / picture).read_bytes().startswith(b"\x89PNG")
     check_goes_on(cli, home, runs, seen, arguments)
+
+
+def check_structures(home: Path, runs: dict[str, Run]) -> None:
+    """structures.json has every network that was found, and the curves of the searches."""
+    rows = {row["run"]: row for row in json.loads((home / "structures.json").read_text(encoding="utf-8"))}
+    assert set(rows) == {name for name in runs if name.startswith("structures")}
+    for name, row in rows.items():
+        found = Architecture.load(runs[name].architecture)
+        assert (row["widths"], row["depths"]) == (found.widths, found.depths)
+        assert row["metrics"] == metrics_of(runs[name]) and row["ranking"] == []
+        assert {len(values) for values in row["curves"].values()} == ({1} if row["method"] == "tas-depth" else set())
 
 
 def check_goes_on(
@@ -188,6 +201,9 @@ def test_the_report_has_what_the_searches_measured_of_their_supernets(cli: Calla
     assert (one["method"], one["seed"], one["networks"]) == ("tas-width", 0, 2)
     assert one["kendall_tau"] == metrics_of(Run(tmp_path / "out/structures/tas-width/0.5/seed0"))["kendall_tau"]
     assert 0 < one["found_accuracy"] < 1 and 0 <= one["found_beats"] <= 2
+    (row,) = json.loads((tmp_path / "out" / "structures.json").read_text(encoding="utf-8"))
+    assert [judged["widths"].keys() for judged in row["ranking"]] == 3 * [row["widths"].keys()]
+    assert row["ranking"][2]["val_accuracy"] == one["found_accuracy"]
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "| 0.5            | tas-width | 0    | 2        |" in report
     assert f"| {one['found_accuracy']:.2%} | {one['found_beats']} of 2 |" in report

@@ -1,0 +1,64 @@
+"""The network that each search or pruning of a comparison found, what was measured of it, and how it got there."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tas.architecture import Architecture
+from tas.comparison.figures import read_curve
+from tas.comparison.jobs import Job
+from tas.comparison.work import commits_of, metrics_of
+
+CURVES = ("flops/expected_ratio", "flops/derived_ratio", "confidence/mean")
+"""Scalars of a search whose values at the ends of its epochs are kept."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One network that was found."""
+
+    method: str
+    target: float
+    """FLOPs aimed at, as a share of the unpruned network's."""
+    seed: int
+    commit: str
+    """The code that found it; all of them, with commas between, if it went on with another."""
+    run: str
+    """The folder of the search or pruning, in that of the comparison."""
+    metrics: dict[str, Any]
+    """Its metrics.json."""
+    widths: dict[str, int]
+    depths: dict[str, int]
+    curves: dict[str, list[float]]
+    """Of a search: scalar -> its value after each epoch that has one."""
+    ranking: list[dict[str, Any]]
+    """Of a search with --rank: its ranking.json."""
+
+
+def read_structures(jobs: Iterable[Job], home: Path) -> list[Structure]:
+    """A row for every finished search or pruning.
+
+    Args:
+        jobs: Of the comparison.
+        home: Its folder.
+    """
+    return [read_structure(job, home) for job in jobs if job.kind == "structure" and job.run.finished()]
+
+
+def read_structure(job: Job, home: Path) -> Structure:
+    """The row of a finished search or pruning."""
+    found, ranking = Architecture.load(job.run.architecture), job.run.ranking
+    return Structure(
+        method=job.method,
+        target=job.target,
+        seed=job.seed,
+        commit=commits_of(job.run),
+        run=job.path.relative_to(home).as_posix(),
+        metrics=metrics_of(job.run),
+        widths=dict(found.widths),
+        depths=dict(found.depths),
+        curves={scalar: values for scalar in CURVES if (values := list(read_curve(job.path, scalar).values()))},
+        ranking=json.loads(ranking.read_text(encoding="utf-8")) if ranking.is_file() else [],
+    )
