@@ -1,9 +1,13 @@
 """Whether the searches of a comparison could see, and chose well: what `tas search --rank` measured of each."""
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from scipy.stats import combine_pvalues
+
 from tas.comparison.jobs import Job
+from tas.comparison.statistics import interval
 from tas.comparison.work import metrics_of
 
 
@@ -51,3 +55,59 @@ def rank_correlations(jobs: Iterable[Job]) -> list[RankCorrelation]:
                 )
             )
     return found
+
+
+@dataclass(frozen=True)
+class PooledRanking:
+    """The rank correlations of one method and target, over the seeds."""
+
+    method: str
+    target: float
+    seeds: int
+    kendall_tau: float | None
+    """Mean over seeds; None, like the next, where one has none."""
+    p_value: float | None
+    """Two-sided, of the seeds together, by Stouffer's method."""
+    gain: float
+    """By how much the found networks are better than the mean of the random ones: mean over seeds, from 0 to 1."""
+    low: float | None
+    high: float | None
+    """Ends of the 95 % interval of the gain, by Student's t; None with a single seed."""
+    found_beats: int
+    networks: int
+    """How many random networks the found ones beat, of how many, in all seeds."""
+
+
+def pooled_rankings(ranked: Sequence[RankCorrelation]) -> list[PooledRanking]:
+    """The rank correlations over seeds, in the order in which methods and targets first come."""
+    groups: dict[tuple[str, float], list[RankCorrelation]] = {}
+    for one in ranked:
+        groups.setdefault((one.method, one.target), []).append(one)
+    return [pooled_ranking(*key, group) for key, group in groups.items()]
+
+
+def pooled_ranking(method: str, target: float, ranked: Sequence[RankCorrelation]) -> PooledRanking:
+    """That of some searches of one kind, each with another seed, so with other random networks."""
+    both = [(one.kendall_tau, one.p_value) for one in ranked]
+    known = [(tau, p_value) for tau, p_value in both if tau is not None and p_value is not None]
+    every = len(known) == len(ranked)
+    gain, low, high = interval([one.found_accuracy - one.accuracy_mean for one in ranked])
+    return PooledRanking(
+        method,
+        target,
+        len(ranked),
+        statistics.fmean(tau for tau, _ in known) if every else None,
+        together(known) if every else None,
+        gain,
+        low,
+        high,
+        found_beats=sum(one.found_beats for one in ranked),
+        networks=sum(one.networks for one in ranked),
+    )
+
+
+def together(known: Sequence[tuple[float, float]]) -> float:
+    """Two-sided p-value of several rank correlations (tau, p_value) that should all have the same sign."""
+    upper = [p_value / 2 if tau > 0 else 1 - p_value / 2 for tau, p_value in known]
+    combined = float(combine_pvalues(upper, method="stouffer").pvalue)
+    return 2 * min(combined, 1 - combined)

@@ -9,15 +9,14 @@ from tas.comparison.agreement import Agreement
 from tas.comparison.figures import draw_curves, draw_pareto
 from tas.comparison.jobs import Job, base_of, stands_apart
 from tas.comparison.machine import Machine
-from tas.comparison.rank_correlation import RankCorrelation, rank_correlations
+from tas.comparison.rank_correlation import pooled_rankings, rank_correlations
 from tas.comparison.results import Row, as_csv, as_json
 from tas.comparison.running import Outcome
 from tas.comparison.statistics import Mean, differences, means
 from tas.comparison.structures import read_structures
-from tas.comparison.tables import markdown, sentence, table
+from tas.comparison.tables import agreement_table, pooled_table, rank_table, sentence, table
 from tas.config import CompareOptions
 from tas.config.compare import SEARCHES, UNPRUNED
-from tas.report import percent
 from tas.runs import write_text
 
 
@@ -73,6 +72,9 @@ def write_report(evidence: Evidence) -> str:
         parts += ["## Agreement of seeds\n", agreement_table(evidence.agreements), AGREEMENT]
     if ranked := rank_correlations(evidence.jobs):
         parts += ["## Rank correlation of the supernets\n", rank_table(ranked), RANK]
+        pooled = pooled_rankings(ranked)
+        if any(one.seeds > 1 for one in pooled):
+            parts += [pooled_table(pooled), POOLED]
     if evidence.outcome.failed:
         parts += ["## Not finished\n", not_finished(evidence.outcome)]
     write_text(home / "report.md", "\n".join(parts))
@@ -111,6 +113,11 @@ RANK = (
     "Kendall's tau between the supernet's validation loss, forced to each of several random networks of the same cost, "
     "and the validation accuracy of each trained alone: 1 is the same order, 0 none. Then accuracies: mean and best of "
     "the random networks, that of the network that was found, trained alike, and how many of them it beats.\n"
+)
+
+POOLED = (
+    "Over seeds: the mean of tau, with the seeds' p-values combined by Stouffer's method; by how many points the found "
+    "networks are better than the mean of the random ones, with Student's 95 % interval; how many of all they beat.\n"
 )
 
 
@@ -152,50 +159,14 @@ def finished_searches(evidence: Evidence) -> dict[str, list[Path]]:
     return found
 
 
-def agreement_table(agreements: Sequence[Agreement]) -> str:
-    """The agreements as a table in Markdown."""
-    head = ("FLOPs aimed at", "method", "seeds", "distance", "of random networks", "ratio")
-    lines = [
-        (
-            f"{one.target:g}",
-            one.method,
-            str(one.seeds),
-            f"{one.distance:.3f}",
-            f"{one.random_distance:.3f}",
-            "-" if one.ratio is None else f"{one.ratio:.2f}",
-        )
-        for one in agreements
-    ]
-    return markdown(head, lines)
-
-
-def rank_table(ranked: Sequence[RankCorrelation]) -> str:
-    """The rank correlations as a table in Markdown."""
-    head = ("FLOPs aimed at", "method", "seed", "networks", "tau", "p", "their mean", "their best", "found", "beats")
-    lines = [
-        (
-            f"{one.target:g}",
-            one.method,
-            str(one.seed),
-            str(one.networks),
-            "-" if one.kendall_tau is None else f"{one.kendall_tau:+.2f}",
-            "-" if one.p_value is None else f"{one.p_value:.2g}",
-            percent(one.accuracy_mean),
-            percent(one.accuracy_best),
-            percent(one.found_accuracy),
-            f"{one.found_beats} of {one.networks}",
-        )
-        for one in ranked
-    ]
-    return markdown(head, lines)
-
-
 def metrics(evidence: Evidence) -> dict[str, object]:
     """The comparison in one JSON object."""
+    ranked = rank_correlations(evidence.jobs)
     return {
         "runs": len(evidence.jobs),
         "machine": asdict(evidence.machine),
         "differences": [asdict(one) | {"verdict": one.verdict} for one in differences(evidence.comparable())],
-        "rank_correlation": [asdict(one) for one in rank_correlations(evidence.jobs)],
+        "rank_correlation": [asdict(one) for one in ranked],
+        "rank_correlation_pooled": [asdict(one) for one in pooled_rankings(ranked)],
         "agreement": [asdict(one) | {"ratio": one.ratio} for one in evidence.agreements],
     }

@@ -128,19 +128,14 @@ def differences(rows: Sequence[Row]) -> list[Difference]:
 
 
 def paired(method: str, control: str, target: float, training: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
-    """The mean of differences and its 95 % interval: mean -+ t(0.975, n - 1) s / sqrt(n).
+    """The mean of differences and its 95 % interval.
 
     Args:
         method, control, target, training: Whose.
         pairs: The row of the method and that of the control, for each seed that both have.
     """
     gaps = [own.test_accuracy - other.test_accuracy for own, other in pairs]
-    mean = low = high = None
-    if gaps:
-        mean = statistics.fmean(gaps)
-    if mean is not None and len(gaps) > 1:
-        half = float(stats.t.ppf(0.975, len(gaps) - 1)) * statistics.stdev(gaps) / math.sqrt(len(gaps))
-        low, high = mean - half, mean + half
+    mean, low, high = interval(gaps) if gaps else (None, None, None)
     return Difference(
         method,
         control,
@@ -155,6 +150,18 @@ def paired(method: str, control: str, target: float, training: str, pairs: Seque
         target_met=all(own.target_met for own, _ in pairs),
         control_target_met=all(other.target_met for _, other in pairs),
     )
+
+
+def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """The mean and the ends of its 95 % interval by Student's t: mean -+ t(0.975, n - 1) s / sqrt(n).
+
+    The ends of a single value are None.
+    """
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return mean, None, None
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, mean - half, mean + half
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,7 +1,9 @@
-"""The means of a comparison as a table in Markdown."""
+"""What a comparison says: tables in Markdown, and sentences."""
 
 from collections.abc import Collection, Sequence
 
+from tas.comparison.agreement import Agreement
+from tas.comparison.rank_correlation import PooledRanking, RankCorrelation
 from tas.comparison.statistics import LEAST_SEEDS, Difference, Mean
 from tas.config.compare import UNPRUNED
 from tas.report import millions, percent
@@ -88,3 +90,67 @@ def sentence(difference: Difference) -> str:
     if one.verdict == "within the spread":
         return f"{start}: no more than the seeds' spread."
     return f"{start}: {one.verdict} by more than the seeds' spread."
+
+
+def agreement_table(agreements: Sequence[Agreement]) -> str:
+    """The agreements as a table in Markdown."""
+    head = ("FLOPs aimed at", "method", "seeds", "distance", "of random networks", "ratio")
+    lines = [
+        (
+            f"{one.target:g}",
+            one.method,
+            str(one.seeds),
+            f"{one.distance:.3f}",
+            f"{one.random_distance:.3f}",
+            "-" if one.ratio is None else f"{one.ratio:.2f}",
+        )
+        for one in agreements
+    ]
+    return markdown(head, lines)
+
+
+def rank_table(ranked: Sequence[RankCorrelation]) -> str:
+    """The rank correlations as a table in Markdown."""
+    head = ("FLOPs aimed at", "method", "seed", "networks", "tau", "p", "their mean", "their best", "found", "beats")
+    lines = [
+        (
+            f"{one.target:g}",
+            one.method,
+            str(one.seed),
+            str(one.networks),
+            "-" if one.kendall_tau is None else f"{one.kendall_tau:+.2f}",
+            "-" if one.p_value is None else f"{one.p_value:.2g}",
+            percent(one.accuracy_mean),
+            percent(one.accuracy_best),
+            percent(one.found_accuracy),
+            f"{one.found_beats} of {one.networks}",
+        )
+        for one in ranked
+    ]
+    return markdown(head, lines)
+
+
+def pooled_table(pooled: Sequence[PooledRanking]) -> str:
+    """The rank correlations over seeds as a table in Markdown."""
+    head = ("FLOPs aimed at", "method", "seeds", "tau", "p", "better than their mean by", "beats")
+    lines = [
+        (
+            f"{one.target:g}",
+            one.method,
+            str(one.seeds),
+            "-" if one.kendall_tau is None else f"{one.kendall_tau:+.2f}",
+            "-" if one.p_value is None else f"{one.p_value:.2g}",
+            gain(one),
+            f"{one.found_beats} of {one.networks}",
+        )
+        for one in pooled
+    ]
+    return markdown(head, lines)
+
+
+def gain(pooled: PooledRanking) -> str:
+    """By how many points found networks are better than random ones, with the interval where there is one."""
+    points = f"{100 * pooled.gain:+.2f}"
+    if pooled.low is None or pooled.high is None:
+        return points
+    return f"{points} ({100 * pooled.low:+.2f} to {100 * pooled.high:+.2f})"

@@ -200,6 +200,8 @@ def test_the_report_has_what_the_searches_measured_of_their_supernets(cli: Calla
     (one,) = metrics_of(Run(tmp_path / "out"))["rank_correlation"]
     assert (one["method"], one["seed"], one["networks"]) == ("tas-width", 0, 2)
     assert one["kendall_tau"] == metrics_of(Run(tmp_path / "out/structures/tas-width/0.5/seed0"))["kendall_tau"]
+    (pooled,) = metrics_of(Run(tmp_path / "out"))["rank_correlation_pooled"]
+    assert (pooled["seeds"], pooled["kendall_tau"]) == (1, one["kendall_tau"])
     assert 0 < one["found_accuracy"] < 1 and 0 <= one["found_beats"] <= 2
     (row,) = json.loads((tmp_path / "out" / "structures.json").read_text(encoding="utf-8"))
     assert [judged["widths"].keys() for judged in row["ranking"]] == 3 * [row["widths"].keys()]
