@@ -8,7 +8,7 @@ from tas.commands.searching import open_search
 from tas.config import SearchOptions
 from tas.cost import exact_flops, parameters
 from tas.cutting import cut
-from tas.derivation import derive, reachable
+from tas.derivation import argmax, derive, reachable
 from tas.monitor import Distributions
 from tas.progress import RunBar
 from tas.report import change, draw_architecture, missed, percent, summary
@@ -30,7 +30,7 @@ def search(options: SearchOptions) -> Run:
     with interruptible(run, f"tas search --resume {run.path}"):
         fit(trainer, module, halves, run, options)
         widths, depths = module.supernet.probabilities()
-        found = derive(task.space, widths, depths, budget)
+        found, likeliest = derive(task.space, widths, depths, budget), argmax(task.space, widths, depths)
         flops = exact_flops(plan, found)
         met = budget.holds(flops)
         around = [] if met else [count / task.flops_full for count in reachable(task.space, budget.target)]
@@ -53,6 +53,12 @@ def search(options: SearchOptions) -> Run:
         "params_full": params_full,
         "val_accuracy": val_accuracy,
         "confidence": mean_confidence(widths, depths),
+        # What the distributions alone would choose, whatever it costs: how far the budget moved the choice.
+        "likeliest": {
+            "flops_ratio": exact_flops(plan, likeliest) / task.flops_full,
+            "widths": dict(likeliest.widths),
+            "depths": dict(likeliest.depths),
+        },
         "seconds": timer.time_elapsed("train"),
         "seed": options.seed,
         **({} if met else {"reachable": around}),

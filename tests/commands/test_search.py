@@ -53,6 +53,7 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
         "params_full": int,
         "val_accuracy": float,
         "confidence": float,
+        "likeliest": dict,
         "seconds": float,
         "seed": int,
     }
@@ -62,6 +63,10 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
     assert metrics["flops_ratio"] == metrics["flops"] / metrics["flops_full"]
     assert (metrics["flops_target"], metrics["seed"]) == (0.5, 0)
     assert metrics["seconds"] > 0
+    assert 0 < metrics["likeliest"]["flops_ratio"] <= 1
+    found = Architecture.load(only_run(searched[0], "search").architecture)
+    assert metrics["likeliest"]["widths"].keys() == found.widths.keys()
+    assert metrics["likeliest"]["depths"].keys() == found.depths.keys()
 
 
 def test_the_found_network_is_in_the_band_and_costs_what_the_metrics_say(searched: tuple[Path, str]) -> None:
