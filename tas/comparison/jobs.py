@@ -1,14 +1,14 @@
 """The runs that a comparison is made of, each an ordinary command's options."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions, flag
 from tas.config.compare import SEARCHES
 from tas.config.search import RANKED_BY
-from tas.errors import TasError, blame
+from tas.errors import TasError, blame, nearest
 from tas.parsing import from_values
 from tas.runs import Run
 
@@ -24,6 +24,9 @@ WITH_A_TEACHER = ("kd_alpha", "kd_temperature", "attention_transfer", "hints")
 
 NARROWING = ("round_to", "exclude", "ratios")
 """Options of `tas search` that say which networks may be found."""
+
+KINDS: dict[str, type[CommonOptions]] = {"search": SearchOptions, "prune": PruneOptions, "train": TrainOptions}
+"""Command -> its options."""
 
 LEFT_TO_EVERY_RUN = ("network", "data", "data_dir", "image_size", "train_images", "flops_target", "tolerance", "seed")
 """Options that all runs of a comparison share, or that tell them apart."""
@@ -67,8 +70,7 @@ class Job:
     @property
     def command(self) -> str:
         """The command that it is a run of."""
-        kinds = {SearchOptions: "search", PruneOptions: "prune", TrainOptions: "train"}
-        return kinds[type(self.options)]
+        return next(command for command, kind in KINDS.items() if isinstance(self.options, kind))
 
 
 def list_jobs(options: CompareOptions) -> list[Job]:
@@ -77,6 +79,7 @@ def list_jobs(options: CompareOptions) -> list[Job]:
     Raises:
         TasError: An option for the searches, prunings or trainings is not one, or has an impossible value.
     """
+    check_sections(options)
     jobs: list[Job] = []
     every = [teacher_job(options, seed) for seed in options.seeds]
     for place in range(len(every)):
@@ -91,6 +94,15 @@ def list_jobs(options: CompareOptions) -> list[Job]:
         jobs += [teacher for teacher in teachers if teacher.path in needed and teacher not in jobs]
         jobs += below
     return share_rankings(jobs)
+
+
+def check_sections(options: CompareOptions) -> None:
+    """TasError if an option for one of the commands is not one, also where no run would take it."""
+    for command in KINDS:
+        section(getattr(options, command), command)
+    for name, own in (options.variants or {}).items():
+        command = "search" if base_of(options, name) in SEARCHES else "prune"
+        section({key: value for key, value in own.items() if key != "method"}, command, f"--variants {name}")
 
 
 def share_rankings(jobs: Sequence[Job]) -> list[Job]:
@@ -127,7 +139,24 @@ def remarks(options: CompareOptions) -> list[str]:
     others = any(base_of(options, method) not in SEARCHES for method in options.methods)
     if others and (narrowed := [flag(key) for key in NARROWING if key in given]):
         found.append(f"{', '.join(narrowed)} of the searches: what the other methods may find is not narrowed by it")
-    return found
+    return found + unread(options)
+
+
+def unread(options: CompareOptions) -> list[str]:
+    """What no run reads, a sentence each."""
+    searches = [base_of(options, method) in SEARCHES for method in options.methods]
+    taught = any(name.endswith("kd") for name in options.training)
+    kd = [key for key in WITH_A_TEACHER if key in section(options.train, "train")]
+    unused = {
+        "--search": bool(options.search) and not any(searches) and "no method is a search",
+        "--prune": bool(options.prune) and all(searches) and "all methods are searches",
+        "--train": bool(options.train) and not options.training and "nothing is trained",
+        ", ".join(flag(f"train.{key}") for key in kd): bool(kd) and not taught and "no --training has +kd",
+        "--finetune-lr-factor": options.finetune_lr_factor != CompareOptions.finetune_lr_factor
+        and not any(name.startswith("finetune") for name in options.training)
+        and "no --training is finetune",
+    }
+    return [f"{name} is not read: {why}" for name, why in unused.items() if why]
 
 
 def base_of(options: CompareOptions, method: str) -> str:
@@ -217,12 +246,17 @@ def shared(options: CompareOptions, path: Path, seed: int) -> dict[str, Any]:
 
 
 def section(given: Mapping[str, Any] | None, command: str, blamed: str | None = None) -> dict[str, Any]:
-    """The options given for one command. TasError if one of them is not theirs to choose."""
+    """The options given for one command. TasError if one of them is none of it, or not theirs to choose."""
     own = {key.replace("-", "_"): value for key, value in (given or {}).items()}
+    known = [field.name for field in fields(KINDS[command])]
     for key in own:
         if key in (*LEFT_TO_TAS_COMPARE[command], *LEFT_TO_EVERY_RUN, *LEFT_TO_THE_MACHINE):
             raise TasError(
                 f"{blamed or f'--{command}'}: {key} is not to be given here; tas compare sets it for each run"
+            )
+        if key not in known:
+            raise TasError(
+                f"{blamed or f'--{command}'}: {key!r} is not an option of tas {command}{nearest(key, known)}"
             )
     return own
 

@@ -12,7 +12,7 @@ from tas.comparison.machine import Machine
 from tas.comparison.rank_correlation import pooled_rankings, rank_correlations
 from tas.comparison.results import Row, as_csv, as_json
 from tas.comparison.running import Outcome
-from tas.comparison.statistics import Mean, differences, means
+from tas.comparison.statistics import Difference, Mean, differences, means
 from tas.comparison.structures import read_structures
 from tas.comparison.tables import agreement_table, pooled_table, rank_table, sentence, table
 from tas.config import CompareOptions
@@ -35,6 +35,10 @@ class Evidence:
         """The rows of networks that are smaller, and of the unpruned one."""
         return [row for row in self.rows if not stands_apart(self.options, row.method)]
 
+    def differences(self) -> list[Difference]:
+        """How the methods differ from the controls."""
+        return differences(self.comparable(), self.options.controls)
+
 
 def write_report(evidence: Evidence) -> str:
     """Write results, tables, figures and report.md, which has them all; metrics.json only if every run is finished.
@@ -54,7 +58,7 @@ def write_report(evidence: Evidence) -> str:
     if rows:
         apart = {row.method for row in rows}.difference(row.method for row in evidence.comparable())
         write_text(home / "table.md", table(summed, apart))
-        sentences = "".join(f"- {sentence(one)}\n" for one in differences(evidence.comparable()))
+        sentences = "".join(f"- {sentence(one)}\n" for one in evidence.differences())
         shown = "\n".join([table(summed, apart), *([sentences] if sentences else [])])
         parts += [
             "Means and standard deviations over seeds.\n",
@@ -124,7 +128,9 @@ POOLED = (
 def made_by(evidence: Evidence) -> str:
     """How the comparison was made, in a few lines."""
     options = evidence.options
-    recipe = f"Trainings: {options.epochs} epochs, batches of {options.batch_size}, learning rate {options.lr:g}"
+    unpruned = options.teacher_epochs or options.epochs
+    apart = "" if unpruned == options.epochs else f" ({unpruned} of the unpruned network)"
+    recipe = f"Trainings: {options.epochs} epochs{apart}, batches of {options.batch_size}, learning rate {options.lr:g}"
     seeds = ", ".join(map(str, options.seeds))
     lines = [
         f"`tas compare --config {options.output}/config.yaml --output ANOTHER` makes it again.",
@@ -165,7 +171,7 @@ def metrics(evidence: Evidence) -> dict[str, object]:
     return {
         "runs": len(evidence.jobs),
         "machine": asdict(evidence.machine),
-        "differences": [asdict(one) | {"verdict": one.verdict} for one in differences(evidence.comparable())],
+        "differences": [asdict(one) | {"verdict": one.verdict} for one in evidence.differences()],
         "rank_correlation": [asdict(one) for one in ranked],
         "rank_correlation_pooled": [asdict(one) for one in pooled_rankings(ranked)],
         "agreement": [asdict(one) | {"ratio": one.ratio} for one in evidence.agreements],

@@ -11,9 +11,6 @@ from scipy import stats
 from tas.comparison.results import Row
 from tas.config.compare import UNPRUNED
 
-CONTROLS = ("uniform", "random")
-"""The methods with which the others are compared: every layer the same share, and the best of a few random networks."""
-
 
 @dataclass(frozen=True)
 class Mean:
@@ -110,7 +107,7 @@ def mean_of(method: str, target: float, training: str, rows: Sequence[Row]) -> M
     )
 
 
-def differences(rows: Sequence[Row]) -> list[Difference]:
+def differences(rows: Sequence[Row], controls: Sequence[str]) -> list[Difference]:
     """Every method's difference to each control, for each target and way of training that has it."""
     found: list[Difference] = []
     groups: dict[tuple[float, str], dict[str, dict[int, Row]]] = {}
@@ -118,7 +115,7 @@ def differences(rows: Sequence[Row]) -> list[Difference]:
         groups.setdefault((row.target, row.way), {}).setdefault(row.method, {})[row.seed] = row
     for (target, training), methods in groups.items():
         others = {method: rows for method, rows in methods.items() if method != UNPRUNED}
-        for control in CONTROLS:
+        for control in controls:
             # Taken out, so that a later control is compared with an earlier one and not the other way round too.
             known = others.pop(control, {})
             for method, own in others.items() if known else ():

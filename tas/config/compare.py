@@ -27,6 +27,8 @@ class CompareOptions(RecipeOptions):
     methods: tuple[str, ...] = ("uniform", "random", "l1", "tas")
     """How networks are found: tas, tas-width, tas-depth, uniform, random, l1, slimming, sss, fpgm, thinet,
     reconstruction, taylor, autopruner, unstructured, or names of --variants."""
+    controls: tuple[str, ...] = ("uniform", "random")
+    """Methods that the others are compared with, where they are among --methods."""
     training: tuple[str, ...] = ("scratch-e",)
     """How they are trained: scratch-e, from random weights for --epochs; scratch-b, the same for as much compute as
     --epochs of the unpruned network; finetune, from the weights that the method left; init, from those of the supernet
@@ -81,6 +83,7 @@ class CompareOptions(RecipeOptions):
         for name, options in variants.items():
             check_variant(name, options)
         check_names("methods", self.methods, (*SEARCHES, *METHODS, *variants))
+        check_names("controls", self.controls, (*SEARCHES, *METHODS, *variants), may_be_empty=True)
         known = [name + kd for kd in ("", "+kd") for name in TRAININGS]
         check_names("training", self.training, (*known, "kd"), may_be_empty=True)
         inside(

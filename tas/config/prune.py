@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from tas.config.checks import above, at_least, check_start, inside
 from tas.config.common import CommonOptions
+from tas.errors import TasError
 
 Method = Literal[
     "uniform",
@@ -48,6 +49,8 @@ class PruneOptions(CommonOptions):
     """FLOPs to keep, as a share of the unpruned network's; above 0, at most 1."""
     tolerance: float = 0.02
     """How far the found network may be from the target, as a share of the target."""
+    blocks: int | None = None
+    """With --method uniform: blocks that every stage keeps, or all of them where it has no more; all unless given."""
     candidates: int = 10
     """With --method random: networks that are drawn, trained and ranked."""
     sparsity_weight: float | None = None
@@ -61,5 +64,9 @@ class PruneOptions(CommonOptions):
         inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
         check_start(self.pretrained, self.weights, None)
         at_least(1, candidates=self.candidates)
+        if self.blocks is not None:
+            at_least(1, blocks=self.blocks)
+            if self.method != "uniform":
+                raise TasError(f"--blocks goes with --method uniform, not with {self.method}")
         if self.sparsity_weight is not None:
             above(0, sparsity_weight=self.sparsity_weight)

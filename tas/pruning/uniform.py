@@ -1,6 +1,7 @@
 """Every width the same share of the full one: what the paper calls Pre-defined."""
 
 from tas.architecture import Architecture
+from tas.config.checks import inside
 from tas.cost import exact_flops
 from tas.plan import Plan
 from tas.pruning.nearest import nearest
@@ -9,11 +10,18 @@ from tas.reading.residuals import tie_residuals
 
 
 def uniform(task: PruneTask) -> Pruned:
-    """All widths the same share of the full ones, depths full, the share such that the budget is met.
+    """All widths the same share of the full ones, the share such that the budget is met; depths full, or --blocks.
 
     Widths that identity shortcuts join stay equal, so that no projection has to come between them.
+
+    Raises:
+        TasError: No stage has more blocks than --blocks keeps.
     """
-    plan = tie_residuals(task.plan)
+    plan, depths = tie_residuals(task.plan), task.full.depths
+    if task.options.blocks is not None:
+        most = max(depths.values(), default=0)
+        inside("blocks", task.options.blocks, task.options.blocks < most, f"less than the {most} of the longest stage")
+        depths = {stage: min(full, task.options.blocks) for stage, full in depths.items()}
     steps = narrowing_steps(plan)
 
     def narrowed(count: int) -> Architecture:
@@ -21,7 +29,7 @@ def uniform(task: PruneTask) -> Pruned:
         for name in steps[:count]:
             widths[name] -= plan.units.get(name, 1)
         everything = {name: widths[plan.tied.get(name, name)] for name in task.full.widths}
-        return task.full.with_counts(everything, task.full.depths)
+        return task.full.with_counts(everything, depths)
 
     best = nearest(lambda count: exact_flops(task.plan, narrowed(count)), len(steps), task.budget.target)
     architecture = narrowed(best.knob)

@@ -156,9 +156,25 @@ def test_single_zeroed_weights_are_fine_tuned_alone_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"methods": ("uniform",), "search": {"epochs": 3}}, ["--search is not read: no method is a search"]),
+        ({"methods": ("tas",), "prune": {"epochs": 3}}, ["--prune is not read: all methods are searches"]),
+        ({"train": {"kd_alpha": 0.5}}, ["--train.kd-alpha is not read: no --training has +kd"]),
+        ({"train": {"kd_alpha": 0.5}, "training": ("init+kd",)}, []),
+        ({"train": {"compile": True}, "training": ()}, ["--train is not read: nothing is trained"]),
+        ({"finetune_lr_factor": 0.5}, ["--finetune-lr-factor is not read: no --training is finetune"]),
+        ({"finetune_lr_factor": 0.5, "training": ("finetune",)}, []),
+    ],
+)
+def test_what_no_run_reads_is_said(options: dict[str, Any], said: list[str]) -> None:
+    assert remarks(asked(**options)) == said
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"search": {"epoch": 3}}, "--search, for tas: 'epoch' is not an option of tas search, did you mean 'epochs'?"),
+        ({"search": {"epoch": 3}}, "--search: 'epoch' is not an option of tas search, did you mean 'epochs'?"),
         ({"search": {"epochs": "few"}}, "--search, for tas: --epochs is few; expected: a whole number"),
         ({"search": {"samples": 99}}, "--search, for tas: --samples is 99"),
         ({"search": {"seed": 1}}, "--search: seed is not to be given here"),
@@ -167,8 +183,13 @@ def test_single_zeroed_weights_are_fine_tuned_alone_and_that_is_said() -> None:
         ({"train": {"kd_alpha": 3.0}, "training": ("kd",)}, "--train: --kd-alpha is 3.0"),
         (
             {"methods": ("a",), "variants": {"a": {"method": "tas", "sample": 8}}},
-            "--search, for a: 'sample' is not an option of tas search, did you mean 'samples'?",
+            "--variants a: 'sample' is not an option of tas search, did you mean 'samples'?",
         ),
+        # No run takes these, but they are mistakes all the same.
+        ({"methods": ("uniform",), "search": {"epoch": 3}}, "--search: 'epoch' is not an option of tas search"),
+        ({"methods": ("tas",), "prune": {"epoch": 3}}, "--prune: 'epoch' is not an option of tas prune"),
+        ({"variants": {"a": {"method": "l1", "epoch": 3}}}, "--variants a: 'epoch' is not an option of tas prune"),
+        ({"methods": ("random",), "prune": {"blocks": 2}}, "--prune, for random: --blocks goes with --method uniform"),
     ],
 )
 def test_a_wrong_option_for_the_runs_is_refused_by_section_and_key(options: dict[str, Any], message: str) -> None:

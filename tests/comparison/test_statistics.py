@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from tas.comparison.statistics import differences, means, pareto_front
 from tests.comparison.rows import difference, row, unpruned
 
+CONTROLS = ("uniform", "random")
+
 
 def test_a_mean_has_the_sample_standard_deviation_over_seeds() -> None:
     rows = [row("tas", 0, 0.5, params=100), row("tas", 1, 0.7, params=300, flops_ratio=0.52, search_seconds=30.0)]
@@ -63,7 +65,7 @@ def test_differences_are_paired_over_the_seeds_that_both_have() -> None:
         row("random", 1, 0.5, kd=True),  # without a control
         unpruned(0, 0.9),
     ]
-    found = {one.method: one for one in differences(rows) if one.control == "uniform"}
+    found = {one.method: one for one in differences(rows, CONTROLS) if one.control == "uniform"}
     assert set(found) == {"tas", "l1", "random"}
     assert (found["tas"].seeds, found["tas"].mean) == (2, pytest.approx(0.01))
     assert (found["l1"].seeds, found["l1"].mean, found["l1"].verdict) == (0, None, None)
@@ -73,10 +75,11 @@ def test_differences_are_paired_over_the_seeds_that_both_have() -> None:
 def test_methods_are_compared_with_each_control_and_controls_once_with_each_other() -> None:
     methods = ("random", "tas", "uniform")
     rows = [*(row(method, 0, accuracy) for method, accuracy in zip(methods, (0.52, 0.55, 0.5))), unpruned(0, 0.9)]
-    gaps = {(one.method, one.control): one.mean for one in differences(rows)}
+    gaps = {(one.method, one.control): one.mean for one in differences(rows, CONTROLS)}
     assert list(gaps) == [("random", "uniform"), ("tas", "uniform"), ("tas", "random")]
     assert list(gaps.values()) == pytest.approx([0.02, 0.05, 0.03])
-    assert [(one.method, one.control) for one in differences(rows[:2])] == [("tas", "random")]
+    assert [(one.method, one.control) for one in differences(rows[:2], CONTROLS)] == [("tas", "random")]
+    assert [one.method for one in differences(rows, ["tas"])] == ["random", "uniform"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float)), max_size=12))

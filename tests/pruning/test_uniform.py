@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tas.errors import TasError
 from tas.pruning.uniform import narrowing_steps, uniform
 from tas.reading.residuals import tie_residuals
 from tests.spaces import plan_of
@@ -9,15 +10,26 @@ from tests.spaces import plan_of
 
 @pytest.mark.parametrize("name", ["resnet20", "torchvision/mobilenet_v2"])
 @pytest.mark.parametrize("share", [0.5, 0.2])
-def test_every_width_is_within_a_channel_of_one_share(make_task: Callable, name: str, share: float) -> None:
-    task = make_task("uniform", name, share)
+@pytest.mark.parametrize("blocks", [None, 2])
+def test_every_width_is_within_a_channel_of_one_share(
+    make_task: Callable, name: str, share: float, blocks: int | None
+) -> None:
+    task = make_task("uniform", name, share, blocks=blocks)
     found = uniform(task)
     assert task.budget.holds(found.flops)
-    assert found.architecture.depths == task.full.depths
+    kept = {stage: min(full, blocks or full) for stage, full in task.full.depths.items()}
+    assert found.architecture.depths == kept
     low = max((kept - 0.5) / task.full.widths[width] for width, kept in found.architecture.widths.items())
     high = min((kept + 0.5) / task.full.widths[width] for width, kept in found.architecture.widths.items())
     # One share rounds to all widths, but for those that step at the very share and come later in forward order.
     assert low <= high + 1e-9
+
+
+def test_blocks_that_leave_out_none_are_refused(make_task: Callable) -> None:
+    with pytest.raises(TasError, match="--blocks is 3; allowed: less than the 3 of the longest stage"):
+        uniform(make_task("uniform", blocks=3))
+    with pytest.raises(TasError, match="--blocks goes with --method uniform, not with random"):
+        make_task("random", blocks=2)
 
 
 def test_widths_step_where_rounding_does() -> None:
