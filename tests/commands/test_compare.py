@@ -266,7 +266,7 @@ def test_runs_at_once_end_as_runs_one_after_another(
         (["--seeds", "-1", "--output", "out"], "--seeds is -1; allowed: 0 to 4294967295 each"),
         (["--network", "resnet21", "--output", "out"], "--network: "),
         (["--data", "digit", "--output", "out"], "--data: unknown data set 'digit'"),
-        (["--search.epoch", "3", "--output", "out"], "--search, for tas: 'epoch' is not an option of tas search"),
+        (["--search.epoch", "3", "--output", "out"], "--search: 'epoch' is not an option of tas search"),
         (["--jobs", "2", "--ray", "local", "--output", "out"], "--jobs and --ray exclude each other"),
         (["--job-gpus", "1", "--output", "out"], "--job-cpus and --job-gpus go with --ray"),
         (
