@@ -87,7 +87,7 @@ def draw_curves(searches: Mapping[str, Sequence[Path]]) -> "Figure":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     return figure
 
 
