@@ -4,7 +4,8 @@ python benchmarks/judged_by_depth.py benchmarks/results/2026-11-25-depth-trainin
 
 Reads the structures.json of a comparison whose searches ranked random networks (`--search.rank`), and prints a line a
 search: how networks with a stage of one block differ from the others in the supernet's loss and in accuracy, each
-trained alone; how well the supernet orders the others; how those with all blocks differ from the rest in accuracy.
+trained alone; how well the supernet orders the others; how those with all blocks differ from the rest in accuracy; and
+how the found network differs from those with as many blocks, of which it beats so many.
 """
 
 import argparse
@@ -26,13 +27,17 @@ HEAD = (
     "tau of the others",
     "p",
     "with all blocks",
-    "their accuracy ",
+    "their accuracy",
+    "as many blocks as the found",
+    "it beats",
+    "by",
 )
 
 
 def line(row: dict[str, Any]) -> tuple[str, ...]:
-    """What the random networks of one search show; the found one, which is last, is left out."""
-    judged = [Judged(**one) for one in row["ranking"][:-1]]
+    """What the random networks of one search show, and the found one, which is last."""
+    *judged, found = [Judged(**one) for one in row["ranking"]]
+    alike = [one.val_accuracy for one in judged if sum(one.depths.values()) == sum(found.depths.values())]
     most = {stage: max(one.depths[stage] for one in judged) for stage in judged[0].depths}
     shallow = [one for one in judged if 1 in one.depths.values()]
     others = [one for one in judged if one not in shallow]
@@ -49,6 +54,9 @@ def line(row: dict[str, Any]) -> tuple[str, ...]:
         f"{p_value:.2g}",
         str(len(full)),
         gap([100 * one.val_accuracy for one in full], [100 * one.val_accuracy for one in rest]),
+        str(len(alike)),
+        str(sum(found.val_accuracy > accuracy for accuracy in alike)),
+        gap([100 * found.val_accuracy], [100 * accuracy for accuracy in alike]),
     )
 
 

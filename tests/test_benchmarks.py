@@ -67,11 +67,11 @@ def test_networks_that_a_search_judged_are_compared_by_their_depths(tmp_path):
 
     shallow = [judged(1.5, 0.60, 1, 3), judged(1.5, 0.64, 3, 1)]
     others = [judged(1.2, 0.60, 3, 3), judged(1.1, 0.64, 2, 3), judged(1.0, 0.65, 3, 2)]
-    found = judged(0.0, 1.0, 1, 1)  # in none of the means
+    found = judged(0.0, 0.61, 1, 3)  # in none of the means
     row = {"method": "tas", "seed": 4, "ranking": [*shallow, *others, found]}
     (tmp_path / "structures.json").write_text(json.dumps([row, row | {"ranking": []}]), encoding="utf-8")
     script = [sys.executable, "benchmarks/judged_by_depth.py", str(tmp_path / "structures.json")]
     done = subprocess.run(script, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
     (line,) = done.stdout.splitlines()[2:]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells == ["tas", "4", "2", "+0.40", "-1.00", "+1.00", "0.33", "1", "-3.25"]
+    assert cells == ["tas", "4", "2", "+0.40", "-1.00", "+1.00", "0.33", "1", "-3.25", "2", "1", "-1.00"]
