@@ -92,3 +92,9 @@ def test_a_teacher_that_is_trained_first_is_a_training_of_its_own(
 def test_a_search_sees_no_test_image(cli: Callable, happened: list[object]) -> None:
     assert cli("search", *QUICK, "--batch-size", "16").status == 0
     assert Counter(happened) == {"step": 2 * 2}  # 32 images in each half
+
+
+def test_networks_trained_alone_to_rank_by_see_no_test_image(cli: Callable, happened: list[object]) -> None:
+    ranking = ["--rank", "2", "--rank-epochs", "1"]
+    assert cli("search", *QUICK, "--batch-size", "16", *ranking).status == 0
+    assert set(happened) == {"step"}

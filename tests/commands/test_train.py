@@ -16,7 +16,7 @@ from tas.parsing import parse
 from tas.runs import Run
 from tas.train import TrainModule
 from tests.commands.conftest import metrics_of, only_run, same_but_for_time, yaml_of
-from tests.conftest import run_script
+from tests.conftest import ROOT, run_script
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 PLAIN = ["--network", "resnet20", *QUICK]
@@ -445,3 +445,17 @@ def test_where_no_compiler_works_one_line_says_so(tiny: Path, monkeypatch: pytes
     done = run_script("train.py", "--network", "tiny:make", *QUICK, "--compile", cwd=tiny)
     assert done.status == 2
     assert done.err.splitlines()[-1].startswith("tas train: error: --compile: torch.compile cannot do this here (")
+
+
+def test_a_published_network_is_trained_by_the_command_of_the_readme(
+    cli: Callable, make_cifar: Callable, tmp_path: Path
+) -> None:
+    published = ROOT / "configs" / "published" / "cifar10-resnet20.json"
+    files = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+    data = make_cifar(10, files, per_file=20)
+    recipe = ["--config", str(ROOT / "configs/train/cifar10.yaml"), "--architecture", str(published)]
+    status, _, err = cli("train", *recipe, "--data-dir", str(data), "--epochs", "1", "--batch-size", "20")
+    assert status == 0, err
+    run = only_run(tmp_path, "train")
+    assert Architecture.load(run.architecture) == Architecture.load(published)
+    assert metrics_of(run)["teacher_accuracy"] is not None
