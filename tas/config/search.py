@@ -81,7 +81,7 @@ class SearchOptions(CommonOptions):
     """After the search, train so many random networks inside the budget alone, and report Kendall's rank correlation
     between their accuracy and the supernet's loss for them: whether the search could see. 0 does not; 20 or more tell
     something."""
-    rank_epochs: int = 5
+    rank_epochs: int = 10
     """With --rank: passes over the weights' half of the training images for each network."""
     rank_lr: float = 0.1
     """With --rank: learning rate of each network at the start, from random weights; --lr is the search's alone."""
