@@ -3,7 +3,7 @@
 import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -56,15 +56,21 @@ def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Opt
 def from_values(command: str, options: type[Options], values: Mapping[str, Any]) -> Options:
     """Options from a mapping of their names to values, as YAML has them. TasError on anything else."""
     names = [field.name for field in fields(options)]
-    for name in values:
-        if name not in names:
-            raise TasError(f"{name!r} is not an option of tas {command}{nearest(name, names)}")
+    check_known(command, options, values)
     try:
         parser = make_parser(command, options)  # type: ignore[arg-type]  # as in `parse`
         parsed = parser.parse_object(dict(values)).as_dict()
     except (ArgumentError, argparse.ArgumentError) as error:
         raise TasError(explain(str(error), names)) from None
     return made_of(parsed, options)
+
+
+def check_known(command: str, options: type[Any], given: Iterable[str]) -> None:
+    """TasError unless all names are options of a command."""
+    names = [field.name for field in fields(options)]
+    for name in given:
+        if name not in names:
+            raise TasError(f"{name!r} is not an option of tas {command}{nearest(name, names)}")
 
 
 def made_of(values: Mapping[str, Any], options: type[Options]) -> Options:

@@ -1,15 +1,15 @@
 """The runs that a comparison is made of, each an ordinary command's options."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions, flag
 from tas.config.compare import SEARCHES
 from tas.config.search import RANKED_BY
-from tas.errors import TasError, blame, nearest
-from tas.parsing import from_values
+from tas.errors import TasError, blame
+from tas.parsing import check_known, from_values
 from tas.runs import Run
 
 LEFT_TO_TAS_COMPARE = {
@@ -146,17 +146,20 @@ def unread(options: CompareOptions) -> list[str]:
     """What no run reads, a sentence each."""
     searches = [base_of(options, method) in SEARCHES for method in options.methods]
     taught = any(name.endswith("kd") for name in options.training)
-    kd = [key for key in WITH_A_TEACHER if key in section(options.train, "train")]
-    unused = {
-        "--search": bool(options.search) and not any(searches) and "no method is a search",
-        "--prune": bool(options.prune) and all(searches) and "all methods are searches",
-        "--train": bool(options.train) and not options.training and "nothing is trained",
-        ", ".join(flag(f"train.{key}") for key in kd): bool(kd) and not taught and "no --training has +kd",
-        "--finetune-lr-factor": options.finetune_lr_factor != CompareOptions.finetune_lr_factor
-        and not any(name.startswith("finetune") for name in options.training)
-        and "no --training is finetune",
-    }
-    return [f"{name} is not read: {why}" for name, why in unused.items() if why]
+    finetuned = any(name.startswith("finetune") for name in options.training)
+    found = []
+    if options.search and not any(searches):
+        found.append("--search is not read: no method is a search")
+    if options.prune and all(searches):
+        found.append("--prune is not read: all methods are searches")
+    if options.train and not options.training:
+        found.append("--train is not read: nothing is trained")
+    kd = [flag(f"train.{key}") for key in WITH_A_TEACHER if key in section(options.train, "train")]
+    if kd and not taught:
+        found.append(f"{', '.join(kd)} is not read: no --training has +kd")
+    if options.finetune_lr_factor != CompareOptions.finetune_lr_factor and not finetuned:
+        found.append("--finetune-lr-factor is not read: no --training is finetune")
+    return found
 
 
 def base_of(options: CompareOptions, method: str) -> str:
@@ -248,16 +251,13 @@ def shared(options: CompareOptions, path: Path, seed: int) -> dict[str, Any]:
 def section(given: Mapping[str, Any] | None, command: str, blamed: str | None = None) -> dict[str, Any]:
     """The options given for one command. TasError if one of them is none of it, or not theirs to choose."""
     own = {key.replace("-", "_"): value for key, value in (given or {}).items()}
-    known = [field.name for field in fields(KINDS[command])]
     for key in own:
         if key in (*LEFT_TO_TAS_COMPARE[command], *LEFT_TO_EVERY_RUN, *LEFT_TO_THE_MACHINE):
             raise TasError(
                 f"{blamed or f'--{command}'}: {key} is not to be given here; tas compare sets it for each run"
             )
-        if key not in known:
-            raise TasError(
-                f"{blamed or f'--{command}'}: {key!r} is not an option of tas {command}{nearest(key, known)}"
-            )
+    with blame(blamed or f"--{command}"):
+        check_known(command, KINDS[command], own)
     return own
 
 

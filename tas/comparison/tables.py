@@ -102,7 +102,7 @@ def agreement_table(agreements: Sequence[Agreement]) -> str:
             str(one.seeds),
             f"{one.distance:.3f}",
             f"{one.random_distance:.3f}",
-            "-" if one.ratio is None else f"{one.ratio:.2f}",
+            or_dash(one.ratio, ".2f"),
         )
         for one in agreements
     ]
@@ -118,8 +118,8 @@ def rank_table(ranked: Sequence[RankCorrelation]) -> str:
             one.method,
             str(one.seed),
             str(one.networks),
-            "-" if one.kendall_tau is None else f"{one.kendall_tau:+.2f}",
-            "-" if one.p_value is None else f"{one.p_value:.2g}",
+            or_dash(one.kendall_tau, "+.2f"),
+            or_dash(one.p_value, ".2g"),
             percent(one.accuracy_mean),
             percent(one.accuracy_best),
             percent(one.found_accuracy),
@@ -138,14 +138,19 @@ def pooled_table(pooled: Sequence[PooledRanking]) -> str:
             f"{one.target:g}",
             one.method,
             str(one.seeds),
-            "-" if one.kendall_tau is None else f"{one.kendall_tau:+.2f}",
-            "-" if one.p_value is None else f"{one.p_value:.2g}",
+            or_dash(one.kendall_tau, "+.2f"),
+            or_dash(one.p_value, ".2g"),
             gain(one),
             f"{one.found_beats} of {one.networks}",
         )
         for one in pooled
     ]
     return markdown(head, lines)
+
+
+def or_dash(value: float | None, form: str) -> str:
+    """A number in a format; a dash where there is none."""
+    return "-" if value is None else format(value, form)
 
 
 def gain(pooled: PooledRanking) -> str:
