@@ -1,5 +1,6 @@
 """The search: weights and architecture learned in turns, each on its own half of the training images."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -47,8 +48,10 @@ class SearchModule(pl.LightningModule):
         depth_training: What the weights learn on: drawn, one depth of each stage in every step, so that a network of
             few blocks is trained as what it is; or mixed, all depths at once, the paper's. The logits learn on all.
         cost_weight: lambda.
-        warmup: Share of the search, 0 to below 1, in which the weights alone are trained, on networks sampled at the
-            first temperature.
+        warmup: Share of the search, 0 to below 1, in which the weights alone are trained.
+        unpruned_first: Share of the search, at most warmup, in which the unpruned network is trained. Then its channels
+            are sorted by importance, all candidates start from its weights, and for the rest of the warm-up networks
+            are sampled at the first temperature.
         tau: Temperature of the Gumbel-softmax at the start and at the end.
         lr, momentum, weight_decay: Of the weights' SGD.
         arch_optimizer: Of the logits. sgd moves each by what it changes in the loss, so that their sums, which the
@@ -57,6 +60,9 @@ class SearchModule(pl.LightningModule):
         arch_lr: Of the logits; None takes ARCH_TRAVEL / steps, at most MOST_ARCH_LR, with sgd, ADAM_ARCH_LR with adam.
         arch_weight_decay: L2 penalty of the logits.
         seed: Of the sampling.
+
+    Raises:
+        ValueError: unpruned_first is more than warmup.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class SearchModule(pl.LightningModule):
         depth_training: Literal["drawn", "mixed"] = "drawn",
         cost_weight: float = 2.0,
         warmup: float = 0.3,
+        unpruned_first: float = 0.2,
         tau: tuple[float, float] = (1.0, 0.1),
         lr: float = 0.1,
         momentum: float = 0.9,
@@ -79,6 +86,8 @@ class SearchModule(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if unpruned_first > warmup:
+            raise ValueError(f"unpruned_first is {unpruned_first}, more than warmup, {warmup}")
         self.automatic_optimization = False
         self.supernet = supernet.to(memory_format=torch.channels_last)
         space = supernet.space
@@ -90,6 +99,7 @@ class SearchModule(pl.LightningModule):
         self.depth_training = depth_training
         self.cost_weight = cost_weight
         self.warmup = warmup
+        self.unpruned_first = unpruned_first
         self.tau = tau
         self.lr = lr
         self.momentum = momentum
@@ -130,7 +140,15 @@ class SearchModule(pl.LightningModule):
         weights_optimizer, logits_optimizer = optimizers
         weights_optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
         logits_optimizer.param_groups[0]["lr"] = self.arch_lr_over((1 - self.warmup) * self.epochs * batches)
-        loss = self.weights_step(batch["weights"], weights_optimizer, tau)
+        whole = math.ceil(self.unpruned_first * self.epochs * batches)
+        if iteration == whole > 0:
+            self.supernet.share_unpruned()
+            weights_optimizer.optimizer.state.clear()  # momentum of channels that have another place now
+        if iteration < whole:
+            self.supernet.force(self.supernet.space.full)
+        else:
+            self.supernet.sample(tau, self.samples, self.generator, self.depth_training == "mixed")
+        loss = self.weights_step(batch["weights"], weights_optimizer)
         if searched >= 0:
             self.architecture_step(batch["architecture"], logits_optimizer, tau)
         self.log("schedule/tau", tau)
@@ -144,17 +162,18 @@ class SearchModule(pl.LightningModule):
             return self.arch_lr
         return ADAM_ARCH_LR if self.arch_optimizer == "adam" else min(MOST_ARCH_LR, ARCH_TRAVEL / steps)
 
-    def weights_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> Tensor:
-        """One step of SGD on the weights of a sampled network; returns its loss."""
+    def weights_step(self, batch: Batch, optimizer: LightningOptimizer) -> Tensor:
+        """One step of SGD on the weights of what the supernet computes; returns its loss."""
         self.toggle_optimizer(optimizer)
-        loss = self.sampled_loss(batch, tau, "weights", mix_depths=self.depth_training == "mixed")
+        loss = self.logged_loss(batch, "weights")
         self.descend(loss, optimizer)
         return loss.detach()
 
     def architecture_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float) -> None:
         """One step on the logits of widths and depths, on another sampled network."""
         self.toggle_optimizer(optimizer)
-        loss = self.sampled_loss(batch, tau, "architecture", mix_depths=True)
+        self.supernet.sample(tau, self.samples, self.generator)
+        loss = self.logged_loss(batch, "architecture")
         expected, derived = self.costs()
         penalty = cost_loss(expected, derived, self.budget)
         self.descend(loss + self.cost_weight * penalty.to(loss), optimizer)
@@ -165,10 +184,9 @@ class SearchModule(pl.LightningModule):
         self.log("flops/band_high", self.budget.high / self.flops_full)
         self.log("flops", derived / self.flops_full, prog_bar=True, logger=False)
 
-    def sampled_loss(self, batch: Batch, tau: float, step: str, mix_depths: bool) -> Tensor:
-        """The cross-entropy of a newly sampled network, logged as that of this step."""
+    def logged_loss(self, batch: Batch, step: str) -> Tensor:
+        """The cross-entropy of what the supernet computes, logged as that of this step."""
         images, labels = batch
-        self.supernet.sample(tau, self.samples, self.generator, mix_depths)
         logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits, labels)
         check_finite(loss.detach(), "--lr or --arch-lr")

@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -42,6 +43,7 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
         "cost_weight": 2.0,
         "tau": (10.0, 0.1),
         "warmup": 0.0,
+        "unpruned_first": 0.0,
         "lr": 0.1,
         "momentum": 0.9,
         "weight_decay": 5e-4,
@@ -58,15 +60,19 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
 
 def fit(module: SearchModule, batches: int = 3, callback: pl.Callback | None = None) -> None:
     """Search on noise, in as many epochs as the module is for."""
-    noise = torch.Generator().manual_seed(0)
-    images = torch.randn(2, batches * 4, *SHAPE, generator=noise)
-    labels = torch.arange(batches * 4) % 3
+    images, labels = noise(batches)
     loaders = {
         half: DataLoader(TensorDataset(pixels, labels), batch_size=4)
         for half, pixels in zip(("weights", "architecture"), images)
     }
     trainer = bare_trainer(module.epochs, callback)
     trainer.fit(module, loaders, loaders["architecture"])
+
+
+def noise(batches: int) -> tuple[Tensor, Tensor]:
+    """Images of the two halves, (2, images, *SHAPE), and their labels."""
+    images = torch.randn(2, batches * 4, *SHAPE, generator=torch.Generator().manual_seed(0))
+    return images, torch.arange(batches * 4) % 3
 
 
 def copies(parameters: list[torch.nn.Parameter]) -> list[Tensor]:
@@ -218,9 +224,9 @@ def test_tau_and_the_learning_rate_follow_their_schedules_over_the_whole_search(
     monkeypatch.setattr(module.supernet, "sample", spy)
     weights_step = module.weights_step
 
-    def rate(batch: Any, optimizer: Any, tau: float) -> Tensor:
+    def rate(batch: Any, optimizer: Any) -> Tensor:
         rates.append(optimizer.param_groups[0]["lr"])
-        return weights_step(batch, optimizer, tau)
+        return weights_step(batch, optimizer)
 
     monkeypatch.setattr(module, "weights_step", rate)
     fit(module, batches=3)
@@ -351,3 +357,46 @@ def test_during_the_warm_up_the_weights_alone_move_on_networks_drawn_at_the_firs
     fit(module, batches=2, callback=Watch())
     assert moved == [False, False, True, True]
     assert taus == pytest.approx([5.0] * 4 + [tau for tau in (5.0, 4.0, 3.0, 2.0) for _ in range(2)])
+
+
+def test_first_the_unpruned_network_is_trained_as_a_plain_one_is_and_then_shared_by_all_candidates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, network, _, space = planned()
+    # Six of eight steps, so that it ends in the middle of an epoch.
+    module = make_module(warmup=0.9, unpruned_first=0.75, epochs=2, lr=0.01)
+    shared: list[dict[str, Tensor]] = []
+    momenta: list[int] = []
+    share = module.supernet.share_unpruned
+
+    def spy() -> None:
+        shared.append(module.supernet.weights(space.full))
+        share()
+
+    weights_step = module.weights_step
+
+    def step(batch: Any, optimizer: Any) -> Tensor:
+        momenta.append(len(optimizer.optimizer.state))
+        return weights_step(batch, optimizer)
+
+    monkeypatch.setattr(module.supernet, "share_unpruned", spy)
+    monkeypatch.setattr(module, "weights_step", step)
+    fit(module, batches=4)
+    plain = copy.deepcopy(network).train()
+    optimizer = torch.optim.SGD(plain.parameters(), momentum=0.9, weight_decay=5e-4, nesterov=True)
+    images, labels = noise(batches=4)
+    for iteration in range(6):
+        optimizer.param_groups[0]["lr"] = cosine(0.01, iteration / 8)
+        part = slice(4 * (iteration % 4), 4 * (iteration % 4) + 4)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(plain(images[0][part]), labels[part]).backward()
+        optimizer.step()
+    assert len(shared) == 1
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(shared[0][name], tensor, rtol=1e-3, atol=1e-5)
+    assert momenta[0] == momenta[6] == 0 and all(momenta[1:6]) and momenta[7]
+
+
+def test_the_share_of_the_unpruned_network_is_a_part_of_the_warm_up() -> None:
+    with pytest.raises(ValueError, match=r"unpruned_first is 0\.2, more than warmup, 0\.1"):
+        make_module(warmup=0.1, unpruned_first=0.2)

@@ -81,10 +81,10 @@ class CandidateNorm(nn.BatchNorm2d):
         like = norm.weight
         super().__init__(norm.num_features, norm.eps, norm.momentum, False, True, like.device, like.dtype)
         self.load_state_dict({name: buffer for name, buffer in norm.named_buffers() if "." not in name})
-        # One after another, of each candidate as many as it has channels.
-        self.scales = nn.Parameter(torch.cat([norm.weight.detach()[:count] for count in choice.candidates]))
-        self.shifts = nn.Parameter(torch.cat([norm.bias.detach()[:count] for count in choice.candidates]))
         self.choice = choice
+        # One after another, of each candidate as many as it has channels.
+        self.scales = nn.Parameter(self.for_all(norm.weight))
+        self.shifts = nn.Parameter(self.for_all(norm.bias))
         self.mixture: tuple[Tensor, Tensor] | None = None
         """A (with padding its diagonal) and b for the next forward pass; None: it makes them itself."""
 
@@ -113,6 +113,15 @@ class CandidateNorm(nn.BatchNorm2d):
         with torch.autocast(x.device.type, enabled=False):  # it works in the precision in which x comes
             out = NormalisedMap.apply(maps, matrix, offset, mean, variance, self.training, momentum or 0.0, self.eps)
         return out if x.dim() == 4 else out[:, :, 0, 0]
+
+    def for_all(self, full: Tensor) -> Tensor:
+        """Of a number for each channel, those of every candidate's first channels, one candidate after another."""
+        return torch.cat([full.detach()[:count] for count in self.choice.candidates])
+
+    def start_from(self, scale: Tensor, shift: Tensor) -> None:
+        """Give every candidate these scales and shifts, (features,)."""
+        self.scales.copy_(self.for_all(scale))
+        self.shifts.copy_(self.for_all(shift))
 
     def drawn(self) -> Candidates:
         """What is drawn at present."""

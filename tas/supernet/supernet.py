@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tas.architecture import Architecture
+from tas.importance import sorted_by_importance
 from tas.networks.cifar_resnet import Add
 from tas.plan import Channelwise as ChannelwisePlan
 from tas.plan import Layer, Stage
@@ -152,12 +153,25 @@ class Supernet(nn.Module):
             if isinstance(module, CandidateNorm):
                 tensors = module.tensors(architecture.widths[str(norms[name])])
             else:
-                tensors = {key: tensor for key, tensor in module.state_dict(keep_vars=True).items() if "." not in key}
-            if parametrize.is_parametrized(module):
-                sliced = {key: w for key, w in module.parametrizations.items() if isinstance(w[0], SlicedParameter)}
-                tensors |= {key: whole.original for key, whole in sliced.items()}
+                tensors = own_tensors(module)
             state |= {f"{name}.{key}".lstrip("."): tensor.detach().clone() for key, tensor in tensors.items()}
         return state
+
+    @torch.no_grad()
+    def share_unpruned(self) -> None:
+        """Let all candidates start from the weights of the unpruned network, its channels sorted by importance.
+
+        What it computes as the unpruned network stays the same.
+        """
+        state = sorted_by_importance(self.weights(self.space.full), self.space.plan)
+        for name, module in self.homes.items():
+            if isinstance(module, CandidateNorm):
+                module.start_from(state[f"{name}.weight"], state[f"{name}.bias"])
+                tensors = dict(module.named_buffers(recurse=False))
+            else:
+                tensors = own_tensors(module)
+            for key, tensor in tensors.items():
+                tensor.copy_(state[f"{name}.{key}".lstrip(".")])
 
     def probabilities(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """For each width and for each depth, the probability of every candidate, differentiable in the logits."""
@@ -171,6 +185,18 @@ class Supernet(nn.Module):
         """All parameters but the logits."""
         logits = {id(parameter) for parameter in self.architecture_parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in logits]
+
+
+def own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers of a module itself; whole, where the supernet has made them sliced."""
+    tensors = {key: tensor for key, tensor in module.state_dict(keep_vars=True).items() if "." not in key}
+    if parametrize.is_parametrized(module):
+        made = module.parametrizations
+        assert isinstance(made, nn.ModuleDict)
+        for key, whole in made.items():
+            if isinstance(whole, parametrize.ParametrizationList) and isinstance(whole[0], SlicedParameter):
+                tensors[key] = whole.original
+    return tensors
 
 
 def batches(choices: dict[str, Choice]) -> Iterator[tuple[list[Choice], Tensor]]:

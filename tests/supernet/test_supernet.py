@@ -14,6 +14,7 @@ import tas
 from tas.architecture import Architecture
 from tas.building import build
 from tas.cost import parameters
+from tas.importance import sorted_by_importance
 from tas.supernet import Supernet
 from tas.supernet.layers import CandidateNorm
 from tests.spaces import paper_space
@@ -166,6 +167,21 @@ def test_forcing_the_unpruned_network_after_a_draw_gives_it_back():
     assert not torch.equal(supernet(images), network.eval()(images))
     supernet.force(space.full)
     assert torch.equal(supernet(images), network(images))
+
+
+def test_sharing_the_unpruned_weights_keeps_its_function_and_gives_narrow_networks_its_best_channels():
+    network, plan, space, supernet = make("resnet20")
+    randomise_norms(supernet)
+    supernet.double().eval()
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    before = supernet(images)
+    unpruned = sorted_by_importance(supernet.weights(space.full), plan)
+    supernet.share_unpruned()
+    torch.testing.assert_close(supernet(images), before)
+    smallest = space.smallest()
+    plain = tas.cut(network.double(), plan, smallest, unpruned).eval()
+    supernet.force(smallest)
+    torch.testing.assert_close(supernet(images), plain(images))
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 8])
