@@ -75,7 +75,7 @@ class SearchModule(pl.LightningModule):
         depth_training: Literal["drawn", "mixed"] = "drawn",
         cost_weight: float = 2.0,
         warmup: float = 0.3,
-        unpruned_first: float = 0.2,
+        unpruned_first: float = 0.0,
         tau: tuple[float, float] = (1.0, 0.1),
         lr: float = 0.1,
         momentum: float = 0.9,
@@ -140,15 +140,11 @@ class SearchModule(pl.LightningModule):
         weights_optimizer, logits_optimizer = optimizers
         weights_optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
         logits_optimizer.param_groups[0]["lr"] = self.arch_lr_over((1 - self.warmup) * self.epochs * batches)
-        whole = math.ceil(self.unpruned_first * self.epochs * batches)
-        if iteration == whole > 0:
+        unpruned_steps = math.ceil(self.unpruned_first * self.epochs * batches)
+        if iteration == unpruned_steps > 0:
             self.supernet.share_unpruned()
             weights_optimizer.optimizer.state.clear()  # momentum of channels that have another place now
-        if iteration < whole:
-            self.supernet.force(self.supernet.space.full)
-        else:
-            self.supernet.sample(tau, self.samples, self.generator, self.depth_training == "mixed")
-        loss = self.weights_step(batch["weights"], weights_optimizer)
+        loss = self.weights_step(batch["weights"], weights_optimizer, tau, iteration < unpruned_steps)
         if searched >= 0:
             self.architecture_step(batch["architecture"], logits_optimizer, tau)
         self.log("schedule/tau", tau)
@@ -162,9 +158,13 @@ class SearchModule(pl.LightningModule):
             return self.arch_lr
         return ADAM_ARCH_LR if self.arch_optimizer == "adam" else min(MOST_ARCH_LR, ARCH_TRAVEL / steps)
 
-    def weights_step(self, batch: Batch, optimizer: LightningOptimizer) -> Tensor:
-        """One step of SGD on the weights of what the supernet computes; returns its loss."""
+    def weights_step(self, batch: Batch, optimizer: LightningOptimizer, tau: float, unpruned: bool) -> Tensor:
+        """One step of SGD on the weights of the unpruned network or a sampled one; returns its loss."""
         self.toggle_optimizer(optimizer)
+        if unpruned:
+            self.supernet.force(self.supernet.space.full)
+        else:
+            self.supernet.sample(tau, self.samples, self.generator, self.depth_training == "mixed")
         loss = self.logged_loss(batch, "weights")
         self.descend(loss, optimizer)
         return loss.detach()

@@ -42,6 +42,9 @@ OUT_OF_RANGE_SEARCH = [
     ("ratios", (0.0, 1.0)),
     ("ratios", (0.5, 1.0, 1.5)),
     ("cost_weight", -1.0),
+    ("warmup", 1.0),
+    ("unpruned_first", -0.1),
+    ("unpruned_first", 0.31),  # the warm-up is 0.3
     ("tau_start", 0.0),
     ("tau_end", 0.0),
     ("arch_lr", 0.0),

@@ -43,7 +43,6 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
         "cost_weight": 2.0,
         "tau": (10.0, 0.1),
         "warmup": 0.0,
-        "unpruned_first": 0.0,
         "lr": 0.1,
         "momentum": 0.9,
         "weight_decay": 5e-4,
@@ -224,9 +223,9 @@ def test_tau_and_the_learning_rate_follow_their_schedules_over_the_whole_search(
     monkeypatch.setattr(module.supernet, "sample", spy)
     weights_step = module.weights_step
 
-    def rate(batch: Any, optimizer: Any) -> Tensor:
+    def rate(batch: Any, optimizer: Any, *others: Any) -> Tensor:
         rates.append(optimizer.param_groups[0]["lr"])
-        return weights_step(batch, optimizer)
+        return weights_step(batch, optimizer, *others)
 
     monkeypatch.setattr(module, "weights_step", rate)
     fit(module, batches=3)
@@ -243,13 +242,18 @@ def test_the_weights_learn_on_drawn_depths_or_on_mixed_ones_and_the_logits_on_mi
     counts: dict[str, list[list[int]]] = {"weights_step": [], "architecture_step": []}
 
     def look(step: str) -> None:
-        counts[step].append([len(choice.drawn()) for choice in module.supernet.depths.values()])
+        depths = module.supernet.depths.values()
+        counts[step].append([len(choice.drawn()) for choice in depths])
+        graphs[step].append(any(choice.weights.requires_grad for choice in depths))
 
+    graphs: dict[str, list[bool]] = {step: [] for step in counts}
     for step in counts:
         watch(module, step, partial(look, step))
     fit(module)
     assert counts["weights_step"][1::2] == 6 * [3 * [most]]  # after each of the six steps
     assert counts["architecture_step"][1::2] == 6 * [3 * [3]]
+    assert graphs["architecture_step"][1::2] == 6 * [True]
+    assert graphs["weights_step"][1::2] == 6 * [False]  # no time for gradients that nobody asks for
 
 
 def test_a_search_is_a_function_of_its_seed() -> None:
@@ -375,9 +379,9 @@ def test_first_the_unpruned_network_is_trained_as_a_plain_one_is_and_then_shared
 
     weights_step = module.weights_step
 
-    def step(batch: Any, optimizer: Any) -> Tensor:
+    def step(batch: Any, optimizer: Any, *others: Any) -> Tensor:
         momenta.append(len(optimizer.optimizer.state))
-        return weights_step(batch, optimizer)
+        return weights_step(batch, optimizer, *others)
 
     monkeypatch.setattr(module.supernet, "share_unpruned", spy)
     monkeypatch.setattr(module, "weights_step", step)

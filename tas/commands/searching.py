@@ -20,9 +20,6 @@ from tas.search import SearchModule
 from tas.space import SearchSpace, check_cuts
 from tas.supernet import Supernet
 
-UNPRUNED_FIRST = 2 / 3
-"""Share of the warm-up in which the unpruned network is trained, where the search starts from random weights."""
-
 
 @dataclass(frozen=True)
 class SearchTask:
@@ -38,8 +35,6 @@ class SearchTask:
     halves: SearchData
     source: str
     """Where the weights are from, in words."""
-    trained: bool
-    """Whether they are trained ones."""
 
     @property
     def flops_full(self) -> int:
@@ -49,9 +44,6 @@ class SearchTask:
     def module(self) -> SearchModule:
         """The search, at its start."""
         options = self.options
-        unpruned_first = options.unpruned_first
-        if unpruned_first is None:
-            unpruned_first = 0.0 if self.trained else UNPRUNED_FIRST * options.warmup
         return SearchModule(
             Supernet(self.network, self.space, options.align),
             self.budget,
@@ -60,7 +52,7 @@ class SearchTask:
             depth_training=options.depth_training,
             cost_weight=options.cost_weight,
             warmup=options.warmup,
-            unpruned_first=unpruned_first,
+            unpruned_first=options.unpruned_first,
             tau=(options.tau_start, options.tau_end),
             lr=options.lr,
             momentum=options.momentum,
@@ -91,11 +83,11 @@ def open_search(options: SearchOptions) -> SearchTask:
     input_shape = (data.in_channels, data.image_size, data.image_size)
     with blame("--network"):
         check_cuts(network, space, input_shape)
-    source, trained = original.source, original.trained and options.init != "scratch"
-    if trained:
-        network.load_state_dict(sorted_by_importance(network.state_dict(), plan))
-    elif original.trained:
+    source = original.source
+    if original.trained and options.init == "scratch":
         network, source = open_network(options.network, data.num_classes, data.in_channels), "fresh weights"
+    elif original.trained:
+        network.load_state_dict(sorted_by_importance(network.state_dict(), plan))
     flops_full = exact_flops(plan, full)
     budget = Budget(options.flops_target * flops_full, options.tolerance)
     smallest = exact_flops(plan, space.smallest()) / flops_full
@@ -113,7 +105,7 @@ def open_search(options: SearchOptions) -> SearchTask:
         )
 
     warn_uncounted("search", options.network, network, input_shape)
-    return SearchTask(options, network, plan, space, budget, halves, source, trained)
+    return SearchTask(options, network, plan, space, budget, halves, source)
 
 
 def space_of(options: SearchOptions, plan: Plan, full: Architecture) -> SearchSpace:

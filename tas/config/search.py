@@ -51,10 +51,9 @@ class SearchOptions(CommonOptions):
     warmup: float = 0.3
     """Share of the epochs in which the weights alone are trained, before the widths and depths move; the paper's is
     0."""
-    unpruned_first: float | None = None
-    """Share of the epochs, the first part of --warmup, in which the unpruned network is trained; all widths and depths
-    then start from its weights, the channels sorted by importance. None takes two thirds of --warmup; from given
-    weights, 0."""
+    unpruned_first: float = 0.0
+    """Share of the epochs, the first part of --warmup, in which the unpruned network is trained. All widths and depths
+    then start from its weights, the channels sorted by importance. 0 samples networks from the start."""
     samples: int = 2
     """|I|: candidates of each width that are sampled and mixed in every step."""
     depth_training: Literal["drawn", "mixed"] = "drawn"
@@ -102,9 +101,8 @@ class SearchOptions(CommonOptions):
         inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
         at_least(1, round_to=self.round_to)
         inside("warmup", self.warmup, 0 <= self.warmup < 1, "from 0 to below 1")
-        if self.unpruned_first is not None:
-            usable = 0 <= self.unpruned_first <= self.warmup
-            inside("unpruned_first", self.unpruned_first, usable, f"from 0 to --warmup, {self.warmup:g}")
+        usable = 0 <= self.unpruned_first <= self.warmup
+        inside("unpruned_first", self.unpruned_first, usable, f"from 0 to --warmup, {self.warmup:g}")
         check_start(self.pretrained, self.weights, self.init)
         kinds = len(set(self.ratios))
         inside("samples", self.samples, 1 <= self.samples <= kinds, f"1 to the {kinds} --ratios")

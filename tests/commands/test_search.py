@@ -150,13 +150,22 @@ def test_ctrl_c_is_heeded_although_python_drops_it(
     assert status == 130 and err.endswith(" --resume broken\n")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("epoch", "options"),
+    [
+        (1, ["--workers", "0"]),
+        (1, ["--workers", "2"]),
+        # What the unpruned network has learned is shared in the middle of epoch 1.
+        (1, ["--warmup", "0.6", "--unpruned-first", "0.5"]),
+        (2, ["--warmup", "0.6", "--unpruned-first", "0.5"]),
+    ],
+)
 def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(
-    workers: int, cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
+    epoch: int, options: list[str], cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
 ) -> None:
-    options = ["--epochs", "3", "--batch-size", "16", "--workers", workers]
+    options = ["--epochs", "3", "--batch-size", "16", *options]
     assert cli("search", *options, "--output", "unbroken").status == 0
-    interrupt(SearchModule, epoch=1)
+    interrupt(SearchModule, epoch=epoch)
     status, _, err = cli("search", *options, "--output", "broken")
     assert status == 130 and err.endswith(" --resume broken\n")
     assert cli("search", "--resume", "broken").status == 0
