@@ -44,6 +44,9 @@ be the same run."""
 OF_SOME_METHODS = {"candidates": ("random",), "sparsity_weight": ("slimming", "sss")}
 """Options of `tas prune` -> the only methods that read them."""
 
+OF_RANKING = ("rank_epochs", "rank_lr")
+"""Options of `tas search` that are read with --rank alone."""
+
 PATIENCE = 20
 """Seconds in which a file that another machine has written must be seen here."""
 
@@ -103,6 +106,8 @@ def check_unchanged(job: Job) -> None:
     now, defaults = as_saved(job.options), as_saved(type(job.options)())  # type: ignore[call-arg]  # each command has defaults for all
     for key, value in now.items():
         if now.get("method") not in OF_SOME_METHODS.get(key, (now.get("method"),)):
+            continue
+        if key in OF_RANKING and not now["rank"]:
             continue
         was = before.get(key, defaults[key])
         if key in LOCATIONS:

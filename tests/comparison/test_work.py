@@ -85,6 +85,18 @@ def test_options_that_a_method_does_not_read_may_change(tmp_path: Path) -> None:
         check_unchanged(replace(job, options=slimming))
 
 
+def test_how_networks_are_ranked_may_change_where_none_are(tmp_path: Path) -> None:
+    def search(**options: Any) -> Job:
+        jobs = list_jobs(CompareOptions(methods=("tas",), seeds=(0,), output=str(tmp_path), search=options))
+        return next(job for job in jobs if job.kind == "structure")
+
+    job = begun(search(rank_epochs=5))
+    check_unchanged(search(rank_epochs=10))
+    job.run.config.write_text(yaml.safe_dump(asdict(search(rank=2, rank_epochs=5).options)), encoding="utf-8")
+    with pytest.raises(TasError, match="was made with rank_epochs 5, which is now 10"):
+        check_unchanged(search(rank=2, rank_epochs=10))
+
+
 def test_a_training_of_another_network_than_its_structure_is_refused(tmp_path: Path) -> None:
     _, structure, training = jobs_in(tmp_path)
     finish(structure, FULL, 1.0)
