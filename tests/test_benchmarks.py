@@ -75,3 +75,14 @@ def test_networks_that_a_search_judged_are_compared_by_their_depths(tmp_path):
     (line,) = done.stdout.splitlines()[2:]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == ["tas", "4", "2", "+0.40", "-1.00", "+1.00", "0.33", "1", "-3.25", "2", "1", "-1.00"]
+
+
+@pytest.mark.slow
+def test_a_finished_search_is_judged_at_every_depth(tmp_path):
+    run = tmp_path / "run"
+    search = ["search.py", "--epochs", "2", "--warmup", "0.5", "--unpruned-first", "0.5", "--output", str(run)]
+    subprocess.run([sys.executable, *search], cwd=ROOT, env=environment(), capture_output=True, check=True)
+    lines = rows("benchmarks/forced_depths.py", str(run))
+    assert [line["depths"] for line in lines] == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+    losses = [line["loss"] for line in lines]
+    assert losses[0] > losses[2] > 0  # an epoch of the unpruned network: it needs its blocks
