@@ -26,7 +26,7 @@ def main(run: Run) -> None:
     saved = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     task = open_search(from_values("search", SearchOptions, saved))
     module, halves = task.module(), task.halves
-    module.load_state_dict(torch.load(run.checkpoint, map_location="cpu", weights_only=False)["state_dict"])
+    module.load_state_dict(torch.load(run.checkpoint, map_location="cpu", weights_only=True)["state_dict"])
     likeliest = argmax(task.space, *module.supernet.probabilities())
     images = halves.data.train_images()
     for depth in range(1, max(task.space.full.depths.values()) + 1):
