@@ -13,12 +13,12 @@ from dataclasses import replace
 import torch
 import yaml
 
-from tas.commands.searching import open_search
 from tas.config import SearchOptions
-from tas.derivation import argmax
-from tas.parsing import from_values
-from tas.ranking import forced_loss
-from tas.runs import Run
+from tas.config.parsing import from_values
+from tas.runs.run import Run
+from tas.search.ranking import forced_loss
+from tas.search.task import open_search
+from tas.space.derivation import argmax
 
 
 def main(run: Run) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tas.comparison.tables import markdown
-from tas.ranking import Judged, kendall_tau
+from tas.search.ranking import Judged, kendall_tau
 
 HEAD = (
     "method",

@@ -14,10 +14,10 @@ import torch
 from search_step import CLASSES, Step, circumstances, milliseconds, plain_step, training_step
 
 from tas.architecture import Architecture
-from tas.building import build
-from tas.distill import distillation_loss
-from tas.memory import keep_freed_memory
-from tas.teacher import Teacher, fast_in_bfloat16, predicts_alike
+from tas.cutting.build import build
+from tas.distillation.loss import distillation_loss
+from tas.distillation.teachers import Teacher, fast_in_bfloat16, predicts_alike
+from tas.training.memory import keep_freed_memory
 
 
 def main() -> None:

@@ -4,9 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tas.supernet import Supernet
 from tas.supernet.choice import Choice
-from tas.supernet.layers import CandidateNorm, SearchableLayer, SearchableStage
+from tas.supernet.layers import SearchableLayer
+from tas.supernet.norms import CandidateNorm
+from tas.supernet.stage import SearchableStage
+from tas.supernet.supernet import Supernet
 
 
 def interpolate(x: Tensor, channels: int) -> Tensor:

@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.cost import exact_flops, flops, parameters
-from tas.cutting import cut
+from tas.cost.count import exact_flops, flops, parameters
+from tas.cutting.cut import cut
 from tas.networks import open_network
-from tas.space import SearchSpace, search_space
-from tas.supernet import Supernet
-from tas.supernet.layers import CandidateNorm
+from tas.space.of_network import search_space
+from tas.space.space import SearchSpace
+from tas.supernet.norms import CandidateNorm
+from tas.supernet.supernet import Supernet
 
 TORCHVISION = """resnet18 resnet50 wide_resnet50_2 resnext50_32x4d vgg16_bn mobilenet_v2 mobilenet_v3_small mnasnet1_0
     efficientnet_b0 regnet_y_400mf densenet121 googlenet inception_v3 squeezenet1_1 convnext_tiny shufflenet_v2_x1_0"""

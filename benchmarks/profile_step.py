@@ -15,7 +15,7 @@ from search_step import Step, circumstances, plain_step, search_of
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from tas.memory import keep_freed_memory
+from tas.training.memory import keep_freed_memory
 
 KINDS = {
     "aten::native_batch_norm": "normalisation",

@@ -4,8 +4,9 @@
     python benchmarks/search_step.py --network torchvision/resnet18 --image-size 64 --no-literal
     python benchmarks/search_step.py --network resnet20 --samples 1 2 3 5 8
 
-One pair is a plain step, a search iteration (a weight step and an architecture step, as `tas.search` takes them) and
-optionally a literal iteration, one after the other in one process, so that whatever else the machine does meets all.
+One pair is a plain step, a search iteration (a weight step and an architecture step, as
+`tas.search.module` takes them) and optionally a literal iteration, one after the other in one process, so that whatever
+else the machine does meets all.
 The plain step is that of the unpruned network in the memory format, compiled or not, in which it takes least.
 """
 
@@ -29,16 +30,17 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
 from tas.architecture import Architecture
-from tas.budget import Budget, cost_loss
-from tas.cost import ExpectedFlops, cost_tables, exact_flops
-from tas.data import SearchData
+from tas.cost.budget import Budget, cost_loss
+from tas.cost.count import exact_flops
+from tas.cost.expected import ExpectedFlops
+from tas.cost.tables import cost_tables
 from tas.data.cifar import Cifar10
-from tas.data.images import Images
-from tas.memory import keep_freed_memory
+from tas.data.images import Images, SearchData
 from tas.networks import NETWORKS, open_network
-from tas.reading import read_plan
-from tas.space import SearchSpace
-from tas.supernet import Supernet
+from tas.reading.readers import read_plan
+from tas.space.space import SearchSpace
+from tas.supernet.supernet import Supernet
+from tas.training.memory import keep_freed_memory
 
 Step = Callable[[], None]
 CLASSES = 10

@@ -9,47 +9,37 @@ tas.load("runs/train/...")
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from tas.architecture import Architecture
-    from tas.budget import Budget
-    from tas.building import build
-    from tas.cost import flops, parameters
-    from tas.cutting import cut
-    from tas.derivation import derive
-    from tas.errors import TasError
-    from tas.runs import load
-    from tas.space import SearchSpace, search_space
-    from tas.supernet import Supernet
-
-__all__ = [
-    "Architecture",
-    "Budget",
-    "SearchSpace",
-    "Supernet",
-    "TasError",
-    "build",
-    "cut",
-    "derive",
-    "flops",
-    "load",
-    "parameters",
-    "search_space",
-]
+if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__getattr__`
+    from tas.architecture import Architecture as Architecture
+    from tas.cost.budget import Budget as Budget
+    from tas.cost.count import flops as flops
+    from tas.cost.count import parameters as parameters
+    from tas.cutting.build import build as build
+    from tas.cutting.cut import cut as cut
+    from tas.errors import TasError as TasError
+    from tas.runs.load import load as load
+    from tas.space.derivation import derive as derive
+    from tas.space.of_network import search_space as search_space
+    from tas.space.space import SearchSpace as SearchSpace
+    from tas.supernet.supernet import Supernet as Supernet
 
 HOMES = {
     "Architecture": "tas.architecture",
-    "Budget": "tas.budget",
-    "SearchSpace": "tas.space",
-    "Supernet": "tas.supernet",
+    "Budget": "tas.cost.budget",
+    "SearchSpace": "tas.space.space",
+    "Supernet": "tas.supernet.supernet",
     "TasError": "tas.errors",
-    "build": "tas.building",
-    "cut": "tas.cutting",
-    "derive": "tas.derivation",
-    "flops": "tas.cost",
-    "load": "tas.runs",
-    "parameters": "tas.cost",
-    "search_space": "tas.space",
+    "build": "tas.cutting.build",
+    "cut": "tas.cutting.cut",
+    "derive": "tas.space.derivation",
+    "flops": "tas.cost.count",
+    "load": "tas.runs.load",
+    "parameters": "tas.cost.count",
+    "search_space": "tas.space.of_network",
 }
+"""Public name -> the module that defines it."""
+
+__all__ = list(HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -59,3 +49,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tas.errors import TasError, blame, nearest
+from tas.errors import TasError, blame, did_you_mean
 from tas.networks import check_name, network_spec
 from tas.networks.library import is_library_name
 
@@ -98,7 +98,7 @@ def check_counts(key: str, counts: object, full: Mapping[str, int] | None, netwo
         if full is None:
             check_count(f"{key}[{name!r}]", count)
         elif name not in full:
-            raise TasError(f"{key} names {name!r}, which {network} does not have{nearest(str(name), full)}")
+            raise TasError(f"{key} names {name!r}, which {network} does not have{did_you_mean(str(name), full)}")
     for name, most in (full or {}).items():
         if name not in counts:
             raise TasError(f"{key} lacks {name!r} of {network}")

@@ -2,10 +2,36 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 
-from tas.commands import COMMANDS, perform
-from tas.errors import TasError, nearest
-from tas.parsing import parse
+from tas.config import CompareOptions, PruneOptions, RecipeOptions, SearchOptions, TrainOptions
+from tas.config.parsing import parse
+from tas.errors import TasError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Command:
+    """What `tas NAME` does."""
+
+    options: type[RecipeOptions]
+    """Its options, whose docstring says what it does."""
+    function: str
+    """MODULE:FUNCTION that takes them. Imported when it is to run: Lightning takes seconds, for which --help does not
+    wait."""
+
+    def run(self, options: RecipeOptions) -> None:
+        """Run it."""
+        module, _, function = self.function.partition(":")
+        getattr(import_module(module), function)(options)
+
+
+COMMANDS = {
+    "search": Command(SearchOptions, "tas.commands.search:search"),
+    "prune": Command(PruneOptions, "tas.commands.prune:prune"),
+    "train": Command(TrainOptions, "tas.commands.train:train"),
+    "compare": Command(CompareOptions, "tas.comparison.command:compare"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -13,14 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: tas COMMAND [options]; tas COMMAND --help explains them\n")
-        for name, options in COMMANDS.items():
-            print(f"  {name:<9}{options.__doc__}")
+        for name, command in COMMANDS.items():
+            print(f"  {name:<9}{command.options.__doc__}")
         return 0 if arguments else 2
     name, *rest = arguments
     try:
         if name not in COMMANDS:
-            raise TasError(f"unknown command {name!r}{nearest(name, COMMANDS)}; known: {', '.join(COMMANDS)}")
-        perform(name, parse(name, COMMANDS[name], rest))
+            raise TasError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; known: {', '.join(COMMANDS)}")
+        command = COMMANDS[name]
+        command.run(parse(name, command.options, rest))
     except TasError as error:
         print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)
         return 2

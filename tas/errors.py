@@ -14,7 +14,7 @@ class TasError(ValueError):
     """
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """', did you mean ...?' where a known name is close to what was typed; else nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""

@@ -54,7 +54,7 @@ def bare_trainer(epochs: int, callback: "pl.Callback | None") -> "pl.Trainer":
     """A Trainer that writes and shows nothing."""
     import pytorch_lightning as pl
 
-    from tas.trainer import quiet
+    from tas.training.trainer import quiet
 
     quiet()
     return pl.Trainer(

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import tas
-from tas.applied import dtype_of, without_storage
 from tas.architecture import Architecture
-from tas.cost import exact_flops
-from tas.cutting import cut
-from tas.space import SearchSpace, search_space
-from tas.supernet import Supernet
-from tas.supernet.layers import CandidateNorm
+from tas.cost.count import exact_flops
+from tas.cutting.cut import cut
+from tas.reading.layer_calls import dtype_of, without_storage
+from tas.space.of_network import search_space
+from tas.space.space import SearchSpace
+from tas.supernet.norms import CandidateNorm
+from tas.supernet.supernet import Supernet
 
 
 def randomise(network: nn.Module, seed: int = 0) -> None:

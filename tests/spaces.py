@@ -3,10 +3,10 @@
 from functools import cache
 
 from tas.architecture import Architecture
-from tas.building import build
-from tas.plan import Plan
-from tas.reading import read_plan
-from tas.space import SearchSpace
+from tas.cutting.build import build
+from tas.reading.plan import Plan
+from tas.reading.readers import read_plan
+from tas.space.space import SearchSpace
 
 
 @cache

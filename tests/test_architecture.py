@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tas.architecture import Architecture
-from tas.building import build
+from tas.cutting.build import build
 from tas.errors import TasError
 from tas.networks import NETWORKS
 

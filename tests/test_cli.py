@@ -11,9 +11,9 @@ import yaml
 
 from tas.cli import main
 from tas.config import SearchOptions, TrainOptions, flag
+from tas.config.parsing import explanations, parse
 from tas.errors import TasError
-from tas.parsing import explanations, parse
-from tas.runs import Run
+from tas.runs.run import Run
 from tests.conftest import environment, run_script
 
 COMMANDS = {"search": SearchOptions, "train": TrainOptions}

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.optim.swa_utils import update_bn
 
-from tas.cost import parameters
-from tas.cutting import cut
+from tas.cost.count import parameters
+from tas.cutting.cut import cut
 from tas.networks import open_network
-from tas.space import search_space
-from tas.supernet import Supernet
+from tas.space.of_network import search_space
+from tas.supernet.supernet import Supernet
 from tests.parity import assert_same_cost, assert_same_function, random_choices, randomise, randomise_candidates
 
 TORCHVISION = [

@@ -5,16 +5,19 @@ import time
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.budget import Budget
-from tas.commands.shared import Original, data_of, open_original, say, warn_uncounted
 from tas.config import PruneOptions
-from tas.cost import exact_flops, flops, parameters
+from tas.cost.budget import Budget
+from tas.cost.count import exact_flops, flops, parameters
+from tas.data.opening import data_of
 from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
 from tas.pruning.methods import METHODS, WITHOUT_WEIGHTS
 from tas.pruning.task import Pruned, PruneTask
-from tas.report import change, draw_architecture, missed, summary
-from tas.runs import Run, label
+from tas.reading.original import Original, open_original
+from tas.runs.console import say, warn_uncounted
+from tas.runs.picture import draw_architecture
+from tas.runs.run import Run, label
+from tas.runs.summary import change, missed, summary
 
 
 def prune(options: PruneOptions) -> Run:

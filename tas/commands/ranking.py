@@ -12,17 +12,17 @@ import yaml
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.architecture import Architecture
-from tas.building import build
-from tas.commands.searching import SearchTask
 from tas.config import SearchOptions
 from tas.config.search import RANKED_BY
-from tas.drawing import draw_inside
+from tas.cutting.build import build
 from tas.errors import TasError
-from tas.ranking import Judged, draw_ranking, forced_loss, judge, kendall_tau, read_judged
-from tas.report import percent
-from tas.runs import Run
-from tas.supernet import Supernet
-from tas.trials import accuracy, train_apart
+from tas.runs.run import Run
+from tas.runs.summary import percent
+from tas.search.ranking import Judged, draw_ranking, forced_loss, judge, kendall_tau, read_judged
+from tas.search.task import SearchTask
+from tas.space.random_networks import random_architecture
+from tas.supernet.supernet import Supernet
+from tas.training.short import evaluate, train_apart
 
 
 def accuracies_alone(options: SearchOptions) -> list[float] | None:
@@ -76,7 +76,7 @@ def rank(
     images = halves.data.train_images()
     recipe = replace(options, epochs=options.rank_epochs, lr=options.rank_lr)
     generator = torch.Generator().manual_seed(options.seed)
-    drawn = [draw_inside(task.space, task.budget, generator) for _ in range(options.rank)]
+    drawn = [random_architecture(task.space, task.budget, generator) for _ in range(options.rank)]
 
     def loss_of(architecture: Architecture) -> float:
         batches = halves.data.training_batches(images, halves.weights_half)
@@ -90,7 +90,7 @@ def rank(
         batches = halves.data.training_batches(images, halves.weights_half)
         label = f"network {number + 1} of {len(drawn)}" if number < len(drawn) else "found network"
         trained_on = train_apart(network, batches, full.num_classes, recipe, label)
-        return accuracy(network, halves.val_dataloader(), trained_on)
+        return evaluate(network, halves.val_dataloader(), trained_on)
 
     *judged, own = judge([*drawn, found], loss_of, accuracy_of, run.ranking)
     draw(judged, own, run)

@@ -4,17 +4,20 @@ from pytorch_lightning.callbacks import Timer
 from torch.optim.swa_utils import update_bn
 
 from tas.commands.ranking import accuracies_alone, describe, rank
-from tas.commands.searching import open_search
 from tas.config import SearchOptions
-from tas.cost import exact_flops, parameters
-from tas.cutting import cut
-from tas.derivation import argmax, derive, reachable
-from tas.monitor import Distributions
-from tas.progress import RunBar
-from tas.report import change, draw_architecture, missed, percent, summary
-from tas.runs import Run, label, write_text
-from tas.search import mean_confidence
-from tas.trainer import fit, interruptible, make_trainer
+from tas.cost.count import exact_flops, parameters
+from tas.cutting.cut import cut
+from tas.runs.files import write_text
+from tas.runs.picture import draw_architecture
+from tas.runs.run import Run, label
+from tas.runs.summary import change, missed, percent, summary
+from tas.search.module import mean_confidence
+from tas.search.monitor import Distributions
+from tas.search.task import open_search
+from tas.space.derivation import argmax, derive, reachable
+from tas.training.interrupts import interruptible
+from tas.training.progress import RunBar
+from tas.training.trainer import fit, make_trainer
 
 
 def search(options: SearchOptions) -> Run:

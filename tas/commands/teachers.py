@@ -7,15 +7,18 @@ import json
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.commands.shared import Original, check_fit, say
-from tas.commands.training import Job, TrainedTeacher, feature_flags, train_network
+from tas.commands.training import TrainedTeacher, TrainingTask, feature_flags, train_network
 from tas.config import TrainOptions
-from tas.data import ImageData
+from tas.data.images import ImageData
+from tas.data.opening import check_fit
 from tas.errors import TasError, blame
 from tas.networks import open_network
-from tas.plan import Plan
-from tas.reading import read_plan
-from tas.runs import ROOT, Run, label, load
+from tas.reading.original import Original
+from tas.reading.plan import Plan
+from tas.reading.readers import read_plan
+from tas.runs.console import say
+from tas.runs.load import load
+from tas.runs.run import ROOT, Run, label
 
 RECIPE = ("data", "image_size", "batch_size", "epochs", "lr", "momentum", "weight_decay", "seed")
 """The options that, with the network and the training images, make one teacher another."""
@@ -74,7 +77,7 @@ def trained_teacher(options: TrainOptions, original: Original, data: ImageData, 
         output=None,
         resume=str(run.path),
     )
-    job = Job(original.full, original, (), run, "the same command (the teacher is trained first)")
+    job = TrainingTask(original.full, original, (), run, "the same command (the teacher is trained first)")
     return train_network(own, job, data)
 
 

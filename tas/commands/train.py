@@ -7,14 +7,16 @@ from typing import Any
 import pytorch_lightning as pl
 
 from tas.architecture import Architecture
-from tas.commands.shared import check_fit, data_of, home_of, open_original, say
 from tas.commands.teachers import find_teachers
-from tas.commands.training import Job, train_network
+from tas.commands.training import TrainingTask, train_network
 from tas.config import PruneOptions, SearchOptions, TrainOptions, read_yaml
-from tas.data import ImageData
+from tas.data.images import ImageData
+from tas.data.opening import check_fit, data_of
 from tas.errors import blame
 from tas.networks import check_name
-from tas.runs import Run, label, newest_search
+from tas.reading.original import open_original
+from tas.runs.console import say
+from tas.runs.run import Run, home_of, label, newest_search
 
 
 def train(options: TrainOptions) -> Run:
@@ -34,7 +36,7 @@ def train(options: TrainOptions) -> Run:
     run.check_free(options)  # before hours go into a teacher
     taught = options.kd or options.init == "teacher"
     teachers = find_teachers(options, original, data, start) if taught else ()
-    job = Job(architecture or original.full, original, teachers, run, f"tas train --resume {run.path}")
+    job = TrainingTask(architecture or original.full, original, teachers, run, f"tas train --resume {run.path}")
     return train_network(options, job, data)
 
 

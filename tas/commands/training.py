@@ -12,23 +12,25 @@ from pytorch_lightning.callbacks import Timer
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.building import build
-from tas.commands.shared import Original, home_of
 from tas.config import TrainOptions, flag
-from tas.cost import flops, nonzero_flops, parameters
-from tas.cutting import cut
-from tas.data import ImageData
+from tas.cost.count import flops, nonzero_flops, parameters
+from tas.cutting.build import build
+from tas.cutting.cut import cut
+from tas.cutting.importance import sorted_by_importance
+from tas.data.images import ImageData
+from tas.distillation.features import FeatureDistillation, Staged, stage_ends
+from tas.distillation.teachers import Teacher, Teachers, fast_in_bfloat16, predicts_alike
 from tas.errors import TasError, blame, gist
-from tas.feature_distillation import FeatureDistillation, Staged, stage_ends
-from tas.importance import sorted_by_importance
-from tas.plan import Plan
-from tas.progress import RunBar
-from tas.report import change, percent, summary
-from tas.runs import Run, load
-from tas.sparsity import zeros_kept
-from tas.teacher import Teacher, Teachers, fast_in_bfloat16, predicts_alike
-from tas.train import TrainModule
-from tas.trainer import fit, interruptible, make_trainer
+from tas.reading.original import Original
+from tas.reading.plan import Plan
+from tas.runs.load import load
+from tas.runs.run import Run, home_of
+from tas.runs.summary import change, percent, summary
+from tas.training.interrupts import interruptible
+from tas.training.kept_zeros import zeros_kept
+from tas.training.module import TrainModule
+from tas.training.progress import RunBar
+from tas.training.trainer import fit, make_trainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class TrainedTeacher:
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class TrainingTask:
     """What one training trains."""
 
     architecture: Architecture
@@ -57,7 +59,7 @@ class Job:
     """The command that goes on with this run after Ctrl-C."""
 
 
-def starting_network(options: TrainOptions, job: Job) -> nn.Module:
+def starting_network(options: TrainOptions, job: TrainingTask) -> nn.Module:
     """The network to train, with the weights that it starts from."""
     if options.network is not None:
         if job.original.trained:
@@ -71,7 +73,7 @@ def starting_network(options: TrainOptions, job: Job) -> nn.Module:
     return build(job.architecture)
 
 
-def train_network(options: TrainOptions, job: Job, data: ImageData) -> Run:
+def train_network(options: TrainOptions, job: TrainingTask, data: ImageData) -> Run:
     """One training from start to summary, with settled options."""
     architecture, run = job.architecture, job.run
     pl.seed_everything(options.seed, workers=True, verbose=False)
@@ -159,7 +161,7 @@ def feature_flags(options: TrainOptions) -> str:
 
 
 def feature_distillation(
-    options: TrainOptions, network: nn.Module, job: Job, input_shape: Sequence[int]
+    options: TrainOptions, network: nn.Module, job: TrainingTask, input_shape: Sequence[int]
 ) -> FeatureDistillation | None:
     """The feature terms of a training, if wanted. TasError where the networks' stages do not fit together."""
     if not feature_flags(options):

@@ -14,11 +14,11 @@ from statistics import fmean
 import torch
 
 from tas.architecture import Architecture
-from tas.budget import Budget
-from tas.cost import exact_flops
-from tas.drawing import draw_inside
-from tas.plan import Plan
-from tas.space import SearchSpace
+from tas.cost.budget import Budget
+from tas.cost.count import exact_flops
+from tas.reading.plan import Plan
+from tas.space.random_networks import random_architecture
+from tas.space.space import SearchSpace
 
 DRAWN = 20
 """Random networks that are drawn."""
@@ -111,4 +111,4 @@ def random_distance(space: SearchSpace, target: float, tolerance: float) -> floa
     """The mean distance between random networks of a cost."""
     budget = Budget(target * exact_flops(space.plan, space.full), tolerance)
     generator = torch.Generator().manual_seed(0)
-    return mean_distance(space, [draw_inside(space, budget, generator) for _ in range(DRAWN)])
+    return mean_distance(space, [random_architecture(space, budget, generator) for _ in range(DRAWN)])

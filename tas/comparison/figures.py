@@ -15,7 +15,7 @@ MARKERS = "osD^vP*X<>ph"
 LEAST_FLOPS_SHOWN = 0.02
 """Share of the FLOPs that an axis shows at least: networks of one budget stand together."""
 
-CURVES = {"flops/derived_ratio": "FLOPs of the likeliest network", "confidence/mean": "mean confidence"}
+DRAWN_CURVES = {"flops/derived_ratio": "FLOPs of the likeliest network", "confidence/mean": "mean confidence"}
 """Scalars of a search's event files -> what they are."""
 
 
@@ -77,7 +77,7 @@ def draw_curves(searches: Mapping[str, Sequence[Path]]) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
-    for axes, (scalar, name) in zip(figure.subplots(1, len(CURVES), sharex=True), CURVES.items()):
+    for axes, (scalar, name) in zip(figure.subplots(1, len(DRAWN_CURVES), sharex=True), DRAWN_CURVES.items()):
         for place, (label, folders) in enumerate(searches.items()):
             for number, folder in enumerate(folders):
                 shown = label if number == 0 else None

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions, flag
 from tas.config.compare import SEARCHES
+from tas.config.parsing import check_known, from_values
 from tas.config.search import RANKED_BY
 from tas.errors import TasError, blame
-from tas.parsing import check_known, from_values
-from tas.runs import Run
+from tas.runs.run import Run
 
 LEFT_TO_TAS_COMPARE = {
     "search": ("search", "rank_from"),

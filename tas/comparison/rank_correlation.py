@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from scipy.stats import combine_pvalues
 
 from tas.comparison.jobs import Job
+from tas.comparison.perform import metrics_of
 from tas.comparison.statistics import interval
-from tas.comparison.work import metrics_of
 
 
 @dataclass(frozen=True)

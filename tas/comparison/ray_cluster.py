@@ -11,8 +11,8 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
-from tas.commands.shared import warn
 from tas.errors import TasError, gist
+from tas.runs.console import warn
 
 RETRIES = 5
 """How often a run is begun anew, from its checkpoint, when the node that carries it out is lost."""

@@ -1,43 +1,20 @@
 """Everything that a comparison shows, written into its directory."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from tas.comparison.agreement import Agreement
+from tas.comparison.evidence import Evidence
 from tas.comparison.figures import draw_curves, draw_pareto
-from tas.comparison.jobs import Job, base_of, stands_apart
-from tas.comparison.machine import Machine
+from tas.comparison.jobs import base_of
 from tas.comparison.rank_correlation import pooled_rankings, rank_correlations
-from tas.comparison.results import Row, as_csv, as_json
-from tas.comparison.running import Outcome
-from tas.comparison.statistics import Difference, Mean, differences, means
+from tas.comparison.rows import Row, as_csv, as_json
+from tas.comparison.scheduler import Outcome
+from tas.comparison.statistics import Mean, means
 from tas.comparison.structures import read_structures
 from tas.comparison.tables import agreement_table, pooled_table, rank_table, sentence, table
-from tas.config import CompareOptions
 from tas.config.compare import SEARCHES, UNPRUNED
-from tas.runs import write_text
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a comparison has to show."""
-
-    options: CompareOptions
-    jobs: Sequence[Job]
-    rows: Sequence[Row]
-    agreements: Sequence[Agreement]
-    outcome: Outcome
-    machine: Machine
-
-    def comparable(self) -> list[Row]:
-        """The rows of networks that are smaller, and of the unpruned one."""
-        return [row for row in self.rows if not stands_apart(self.options, row.method)]
-
-    def differences(self) -> list[Difference]:
-        """How the methods differ from the controls."""
-        return differences(self.comparable(), self.options.controls)
+from tas.runs.files import write_text
 
 
 def write_report(evidence: Evidence) -> str:
@@ -94,6 +71,7 @@ INTERVALS = (
     "10,000.\n"
 )
 
+
 AGREEMENT = (
     "Distance: the mean, over the widths and depths that vary, of the gap as a share of the full count. A ratio near 1 "
     "means that the seeds agree no more than networks drawn at random do at the same cost. A small one does not say "
@@ -113,11 +91,13 @@ STARTS = {
 }
 """Way of training -> from what methods start in it."""
 
+
 RANK = (
     "Kendall's tau between the supernet's validation loss, forced to each of several random networks of the same cost, "
     "and the validation accuracy of each trained alone: 1 is the same order, 0 none. Then accuracies: mean and best of "
     "the random networks, that of the network that was found, trained alike, and how many of them it beats.\n"
 )
+
 
 POOLED = (
     "Over seeds: the mean of tau, with the seeds' p-values combined by Stouffer's method; by how many points the found "

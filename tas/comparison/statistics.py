@@ -8,7 +8,7 @@ from typing import Literal
 
 from scipy import stats
 
-from tas.comparison.results import Row
+from tas.comparison.rows import Row
 from tas.config.compare import UNPRUNED
 
 

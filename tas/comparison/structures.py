@@ -9,9 +9,9 @@ from typing import Any
 from tas.architecture import Architecture
 from tas.comparison.figures import read_curve
 from tas.comparison.jobs import Job
-from tas.comparison.work import commits_of, metrics_of
+from tas.comparison.perform import commits_of, metrics_of
 
-CURVES = ("flops/expected_ratio", "flops/derived_ratio", "confidence/mean")
+KEPT_CURVES = ("flops/expected_ratio", "flops/derived_ratio", "confidence/mean")
 """Scalars of a search whose values at the ends of its epochs are kept."""
 
 
@@ -59,6 +59,6 @@ def read_structure(job: Job, home: Path) -> Structure:
         metrics=metrics_of(job.run),
         widths=dict(found.widths),
         depths=dict(found.depths),
-        curves={scalar: values for scalar in CURVES if (values := list(read_curve(job.path, scalar).values()))},
+        curves={scalar: values for scalar in KEPT_CURVES if (values := list(read_curve(job.path, scalar).values()))},
         ranking=json.loads(ranking.read_text(encoding="utf-8")) if ranking.is_file() else [],
     )

@@ -6,7 +6,7 @@ from tas.comparison.agreement import Agreement
 from tas.comparison.rank_correlation import PooledRanking, RankCorrelation
 from tas.comparison.statistics import LEAST_SEEDS, Difference, Mean
 from tas.config.compare import UNPRUNED
-from tas.report import millions, percent
+from tas.runs.summary import millions, percent
 
 HEAD = (
     "FLOPs aimed at",

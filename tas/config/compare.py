@@ -8,7 +8,7 @@ from typing import Any
 from tas.config.checks import above, at_least, inside
 from tas.config.common import RecipeOptions
 from tas.config.prune import METHODS
-from tas.errors import TasError, nearest
+from tas.errors import TasError, did_you_mean
 
 SEARCHES = {"tas": "both", "tas-width": "width", "tas-depth": "depth"}
 """Methods that are searches -> what they search."""
@@ -132,7 +132,7 @@ def check_names(key: str, names: Sequence[str], known: Sequence[str], may_be_emp
     """TasError unless all names are known, and each is there once."""
     check_distinct(key, names, may_be_empty)
     for name in names:
-        inside(key, name, name in known, ", ".join(known) + nearest(name, known))
+        inside(key, name, name in known, ", ".join(known) + did_you_mean(name, known))
 
 
 def check_distinct(key: str, values: Sequence[Any], may_be_empty: bool = False) -> None:

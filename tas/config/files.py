@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tas.errors import TasError, gist, nearest
+from tas.errors import TasError, did_you_mean, gist
 
 
 def read_yaml(blamed: str, path: str | Path, known: Collection[str]) -> dict[str, Any]:
@@ -21,5 +21,5 @@ def read_yaml(blamed: str, path: str | Path, known: Collection[str]) -> dict[str
         raise TasError(f"{blamed}: must map options to values")
     for key in values:
         if key not in known:
-            raise TasError(f"{blamed}: key {key!r} is not an option{nearest(str(key), known)}")
+            raise TasError(f"{blamed}: key {key!r} is not an option{did_you_mean(str(key), known)}")
     return values

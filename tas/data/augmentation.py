@@ -92,7 +92,7 @@ class Normalise:
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
     """Images (N, C, H, W), those mirrored left to right for which `mirrored`, (N,) bool, says so."""
     count = len(images)
-    return select(torch.cat([images, images.flip(-1)]), torch.arange(count) + count * mirrored)
+    return take_images(torch.cat([images, images.flip(-1)]), torch.arange(count) + count * mirrored)
 
 
 def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def affine(images: Tensor, angle: Tensor, right: Tensor, down: Tensor, scale: Te
     return (sampled[:, :-1] * sampled[:, -1:]).round().to(torch.uint8)
 
 
-def select(images: Tensor, indices: Tensor) -> Tensor:
+def take_images(images: Tensor, indices: Tensor) -> Tensor:
     """The images, (N, C, H, W), at indices (M,) int64: (M, C, H, W) in channels_last memory format."""
     # With the channels last such images are contiguous, and only then does `index_select` copy each as one block.
     return channels_first(images.movedim(1, -1).index_select(0, to(indices, images)))

@@ -12,7 +12,7 @@ from tas.data.image_files import image_names
 from tas.data.images import ImageData, Images, Pixels
 from tas.errors import TasError
 
-NORMALISE = Normalise([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+IMAGENET_STATISTICS = Normalise([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 """By ImageNet's statistics: near those of most photographs, and those that pretrained weights expect."""
 
 

@@ -9,7 +9,7 @@ from tas.data.images import ImageData, Images
 
 TEST_IMAGES = 360
 
-NORMALISE = Normalise(mean=[0.3054], deviation=[0.3760])
+DIGITS_STATISTICS = Normalise(mean=[0.3054], deviation=[0.3760])
 """By the training pixels' statistics."""
 
 
@@ -32,7 +32,7 @@ class Digits(ImageData):
 
     def augmentation(self) -> Transform:
         # A digit stays itself when turned, shifted by a pixel or scaled a little, not when flipped.
-        return Transform(RandomAffine(degrees=10, shift=1 / 8, scale=0.1), NORMALISE)
+        return Transform(RandomAffine(degrees=10, shift=1 / 8, scale=0.1), DIGITS_STATISTICS)
 
     def normalisation(self) -> Transform:
-        return Transform(NORMALISE)
+        return Transform(DIGITS_STATISTICS)

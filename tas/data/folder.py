@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tas.data.augmentation import RandomCrop, RandomFlip, Transform
-from tas.data.class_folders import NORMALISE, ClassFolders
+from tas.data.class_folders import IMAGENET_STATISTICS, ClassFolders
 from tas.data.image_files import ImageFiles, check_header, read_image
 from tas.data.images import Pixels
 
@@ -47,7 +47,7 @@ class Folder(ClassFolders):
         return whole
 
     def augmentation(self) -> Transform:
-        return Transform(RandomFlip(), RandomCrop(padding=max(1, self.image_size // 8)), NORMALISE)
+        return Transform(RandomFlip(), RandomCrop(padding=max(1, self.image_size // 8)), IMAGENET_STATISTICS)
 
     def normalisation(self) -> Transform:
-        return Transform(NORMALISE)
+        return Transform(IMAGENET_STATISTICS)

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from tas.data.augmentation import Transform, select
+from tas.data.augmentation import Transform, take_images
 from tas.data.loaders import Batch, judging_loader, training_loader
 from tas.errors import TasError
 
@@ -69,7 +69,7 @@ class TransformedImages(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         places = torch.tensor(indices).to(self.labels.device, non_blocking=True)
         if isinstance(self.pixels, Tensor):
-            images = self.transform(select(self.pixels, places))
+            images = self.transform(take_images(self.pixels, places))
         else:
             images = self.transform(self.pixels[index] for index in indices)
         return images, self.labels[places]

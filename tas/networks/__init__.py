@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from tas.errors import TasError, nearest
+from tas.errors import TasError, did_you_mean
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, ResNetSpec
 from tas.networks.library import is_library_name, open_library_network
 
@@ -20,7 +20,7 @@ def network_spec(name: str) -> ResNetSpec:
     """The CIFAR ResNet of that name; a name that is not known raises a TasError which lists those that are."""
     if not isinstance(name, str) or name not in NETWORKS:
         known = f"{', '.join(NETWORKS)}, torchvision/NAME, timm/NAME, package.module:factory"
-        raise TasError(f"unknown network {name!r}{nearest(str(name), NETWORKS)}; known: {known}")
+        raise TasError(f"unknown network {name!r}{did_you_mean(str(name), NETWORKS)}; known: {known}")
     return NETWORKS[name]
 
 

@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from tas.errors import TasError, gist, nearest
+from tas.errors import TasError, did_you_mean, gist
 
 LIBRARIES = ("torchvision", "timm")
 FURTHER_OUTPUTS = ("AuxLogits", "aux1", "aux2")
@@ -74,7 +74,7 @@ def check_torchvision(name: str, in_channels: int) -> None:
     """TasError unless torchvision has a classification network of that name, and it takes such images."""
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise TasError(f"torchvision has no classification network {name!r}{nearest(name, known)}")
+        raise TasError(f"torchvision has no classification network {name!r}{did_you_mean(name, known)}")
     if in_channels != 3:
         raise TasError(f"torchvision/{name} takes images of 3 channels; these have {in_channels}")
 
@@ -87,7 +87,7 @@ def timm_network(name: str, num_classes: int, in_channels: int, pretrained: bool
         raise TasError(f'timm/{name} needs timm, which is not installed; pip install "tas[timm]"') from None
     known = timm.list_models()
     if name.partition(".")[0] not in known:
-        raise TasError(f"timm has no network {name!r}{nearest(name, known)}")
+        raise TasError(f"timm has no network {name!r}{did_you_mean(name, known)}")
     with loading(f"timm/{name}"):
         return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels)
 

@@ -10,13 +10,14 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from tas.cost import cost_tables, exact_flops
-from tas.plan import Plan
+from tas.cost.count import exact_flops
+from tas.cost.tables import cost_tables
 from tas.pruning.channels import ChannelPruner, make_pruner, readers, writers
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import Gates, train_here
-from tas.schedules import linear
-from tas.train import TrainModule
+from tas.reading.plan import Plan
+from tas.training.module import TrainModule
+from tas.training.schedules import linear
 
 SLOPES = (1.0, 20.0)
 """Slope of the sigmoid at the start and at the end of the training; it rises linearly."""

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from tas.architecture import Architecture
-from tas.cost import exact_flops
-from tas.cutting import cut
+from tas.cost.count import exact_flops
+from tas.cutting.cut import cut
 from tas.errors import TasError
-from tas.plan import Plan
 from tas.pruning.channels import refusal
 from tas.pruning.nearest import nearest
 from tas.pruning.penalty import shrinking_weight
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import Gates, train_here
-from tas.train import TrainModule
+from tas.reading.plan import Plan
+from tas.training.module import TrainModule
 
-Block = tuple[str, int]
+BlockPlace = tuple[str, int]
 """A stage and the place of a block in it, from 0."""
 
 
@@ -95,9 +95,9 @@ def sss(task: PruneTask) -> Pruned:
     return Pruned(architecture, small, best.flops, best.around, sparsity_weight=factors.weight, seconds_before=before)
 
 
-def removable_blocks(plan: Plan) -> dict[Block, str]:
+def removable_blocks(plan: Plan) -> dict[BlockPlace, str]:
     """Every block but the first of each stage -> the module that ends its branch: the last norm, or convolution."""
-    found: dict[Block, str] = {}
+    found: dict[BlockPlace, str] = {}
     for layer in plan.layers:
         if layer.stage is not None and layer.block > 0 and not layer.if_unequal:
             found[layer.stage, layer.block] = layer.norm or layer.name
@@ -115,7 +115,7 @@ def gate_outputs(
     return [network.get_submodule(name).register_forward_hook(hook(gate)) for name, gate in zip(names, gates)]
 
 
-def check_gates(task: PruneTask, ends: Mapping[Block, str]) -> None:
+def check_gates(task: PruneTask, ends: Mapping[BlockPlace, str]) -> None:
     """TasError unless a factor of zero does what leaving the block out does."""
     gated, images = copy.deepcopy(task.network).eval(), task.judging_batches()[0][0][:2]
     fold(gated, list(ends.values()), [0.0] * len(ends))
@@ -134,7 +134,7 @@ def fold(network: nn.Module, names: list[str], factors: list[float]) -> None:
                 parameter.mul_(factor)
 
 
-def moved_up(state: Mapping[str, Tensor], plan: Plan, gone: list[Block]) -> dict[str, Tensor]:
+def moved_up(state: Mapping[str, Tensor], plan: Plan, gone: list[BlockPlace]) -> dict[str, Tensor]:
     """The state with the blocks that stay in the first places of their stage, those that are gone in the last ones.
 
     Args:

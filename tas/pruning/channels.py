@@ -13,8 +13,8 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from tas.architecture import Architecture
-from tas.building import build
-from tas.cost import exact_flops, flops
+from tas.cost.count import exact_flops, flops
+from tas.cutting.build import build
 from tas.errors import TasError, gist
 from tas.pruning.nearest import nearest
 from tas.pruning.task import Pruned, PruneTask

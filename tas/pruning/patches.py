@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from tas.data.loaders import Batch
 
-Reader = nn.Conv2d | nn.Linear
+ReadingLayer = nn.Conv2d | nn.Linear
 
 POSITIONS = 10
 """Places of a feature map that are sampled in every batch, the same ones of all its images."""
 
 
-def patches(layer: Reader, x: Tensor, generator: torch.Generator) -> Tensor:
+def patches(layer: ReadingLayer, x: Tensor, generator: torch.Generator) -> Tensor:
     """What a layer multiplies its weights with at sampled positions: (samples, in_channels * kernel).
 
     Args:

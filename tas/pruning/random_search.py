@@ -8,20 +8,20 @@ import torch
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.architecture import Architecture
-from tas.cost import exact_flops
-from tas.data import SearchData
-from tas.derivation import reachable
-from tas.drawing import draw_inside
+from tas.cost.count import exact_flops
+from tas.data.images import SearchData
 from tas.errors import TasError
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.residuals import tie_residuals
-from tas.runs import write_text
-from tas.space import SearchSpace
-from tas.trials import accuracy, train_apart
+from tas.runs.files import write_text
+from tas.space.derivation import reachable
+from tas.space.random_networks import random_architecture
+from tas.space.space import SearchSpace
+from tas.training.short import evaluate, train_apart
 
 
 @dataclass(frozen=True)
-class Judged:
+class Candidate:
     """What a short training of a candidate gave."""
 
     val_accuracy: float
@@ -42,7 +42,7 @@ def random_search(task: PruneTask) -> Pruned:
     images = task.data.train_images()
     space = SearchSpace.of(tie_residuals(task.plan), task.full)
     generator = torch.Generator().manual_seed(options.seed)
-    drawn = [draw_inside(space, task.budget, generator) for _ in range(options.candidates)]
+    drawn = [random_architecture(space, task.budget, generator) for _ in range(options.candidates)]
     judged = read(task)
     before = sum(one.seconds for one in judged)
     for number in range(len(judged), len(drawn)):
@@ -51,8 +51,8 @@ def random_search(task: PruneTask) -> Pruned:
         batches = task.data.training_batches(images, halves.weights_half)
         label = f"candidate {number + 1} of {len(drawn)}"
         device = train_apart(network, batches, task.full.num_classes, options, label)
-        reached = accuracy(network, task.data.judging_batches(images, halves.architecture_half), device)
-        judged.append(Judged(reached, time.monotonic() - began))
+        reached = evaluate(network, task.data.judging_batches(images, halves.architecture_half), device)
+        judged.append(Candidate(reached, time.monotonic() - began))
         write(task, drawn, judged)
     best = drawn[max(range(len(drawn)), key=lambda number: judged[number].val_accuracy)]
     cost = exact_flops(task.plan, best)
@@ -60,20 +60,20 @@ def random_search(task: PruneTask) -> Pruned:
     return Pruned(best, task.start(best), cost, around, seconds_before=before)
 
 
-def read(task: PruneTask) -> list[Judged]:
+def read(task: PruneTask) -> list[Candidate]:
     """The finished candidates of an interrupted run. TasError if the file with them is damaged."""
     path = task.run.path / "candidates.json"
     if not path.is_file():
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return [Judged(float(row["val_accuracy"]), float(row["seconds"])) for row in rows]
+        return [Candidate(float(row["val_accuracy"]), float(row["seconds"])) for row in rows]
     except (ValueError, KeyError, TypeError):
         raise TasError(f"{path}: damaged; delete it to draw and train all candidates anew") from None
 
 
 @rank_zero_only
-def write(task: PruneTask, drawn: list[Architecture], judged: list[Judged]) -> None:
+def write(task: PruneTask, drawn: list[Architecture], judged: list[Candidate]) -> None:
     """Keep what is known of the finished candidates."""
     rows = [
         {

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tas.pruning.channels import ChannelPruner, make_pruner, readers, writers
 from tas.pruning.importance import OfFilters
-from tas.pruning.patches import Reader, second_moments
+from tas.pruning.patches import ReadingLayer, second_moments
 from tas.pruning.refit import refit
 from tas.pruning.task import Pruned, PruneTask
 
@@ -29,10 +29,10 @@ class ByReader:
 
     Args:
         rank: How a reader decides.
-        grams: Reader -> the Gram matrix of the contributions to its output, (channels, channels).
+        grams: ReadingLayer -> the Gram matrix of the contributions to its output, (channels, channels).
     """
 
-    def __init__(self, rank: Ranking, grams: Mapping[Reader, Tensor]) -> None:
+    def __init__(self, rank: Ranking, grams: Mapping[ReadingLayer, Tensor]) -> None:
         self.rank = rank
         self.grams = grams
         self.otherwise = OfFilters(tp.importance.MagnitudeImportance(p=1))
@@ -82,7 +82,7 @@ def by_reader(task: PruneTask, rank: Ranking, fit: bool) -> Pruned:
     return pruned
 
 
-def lone_reader(group: tp.Group) -> Reader | None:
+def lone_reader(group: tp.Group) -> ReadingLayer | None:
     """The one layer that reads a group's channels, and nothing else, where one layer makes them; else None."""
     made, reading = writers(group), readers(group)
     if len(made) != 1 or len(reading) != 1:
@@ -96,7 +96,7 @@ def lone_reader(group: tp.Group) -> Reader | None:
     return module if isinstance(module, nn.Linear) and module.in_features == len(inputs) else None
 
 
-def gram(moment: Tensor, reader: Reader) -> Tensor:
+def gram(moment: Tensor, reader: ReadingLayer) -> Tensor:
     """The Gram matrix of what each input channel adds to a layer's output, summed over positions and output channels.
 
     Entry (i, j) is the inner product of channel i's part of the output and channel j's: the error of leaving out a set

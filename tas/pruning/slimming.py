@@ -12,7 +12,7 @@ from tas.pruning.channels import ChannelPruner, pruner_options, refusal
 from tas.pruning.penalty import shrinking_weight
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import train_here
-from tas.train import TrainModule
+from tas.training.module import TrainModule
 
 
 class Sparsity(pl.Callback):

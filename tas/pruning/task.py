@@ -8,15 +8,15 @@ import torch
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.budget import Budget
-from tas.building import build
 from tas.config import PruneOptions
-from tas.cutting import cut
-from tas.data import ImageData
+from tas.cost.budget import Budget
+from tas.cutting.build import build
+from tas.cutting.cut import cut
+from tas.cutting.importance import sorted_by_importance
+from tas.data.images import ImageData
 from tas.data.loaders import Batch
-from tas.importance import sorted_by_importance
-from tas.plan import Plan
-from tas.runs import Run
+from tas.reading.plan import Plan
+from tas.runs.run import Run
 
 JUDGING_IMAGES = 256
 """Training images, at least, by which a method judges what a channel is worth."""

@@ -10,11 +10,11 @@ from pytorch_lightning.callbacks import Timer
 from torch import nn
 
 from tas.errors import TasError
-from tas.progress import RunBar
 from tas.pruning.task import PruneTask
-from tas.train import TrainModule
-from tas.trainer import fit, make_trainer
-from tas.trials import training
+from tas.training.module import TrainModule
+from tas.training.progress import RunBar
+from tas.training.short import training
+from tas.training.trainer import fit, make_trainer
 
 
 class Gates(pl.Callback):

@@ -2,10 +2,10 @@
 
 from tas.architecture import Architecture
 from tas.config.checks import inside
-from tas.cost import exact_flops
-from tas.plan import Plan
+from tas.cost.count import exact_flops
 from tas.pruning.nearest import nearest
 from tas.pruning.task import Pruned, PruneTask
+from tas.reading.plan import Plan
 from tas.reading.residuals import tie_residuals
 
 

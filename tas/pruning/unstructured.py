@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from tas.applied import applied_layers
-from tas.cost import nonzero_flops
+from tas.cost.count import nonzero_flops
 from tas.pruning.nearest import nearest
 from tas.pruning.task import Pruned, PruneTask
+from tas.reading.layer_calls import layer_calls
 
 
 def unstructured(task: PruneTask) -> Pruned:
@@ -21,7 +21,7 @@ def unstructured(task: PruneTask) -> Pruned:
     The architecture is the full one.
     """
     positions: Counter[str] = Counter()
-    for layer in applied_layers(task.network, task.input_shape):
+    for layer in layer_calls(task.network, task.input_shape):
         positions[layer.name] += layer.positions
     weights = {name: weight_of(task.network, name).detach().flatten() for name in positions}
     costs = torch.cat([times * (weights[name] != 0) for name, times in positions.items()])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tas.plan import Segment
+from tas.reading.plan import Segment
 
 
 @dataclass(frozen=True)

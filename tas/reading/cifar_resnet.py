@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tas.applied import applied_layers
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, CifarResNet
-from tas.plan import Layer, Plan, Segment, Source, Stage
+from tas.reading.layer_calls import layer_calls
+from tas.reading.plan import Layer, Plan, Segment, Source, Stage
 
 
 def read_cifar_resnet(network: CifarResNet, input_shape: Sequence[int]) -> Plan:
@@ -14,7 +14,7 @@ def read_cifar_resnet(network: CifarResNet, input_shape: Sequence[int]) -> Plan:
         network: The unpruned network.
         input_shape: (C, H, W) of one image.
     """
-    applied = {layer.name: layer for layer in applied_layers(network, input_shape)}
+    applied = {layer.name: layer for layer in layer_calls(network, input_shape)}
     layers: list[Layer] = []
     stages: dict[str, Stage] = {}
     widths: dict[str, int] = {}

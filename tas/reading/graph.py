@@ -10,8 +10,8 @@ from torch import Tensor, fx, nn
 from torch.fx import Node
 from torchvision.models.shufflenetv2 import channel_shuffle
 
-from tas.applied import dtype_of
 from tas.errors import TasError, gist
+from tas.reading.layer_calls import dtype_of
 
 COUNTED = (nn.Conv2d, nn.Linear)
 """What costs something."""
@@ -81,7 +81,7 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
 def check_logits(result: object, name: str, gives: str) -> None:
     """TasError unless a forward pass of the traced batch gave logits."""
     if not (isinstance(result, Tensor) and result.dim() == 2 and len(result) == IMAGES):
-        raise TasError(f"{name} {gives} {describe(result)}; it must give one tensor of logits, (images, classes)")
+        raise TasError(f"{name} {gives} {kind_of(result)}; it must give one tensor of logits, (images, classes)")
 
 
 def reason(error: Exception) -> str:
@@ -99,7 +99,7 @@ def place_of(error: Exception) -> str:
     return f" ({last.filename}:{last.lineno}: {linecache.getline(last.filename, last.lineno or 0).strip():.80})"
 
 
-def describe(result: object) -> str:
+def kind_of(result: object) -> str:
     """A network's result in a few words."""
     if isinstance(result, Tensor):
         return f"a tensor of shape {tuple(result.shape)}"

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from tas.plan import Plan, Segment, Source
 from tas.reading.channels import Widths
+from tas.reading.plan import Plan, Segment, Source
 
 
 def tie_residuals(plan: Plan) -> Plan:

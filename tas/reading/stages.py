@@ -7,8 +7,8 @@ from typing import Any
 from torch import fx, nn
 from torch.fx import Node
 
-from tas.plan import Stage
 from tas.reading.channels import Channels, Widths
+from tas.reading.plan import Stage
 
 
 def find_stages(

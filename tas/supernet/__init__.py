@@ -1,5 +1,1 @@
-"""The supernet: all candidate networks in one, sharing weights."""
-
-from tas.supernet.supernet import Supernet
-
-__all__ = ["Supernet"]
+"""The supernet: a network with searchable layers and stages, all candidate networks at once."""

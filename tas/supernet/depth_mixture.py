@@ -26,7 +26,7 @@ class AlignedSum(torch.autograd.Function):
         ctx.save_for_backward(weights, *maps)
         width = max(x.shape[1] for x in maps)
         factors = weights.to(maps[0].dtype)
-        first, *others = (pad(x, width) if align == "pad" else interpolate_channels(x, width) for x in maps)
+        first, *others = (pad_channels(x, width) if align == "pad" else interpolate_channels(x, width) for x in maps)
         total = factors[0] * first
         for factor, x in zip(factors[1:], others, strict=True):
             total.addcmul_(x, factor)
@@ -52,6 +52,6 @@ class AlignedSum(torch.autograd.Function):
         return None, torch.stack(grad_weights) if grad_weights else None, *grad_maps
 
 
-def pad(x: Tensor, channels: int) -> Tensor:
+def pad_channels(x: Tensor, channels: int) -> Tensor:
     """A feature map with zero channels added: (N, C, H, W) to (N, channels, H, W)."""
     return x if x.shape[1] == channels else F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))

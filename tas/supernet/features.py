@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tas.plan import Plan, Segment
+from tas.reading.plan import Plan, Segment
 from tas.supernet.choice import Choice
 
 

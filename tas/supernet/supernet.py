@@ -9,23 +9,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tas.architecture import Architecture
-from tas.importance import sorted_by_importance
+from tas.cutting.importance import sorted_by_importance
 from tas.networks.cifar_resnet import Add
-from tas.plan import Channelwise as ChannelwisePlan
-from tas.plan import Layer, Stage
-from tas.space import SearchSpace
+from tas.reading.plan import Channelwise, Layer, Stage
+from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment, Choice
 from tas.supernet.features import Features
-from tas.supernet.layers import (
-    CandidateNorm,
-    Channelwise,
-    PaddedAdd,
-    SearchableLayer,
-    SearchableStage,
-    SlicedParameter,
-    aligned_mixtures,
-)
+from tas.supernet.layers import ChannelwiseModule, SearchableLayer, SlicedParameter
+from tas.supernet.norms import CandidateNorm, aligned_mixtures
 from tas.supernet.sampling import gumbel_weights, sample_candidates
+from tas.supernet.stage import PaddedAdd, SearchableStage
 
 
 class Supernet(nn.Module):
@@ -82,11 +75,11 @@ class Supernet(nn.Module):
             self.replace(layer.norm, nn.Sequential(candidates, *after) if after else candidates)
             self.homes[layer.norm] = candidates
 
-    def make_channelwise(self, item: ChannelwisePlan) -> None:
+    def make_channelwise(self, item: Channelwise) -> None:
         """Make what treats every channel by itself take those that are there."""
         features = Features.of(self.space.plan, item.segments, self.widths)
         if not item.bare:
-            self.replace(item.name, Channelwise(self.homes[item.name], features, item.dim))
+            self.replace(item.name, ChannelwiseModule(self.homes[item.name], features, item.dim))
             return
         owner, _, name = item.name.rpartition(".")
         parametrize.register_parametrization(self.homes[owner], name, SlicedParameter(features, item.dim))

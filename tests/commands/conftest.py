@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from tas.architecture import Architecture
-from tas.building import build
 from tas.config import SearchOptions, TrainOptions
-from tas.runs import Run
+from tas.cutting.build import build
+from tas.runs.run import Run
 from tests.conftest import ROOT, environment, run_script
 
 DIGITS = ["--epochs", "2"]

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 import tas
 from tas.architecture import Architecture
-from tas.importance import sorted_by_importance
+from tas.cutting.importance import sorted_by_importance
 from tas.networks import open_network
-from tas.reading import read_plan
-from tas.runs import Run
+from tas.reading.readers import read_plan
+from tas.runs.run import Run
 from tests.commands.conftest import metrics_of, only_run
 from tests.conftest import environment
 

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from tas.architecture import Architecture
-from tas.commands.compare import space_for
-from tas.commands.shared import open_original
-from tas.comparison import running
+from tas.comparison import scheduler as running
+from tas.comparison.command import space_for
 from tas.comparison.jobs import Job, list_jobs
-from tas.comparison.work import perform_job
+from tas.comparison.perform import perform_job
 from tas.config import CompareOptions
 from tas.data.digits import Digits
 from tas.data.images import Images
-from tas.runs import Run
-from tas.search import SearchModule
-from tas.train import TrainModule
+from tas.reading.original import open_original
+from tas.runs.run import Run
+from tas.search.module import SearchModule
+from tas.training.module import TrainModule
 from tests.commands.conftest import metrics_of
 
 TINY = ["--network", "resnet20", "--train-images", "60", "--epochs", "1", "--batch-size", "32"]

@@ -10,8 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tas
 from tas.data.digits import Digits
-from tas.runs import Run
-from tas.train import TrainModule
+from tas.runs.run import Run
+from tas.training.module import TrainModule
 from tests.commands.conftest import metrics_of, same_but_for_time, yaml_of
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]

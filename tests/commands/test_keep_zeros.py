@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import tas
-from tas.runs import Run
-from tas.train import TrainModule
+from tas.runs.run import Run
+from tas.training.module import TrainModule
 from tests.commands.conftest import metrics_of, same_but_for_time
 
 QUICK = ["--epochs", "2", "--batch-size", "32", "--init", "inherited"]

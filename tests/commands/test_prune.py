@@ -9,12 +9,12 @@ import torch
 import tas
 from tas.architecture import Architecture
 from tas.config import PruneOptions
+from tas.config.parsing import parse
 from tas.config.prune import METHODS
 from tas.data.digits import Digits
-from tas.parsing import parse
 from tas.pruning import blocks
 from tas.pruning.methods import METHODS as FUNCTIONS
-from tas.runs import Run
+from tas.runs.run import Run
 from tests.commands.conftest import metrics_of
 
 KEYS = {

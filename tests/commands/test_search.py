@@ -12,12 +12,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tas
 from tas.architecture import Architecture
 from tas.config import SearchOptions
+from tas.config.parsing import parse
 from tas.data import folder
 from tas.data.digits import Digits
-from tas.parsing import parse
 from tas.reading.residuals import tie_residuals
-from tas.runs import Run
-from tas.search import SearchModule
+from tas.runs.run import Run
+from tas.search.module import SearchModule
 from tests.commands.conftest import (
     DIGITS,
     interrupt_after_first_checkpoint,

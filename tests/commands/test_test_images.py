@@ -8,8 +8,8 @@ import torch
 
 from tas.data.digits import Digits
 from tas.data.images import Images
-from tas.search import SearchModule
-from tas.train import TrainModule
+from tas.search.module import SearchModule
+from tas.training.module import TrainModule
 
 QUICK = ["--epochs", "2", "--batch-size", "32"]
 STEPS = 4

@@ -11,10 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tas
 from tas.architecture import Architecture
 from tas.config import TrainOptions
+from tas.config.parsing import parse
 from tas.data.digits import Digits
-from tas.parsing import parse
-from tas.runs import Run
-from tas.train import TrainModule
+from tas.runs.run import Run
+from tas.training.module import TrainModule
 from tests.commands.conftest import metrics_of, only_run, same_but_for_time, yaml_of
 from tests.conftest import ROOT, run_script
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tas.comparison.results import Row
+from tas.comparison.rows import Row
 from tas.comparison.statistics import Difference, paired
 from tas.config.compare import UNPRUNED
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from tas.architecture import Architecture
-from tas.budget import Budget
 from tas.comparison.agreement import Found, agreements, distance, mean_distance
-from tas.cost import exact_flops
-from tas.drawing import draw_inside
+from tas.cost.budget import Budget
+from tas.cost.count import exact_flops
+from tas.space.random_networks import random_architecture
 from tests.spaces import paper_space
 
 FULL = Architecture.full("resnet20", 10)
@@ -45,7 +45,7 @@ def test_the_mean_is_over_all_pairs() -> None:
 def test_equal_networks_agree_wholly_and_random_ones_as_random_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(0.5 * exact_flops(SPACE.plan, FULL), 0.02)
     generator = torch.Generator().manual_seed(5)
-    drawn = [draw_inside(SPACE, budget, generator) for _ in range(8)]
+    drawn = [random_architecture(SPACE, budget, generator) for _ in range(8)]
     monkeypatch.setattr("tas.comparison.agreement.DRAWN", 10)
     same, other = agreements([Found("a", 0.5, SPACE, [drawn[0]] * 3), Found("b", 0.5, SPACE, drawn)], 0.02)
     assert (same.method, same.distance, same.ratio, same.seeds) == ("a", 0, 0, 3)

@@ -6,7 +6,7 @@ import pytest
 
 from tas.comparison.jobs import list_jobs
 from tas.config import CompareOptions
-from tas.parsing import parse
+from tas.config.parsing import parse
 from tests.conftest import ROOT
 
 STUDIES = sorted((ROOT / "configs" / "studies").glob("*.yaml"))

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tas.comparison.results import Row, as_csv, as_json
+from tas.comparison.rows import Row, as_csv, as_json
 from tas.comparison.statistics import means
 from tas.comparison.tables import markdown, sentence, table
 from tests.comparison.rows import difference, row, unpruned

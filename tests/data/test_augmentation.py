@@ -19,7 +19,7 @@ from tas.data.augmentation import (
     affine,
     crop,
     flip,
-    select,
+    take_images,
 )
 
 AFFINE = v2.RandomAffine(10, (1 / 8, 1 / 8), (0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR)
@@ -129,7 +129,7 @@ def test_normalising_is_that_of_torchvision(packed: bool) -> None:
 @pytest.mark.parametrize("packed", [False, True])
 def test_selected_images_are_those_at_the_indices(packed: bool) -> None:
     images, indices = noise(7, packed=packed), torch.tensor([6, 0, 0, 3])
-    found = select(images, indices)
+    found = take_images(images, indices)
     assert torch.equal(found, images[indices])
     assert found.is_contiguous(memory_format=torch.channels_last)
 

@@ -6,8 +6,8 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from tas.data import open_data
 from tas.data.cifar import Cifar10
+from tas.data.opening import open_data
 from tas.errors import TasError
 
 

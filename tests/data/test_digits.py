@@ -2,8 +2,8 @@ from collections import Counter
 
 import torch
 
-from tas.data import open_data
 from tas.data.digits import Digits
+from tas.data.opening import open_data
 
 
 def test_the_split_is_fixed_disjoint_and_complete() -> None:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tas.data import folder, open_data
+from tas.data import folder
 from tas.data.folder import Folder
 from tas.data.image_files import ImageFiles, read_image
 from tas.data.images import ImageData
+from tas.data.opening import open_data
 from tas.errors import TasError
 
 MakeFolder = Callable[..., Path]

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tas.cli import one_line
-from tas.data import ImageData, SearchData, open_data
 from tas.data.imagenet import ImageNet
+from tas.data.images import ImageData, SearchData
 from tas.data.loaders import EpochSampler
+from tas.data.opening import open_data
 from tas.errors import TasError
 
 SIZES = [(60, 40), (40, 60), (33, 33), (24, 100)]

@@ -9,9 +9,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import Subset
 
-from tas.data import open_data
 from tas.data.augmentation import Transform
 from tas.data.images import ImageData, Images, SearchData, stratified_halves
+from tas.data.opening import open_data
 from tas.errors import TasError
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.building import build
-from tas.cost import flops, parameters
+from tas.cost.count import flops, parameters
+from tas.cutting.build import build
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, shortcut
 
 BLOCKS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}

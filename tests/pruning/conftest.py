@@ -6,16 +6,16 @@ import torch
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.budget import Budget
-from tas.building import build
 from tas.config import PruneOptions
-from tas.cost import exact_flops
+from tas.cost.budget import Budget
+from tas.cost.count import exact_flops
+from tas.cutting.build import build
 from tas.data.digits import Digits
 from tas.data.images import ImageData, Images
 from tas.networks import open_network
 from tas.pruning.task import PruneTask
-from tas.reading import read_plan
-from tas.runs import Run
+from tas.reading.readers import read_plan
+from tas.runs.run import Run
 
 
 class ColourDigits(Digits):

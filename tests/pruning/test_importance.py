@@ -5,7 +5,7 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
-from tas.cost import exact_flops, flops
+from tas.cost.count import exact_flops, flops
 from tas.errors import TasError
 from tas.pruning.channels import ChannelPruner
 from tas.pruning.importance import OfFilters

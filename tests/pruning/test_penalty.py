@@ -1,7 +1,7 @@
 import pytest
 
 from tas.pruning.penalty import SHRINKAGE, shrinking_weight
-from tas.schedules import cosine
+from tas.training.schedules import cosine
 
 
 @pytest.mark.parametrize(("steps", "momentum"), [(1, 0.0), (7, 0.0), (1000, 0.9), (1000, 0.5)])

@@ -9,9 +9,9 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
-from tas.building import build
-from tas.cost import exact_flops
-from tas.cutting import cut
+from tas.cost.count import exact_flops
+from tas.cutting.build import build
+from tas.cutting.cut import cut
 from tas.errors import TasError
 from tas.pruning import blocks, random_search
 from tas.pruning.autopruner import Codes, channel_sets, soft_flops
@@ -20,7 +20,7 @@ from tas.pruning.methods import METHODS
 from tas.pruning.slimming import Sparsity, sparsity_pruner
 from tas.pruning.training import train_here
 from tas.reading.residuals import tie_residuals
-from tas.space import SearchSpace
+from tas.space.space import SearchSpace
 from tests.pruning.conftest import same_outputs
 
 
@@ -185,7 +185,7 @@ def test_random_search_keeps_the_best_candidate_and_goes_on_after_the_finished_o
         return value
 
     monkeypatch.setattr(random_search, "train_apart", counted)
-    monkeypatch.setattr(random_search, "accuracy", accuracy)
+    monkeypatch.setattr(random_search, "evaluate", accuracy)
     task = make_task("random", candidates=3, batch_size=16)
     with pytest.raises(KeyboardInterrupt):
         METHODS["random"](task)

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tas.applied import applied_layers
-from tas.cost import flops, nonzero_flops
+from tas.cost.count import flops, nonzero_flops
 from tas.pruning.unstructured import unstructured, without_smallest
+from tas.reading.layer_calls import layer_calls
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1])
@@ -13,7 +13,7 @@ def test_the_count_without_zeros_is_exactly_that_of_a_loop_over_layers(make_task
     task = make_task("unstructured", share=share)
     found = unstructured(task)
     modules = dict(found.network.named_modules())
-    layers = applied_layers(found.network, task.input_shape)
+    layers = layer_calls(found.network, task.input_shape)
     assert found.flops == sum(int((modules[a.name].weight != 0).sum()) * a.positions for a in layers)
     assert task.budget.holds(found.flops) and found.zeros
     assert found.architecture == task.full
@@ -22,7 +22,7 @@ def test_the_count_without_zeros_is_exactly_that_of_a_loop_over_layers(make_task
 
 def test_the_smallest_weights_of_all_layers_together_go(make_task: Callable) -> None:
     task = make_task("unstructured")
-    names = [layer.name for layer in applied_layers(task.network, task.input_shape)]
+    names = [layer.name for layer in layer_calls(task.network, task.input_shape)]
     small = without_smallest(task.network, names, 1000)
     before = torch.cat([task.network.get_submodule(name).weight.detach().flatten() for name in names])
     after = torch.cat([small.get_submodule(name).weight.detach().flatten() for name in names])

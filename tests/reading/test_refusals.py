@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tas.errors import TasError
-from tas.reading import read_plan
+from tas.reading.readers import read_plan
 from tests.parity import assert_parity
 from tests.small_networks import Made, chain, conv, pooled
 

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tas.cutting import cut
-from tas.plan import Plan
-from tas.reading import read_plan
-from tas.space import search_space
+from tas.cutting.cut import cut
+from tas.reading.plan import Plan
+from tas.reading.readers import read_plan
+from tas.space.of_network import search_space
 from tests.parity import assert_gradients, assert_parity
 from tests.small_networks import Made, chain, conv, pooled
 

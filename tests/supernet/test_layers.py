@@ -10,7 +10,9 @@ from torch.optim.swa_utils import update_bn
 
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features, Part
-from tas.supernet.layers import CandidateNorm, PaddedAdd, SearchableLayer, SearchableStage
+from tas.supernet.layers import SearchableLayer
+from tas.supernet.norms import CandidateNorm
+from tas.supernet.stage import PaddedAdd, SearchableStage
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 

@@ -12,11 +12,11 @@ from torch import nn
 
 import tas
 from tas.architecture import Architecture
-from tas.building import build
-from tas.cost import parameters
-from tas.importance import sorted_by_importance
-from tas.supernet import Supernet
-from tas.supernet.layers import CandidateNorm
+from tas.cost.count import parameters
+from tas.cutting.build import build
+from tas.cutting.importance import sorted_by_importance
+from tas.supernet.norms import CandidateNorm
+from tas.supernet.supernet import Supernet
 from tests.spaces import paper_space
 
 BOTH = ["resnet20", "resnet164"]

@@ -1,0 +1,119 @@
+"""`tas compare`: methods at equal cost, trained by the same trainer, over seeds."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import yaml
+
+from tas.architecture import Architecture
+from tas.comparison.agreement import Found, agreements
+from tas.comparison.evidence import Evidence
+from tas.comparison.jobs import Job, base_of, list_jobs, remarks, stands_apart
+from tas.comparison.machine import this_machine
+from tas.comparison.perform import check_same_networks, check_unchanged, ready
+from tas.comparison.report import write_report
+from tas.comparison.rows import read_rows
+from tas.comparison.scheduler import executor_for, run_all
+from tas.config import CompareOptions, SearchOptions
+from tas.data.opening import open_data
+from tas.errors import TasError, blame
+from tas.networks import check_name
+from tas.reading.original import Original, open_original
+from tas.reading.residuals import tie_residuals
+from tas.runs.console import say
+from tas.runs.files import write_text
+from tas.runs.lock import LOCK, locked
+from tas.runs.run import Run
+from tas.search.task import space_of
+from tas.space.space import SearchSpace
+
+
+def compare(options: CompareOptions) -> None:
+    """Carry out all runs that are not finished, write what they show, print the table.
+
+    Raises:
+        TasError: An option is wrong, the directory holds something else, or a run failed; then the report has what
+            there is.
+    """
+    with blame("--network"):
+        check_name(options.network)
+    jobs = list_jobs(options)
+    home = Run(str(options.output))
+    check_home(home, jobs)
+    original = open_unpruned(options)
+    with locked(home.path):
+        start_home(home, options)
+        for sentence in remarks(options):
+            say(sentence)
+        say(f"{len(jobs)} runs in {home.path}, {sum(job.run.finished() for job in jobs)} of them finished before")
+        with executor_for(options) as executor:
+            outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
+        check_same_networks(jobs)  # once more: structures may have been found anew
+        alike = agreements(found_networks(options, jobs, original), options.tolerance)
+        evidence = Evidence(options, jobs, read_rows(jobs, home.path), alike, outcome, this_machine(options))
+        say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
+    if outcome.failed:
+        names = "; ".join(outcome.failed)
+        raise TasError(f"{len(outcome.failed)} of {len(jobs)} runs failed: {names}; the same command tries them again")
+
+
+def check_home(home: Run, jobs: Sequence[Job]) -> None:
+    """TasError if the directory holds something else, or runs that were made with other options."""
+    if home.path.exists():
+        empty = home.path.is_dir() and not any(path.name != LOCK for path in home.path.iterdir())
+        if not empty and not (home.config.is_file() and "methods" in (yaml.safe_load(home.config.read_text()) or {})):
+            raise TasError(f"--output {home.path}: holds something else than a comparison; give another directory")
+    for job in jobs:
+        # How long scratch-b trains follows from its structure, which may have been deleted to be found anew.
+        if not job.training.startswith("scratch-b") or Run(job.needs[0]).finished():
+            check_unchanged(ready(job))
+    check_same_networks(jobs)
+
+
+def start_home(home: Run, options: CompareOptions) -> None:
+    """Write the options into the directory. TasError if it cannot be written."""
+    try:
+        home.metrics.unlink(missing_ok=True)  # not finished any more, if runs were added
+        write_text(home.config, yaml.safe_dump(asdict(options), sort_keys=False))
+    except OSError as error:
+        raise TasError(f"--output {home.path}: cannot be written ({error.strerror})") from None
+
+
+def open_unpruned(options: CompareOptions) -> Original:
+    """The unpruned network as the data set needs it. Both are tried, and data fetched, before any run needs them."""
+    data = open_data(
+        options.data,
+        options.data_dir,
+        options.image_size,
+        batch_size=options.batch_size,
+        train_images=options.train_images,
+    )
+    return open_original(options.network, False, None, data.num_classes, data.in_channels, data.image_size)
+
+
+def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Found]:
+    """What each method found with two seeds or more, unless it always finds the same: as uniform does."""
+    groups: dict[tuple[str, float], list[Job]] = {}
+    for job in jobs:
+        same = base_of(options, job.method) == "uniform" or stands_apart(options, job.method)
+        if job.kind == "structure" and job.run.finished() and not same:
+            groups.setdefault((job.method, job.target), []).append(job)
+    found = []
+    for (method, target), group in groups.items():
+        networks = [Architecture.load(job.run.architecture) for job in group]
+        if len(networks) > 1:
+            found.append(Found(method, target, space_for(group[0], original, networks), networks))
+    return found
+
+
+def space_for(job: Job, original: Original, networks: Sequence[Architecture]) -> SearchSpace:
+    """What a method could choose from: a search's own space; else the default one, in as far as it was made use of.
+
+    Equal widths where identity shortcuts add are the default, and what the other methods are bound to.
+    """
+    plan, full = original.plan, original.full
+    if isinstance(job.options, SearchOptions):
+        return space_of(job.options, plan, full)
+    narrower = any(network.widths != full.widths for network in networks)
+    shallower = any(network.depths != full.depths for network in networks)
+    return SearchSpace.of(tie_residuals(plan), full, search_widths=narrower, search_depths=shallower)

@@ -1,0 +1,112 @@
+"""What each training of a comparison gave: a row a run."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tas.comparison.jobs import Job
+from tas.comparison.perform import commits_of, metrics_of
+from tas.config.compare import UNPRUNED
+from tas.runs.run import Run
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training run."""
+
+    method: str
+    """How the network was found, or "unpruned"."""
+    training: str
+    """scratch-e, scratch-b, finetune or init; of the unpruned network scratch-e, or pretrained."""
+    kd: bool
+    """Whether it was taught by the unpruned network."""
+    target: float
+    """FLOPs aimed at, as a share of the unpruned network's."""
+    seed: int
+    flops_ratio: float
+    """FLOPs of the trained network, as a share of the unpruned one's; of unstructured pruning, multiply-adds with a
+    weight that is not zero."""
+    target_met: bool
+    """Whether that is within the tolerance."""
+    test_accuracy: float
+    """On all test images, after the last epoch."""
+    params: int
+    """Of the trained network."""
+    epochs: int
+    """Of the training."""
+    search_seconds: float
+    """Time it took to find the network, without the training of weights that were given."""
+    train_seconds: float
+    """Time it took to train it."""
+    commit: str
+    """The code that trained it; all of them, with commas between, if it went on with another."""
+    search_commit: str
+    """The code that found it, likewise; empty for the unpruned network."""
+    run: str
+    """The folder of the training, in that of the comparison."""
+
+    @property
+    def way(self) -> str:
+        """How it was trained, as --training has it."""
+        return self.training + "+kd" * self.kd
+
+
+def read_rows(jobs: Iterable[Job], home: Path) -> list[Row]:
+    """A row for every finished training of a finished structure, the unpruned networks' last.
+
+    Args:
+        jobs: Of the comparison.
+        home: Its folder.
+    """
+    ordered = sorted(jobs, key=lambda job: job.kind == "teacher")  # stable
+    trainings = [job for job in ordered if job.kind != "structure" and job.run.finished()]
+    return [read_row(job, home) for job in trainings if job.kind == "teacher" or Run(job.needs[0]).finished()]
+
+
+def read_row(job: Job, home: Path) -> Row:
+    """The row of a finished training. What it cost is the training's own count, whatever its structure is by now."""
+    trained = metrics_of(job.run)
+    found: dict[str, Any] = {"seconds": 0.0, "target_met": True}
+    search_commit = ""
+    if job.kind == "training":
+        found, search_commit = metrics_of(Run(job.needs[0])), commits_of(Run(job.needs[0]))
+    training, _, kd = job.training.partition("+")
+    return Row(
+        method=job.method or UNPRUNED,
+        training=training,
+        kd=bool(kd),
+        target=job.target,
+        seed=job.seed,
+        flops_ratio=trained.get("flops_nonzero_ratio", trained["flops_ratio"]),
+        target_met=found["target_met"],
+        test_accuracy=trained["test_accuracy"],
+        params=trained["params"],
+        epochs=trained["epochs"],
+        search_seconds=found["seconds"],
+        train_seconds=trained["seconds"],
+        commit=commits_of(job.run),
+        search_commit=search_commit,
+        run=job.path.relative_to(home).as_posix(),
+    )
+
+
+def as_json(rows: "Sequence[DataclassInstance]") -> str:
+    """Dataclasses as a JSON list of objects, one a line."""
+    lines = ",\n".join("  " + json.dumps(asdict(row)) for row in rows)
+    return f"[\n{lines}\n]\n" if rows else "[]\n"
+
+
+def as_csv(kind: "type[DataclassInstance]", rows: "Sequence[DataclassInstance]") -> str:
+    """Dataclasses of one kind as CSV, the names of the fields first."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()

@@ -1,0 +1,66 @@
+"""The expectation of a cost over distributions of widths and depths, differentiable in them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tas.cost.tables import CostTable, Probabilities
+from tas.reading.plan import Width
+
+
+class ExpectedFlops:
+    """The expectation of the FLOPs over all networks, every width and depth chosen independently.
+
+    Exact, not an estimate: no table's two widths and depth depend on one another, so each term is a product. The sum
+    over the tables is one product of padded tensors; a loop over them would be many small operations in each step.
+
+    Args:
+        tables: The costs.
+    """
+
+    def __init__(self, tables: Sequence[CostTable]) -> None:
+        self.widths = list(dict.fromkeys(end for t in tables for end in (t.reads, t.writes) if isinstance(end, str)))
+        self.stages = list(dict.fromkeys(t.stage for t in tables if t.stage is not None))
+        # Row 0 of the probabilities is a certain choice: of numbers that are fixed, of what is always paid.
+        width_row: dict[Width | None, int] = {name: row for row, name in enumerate(self.widths, 1)}
+        stage_row: dict[Width | None, int] = {name: row for row, name in enumerate(self.stages, 1 + len(self.widths))}
+        ends = [(width_row.get(t.reads, 0), width_row.get(t.writes, 0), stage_row.get(t.stage, 0)) for t in tables]
+        paid = [t.depths if t.stage is not None else (0,) for t in tables]
+        self.most = max(max(*table.flops.shape, 1 + max(depths)) for table, depths in zip(tables, paid))
+        flops = torch.zeros(len(tables), self.most, self.most, dtype=torch.float64)
+        when = torch.zeros(len(tables), self.most, dtype=torch.float64)
+        for index, table in enumerate(tables):
+            flops[index, : table.flops.shape[0], : table.flops.shape[1]] = table.flops
+            when[index, list(paid[index])] = 1
+        self.tensors: tuple[Tensor, ...] = torch.tensor(ends).t(), flops, when
+
+    def __call__(self, widths: Probabilities, depths: Probabilities) -> Tensor:
+        """The expected FLOPs: a float64 scalar, differentiable in the probabilities."""
+        return self.total(self.rows(widths, depths))
+
+    def at_argmax(self, widths: Probabilities, depths: Probabilities) -> Tensor:
+        """The FLOPs of the network of the most probable candidates: a float64 scalar."""
+        rows = self.rows(widths, depths).detach()
+        return self.total(nn.functional.one_hot(rows.argmax(1), rows.shape[1]).to(rows))
+
+    def rows(self, widths: Probabilities, depths: Probabilities) -> Tensor:
+        """All probabilities, (1 + widths + stages, most candidates), zero beyond the candidates that there are."""
+        given = [*(widths[name] for name in self.widths), *(depths[name] for name in self.stages)]
+        certain = torch.eye(1, self.most, dtype=torch.float64)
+        if not given:
+            return certain
+        rows = nn.utils.rnn.pad_sequence(given, batch_first=True)
+        if rows.device.type == "mps":  # it has no double precision
+            rows = rows.cpu()
+        rows = nn.functional.pad(rows.double(), (0, self.most - rows.shape[1]))
+        return torch.cat([certain.to(rows.device), rows])
+
+    def total(self, rows: Tensor) -> Tensor:
+        """The sum of all tables under these probabilities."""
+        if self.tensors[0].device != rows.device:
+            self.tensors = tuple(tensor.to(rows.device) for tensor in self.tensors)
+        ends, flops, when = self.tensors
+        reads, writes, stages = rows[ends]
+        costs = (reads[:, None] @ flops @ writes[:, :, None]).flatten()
+        return costs @ (stages * when).sum(1)

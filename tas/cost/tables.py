@@ -1,0 +1,62 @@
+"""The cost of every network that a space allows, as a sum of tables over the candidates of two widths.
+
+One formula throughout: each table is switched on by the depth of a stage. The exact cost of an architecture, its
+expectation over distributions, and the search for the best architecture inside a budget (`tas.space.milp`) read
+the same tables.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tas.reading.plan import Plan, Width
+
+Probabilities = Mapping[str, Tensor]
+"""Width or stage -> the probability of each of its candidates, (number of candidates,)."""
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """What the candidates of two widths cost together, paid when a stage has one of some depths."""
+
+    reads: Width
+    writes: Width
+    stage: str | None
+    """The stage whose depth decides whether it is paid; None: it always is."""
+    depths: tuple[int, ...]
+    """Indices of the depth candidates at which it is paid."""
+    flops: Tensor
+    """(candidates of `reads`, candidates of `writes`), float64: whole numbers are exact in it up to 2**53."""
+
+
+def cost_tables(
+    plan: Plan, widths: Mapping[str, tuple[int, ...] | Tensor], depths: Mapping[str, tuple[int, ...]]
+) -> list[CostTable]:
+    """The cost of every network that the candidates allow; layers with the same ends share a table.
+
+    Widths may be tensors, (candidates,), of numbers that need not be whole: the costs are differentiable in them.
+    """
+    merged: dict[tuple[Width, Width, str | None, tuple[int, ...]], Tensor] = {}
+    for layer in plan.layers:
+        scale = layer.kernel * layer.positions * layer.writes.repeat
+        for segment in layer.reads:
+            for case in plan.cases(layer, segment.source, depths):
+                reads, writes = case.reads, layer.writes.source
+                inputs, outputs = channels(reads, widths), channels(writes, widths)
+                cost = scale * segment.repeat * inputs[:, None] * outputs
+                if layer.if_unequal:
+                    cost = cost * (inputs[:, None] != outputs)
+                if reads == writes:
+                    reads, cost = 1, cost.diagonal()[None]  # one choice, not two independent ones
+                indices = tuple(depths[case.stage].index(depth) for depth in case.depths) if case.stage else ()
+                key = (reads, writes, case.stage, indices)
+                merged[key] = merged[key] + cost if key in merged else cost
+    return [CostTable(*key, cost) for key, cost in merged.items()]
+
+
+def channels(width: Width, candidates: Mapping[str, tuple[int, ...] | Tensor]) -> Tensor:
+    """The numbers of channels that a width can have, (candidates,) float64."""
+    counts = (width,) if isinstance(width, int) else candidates[width]
+    return counts.double().cpu() if isinstance(counts, Tensor) else torch.tensor(counts, dtype=torch.float64)

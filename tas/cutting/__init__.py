@@ -1,0 +1,1 @@
+"""Cutting: smaller networks out of a network and its plan."""

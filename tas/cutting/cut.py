@@ -1,0 +1,185 @@
+"""Smaller networks cut out of a network: its first channels, or any of them, in the order that one wants."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tas.architecture import Architecture, check_counts
+from tas.errors import TasError, blame
+from tas.networks import network_spec
+from tas.networks.cifar_resnet import CifarResNet
+from tas.reading.plan import Plan, Segment
+
+ChannelIndices = Mapping[str, Tensor]
+"""Width -> the channels to take, (number taken,) int64, in the order wanted."""
+
+
+def cut(
+    network: nn.Module, plan: Plan, architecture: Architecture, state: Mapping[str, Tensor] | None = None
+) -> nn.Module:
+    """The network of an architecture: of the same class, with smaller layers and fewer blocks.
+
+    Each layer keeps the first channels of its widths. Where two widths of a CIFAR ResNet differ that an addition joins,
+    the projection that comes to stand there is fresh.
+
+    Args:
+        network: The unpruned network.
+        plan: Its structure.
+        architecture: The widths and depths.
+        state: Weights of the unpruned network to take instead of its own, such as `Supernet.weights` gives.
+
+    Raises:
+        TasError: The architecture is another network's.
+    """
+    check(plan, architecture)
+    state = network.state_dict() if state is None else state
+    taken = select_channels(state, plan, first_channels(architecture), architecture.depths)
+    if isinstance(network, CifarResNet):
+        small: nn.Module = build_resnet(architecture).to(network.fc.weight)
+    else:
+        small = copy.deepcopy(network)
+        for name, depth in architecture.depths.items():
+            stage = plan.stages[name]
+            for block in stage.blocks[depth:]:
+                leave_out(small.get_submodule(stage.container), block)
+    own = small.state_dict().keys()
+    shrink(small, {name: tensor for name, tensor in taken.items() if name in own})
+    modules = dict(small.named_modules())
+    widths = first_channels(architecture)
+    for item in plan.channelwise:
+        if item.name in modules:
+            set_features(modules[item.name], len(features(plan, item.segments, widths, architecture.depths)))
+    return small
+
+
+def build_resnet(architecture: Architecture) -> CifarResNet:
+    """The plain CIFAR ResNet of an architecture, freshly initialised."""
+    a = architecture
+    return network_spec(a.network).build(a.widths, a.depths, a.num_classes, a.in_channels)
+
+
+def check(plan: Plan, architecture: Architecture) -> None:
+    """TasError unless the architecture has the widths and depths of the plan."""
+    with blame(f"the architecture of {architecture.network}"):
+        if architecture.num_classes != plan.logits:
+            raise TasError(f"is for {architecture.num_classes} classes; the network has {plan.logits}")
+        check_counts("widths", architecture.widths, plan.all_widths(), "the network")
+        for name, other in plan.tied.items():
+            if architecture.widths[name] != architecture.widths[other]:
+                raise TasError(f"widths[{name!r}] differs from widths[{other!r}], to which it is tied")
+        check_counts("depths", architecture.depths, plan.depths(), "the network")
+        for name, unit in plan.units.items():
+            if architecture.widths[name] % unit:
+                raise TasError(f"widths[{name!r}] is {architecture.widths[name]}; it must be a multiple of {unit}")
+
+
+def leave_out(container: nn.Module, block: str) -> None:
+    """Put nothing in the place of a block: the others keep their names, and what asks for it by its index finds it."""
+    setattr(container, block, nn.Identity())
+
+
+def first_channels(architecture: Architecture) -> dict[str, Tensor]:
+    """The channels that an architecture keeps: of each width the first."""
+    return {name: torch.arange(count) for name, count in architecture.widths.items()}
+
+
+def select_channels(
+    state: Mapping[str, Tensor], plan: Plan, channels: ChannelIndices, depths: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """The state of a network with these channels of its widths.
+
+    Args:
+        state: That of the unpruned network.
+        plan: Its structure.
+        channels: What to take, for every width; taking all in another order gives the same network, sorted.
+        depths: Blocks that every stage keeps; they decide what a layer after a stage reads.
+    """
+    result = dict(state)
+
+    def take(name: str, dim: int, segments: Sequence[Segment]) -> None:
+        if all(isinstance(part.source, int) for part in segments):
+            return
+        full = sum(part.repeat * plan.channels(plan.resolve(part.source, depths)) for part in segments)
+        tensor = result[name]
+        times = tensor.shape[dim] // full
+        index = features(plan, segments, channels, depths)
+        index = (times * index[:, None] + torch.arange(times)).flatten()
+        result[name] = tensor.index_select(dim, index.to(tensor.device))
+
+    def take_all(module: str, segments: Sequence[Segment]) -> None:
+        for name, tensor in state.items():
+            if name.rpartition(".")[0] == module and tensor.dim() > 0:
+                take(name, 0, segments)
+
+    channelwise = {item.name for item in plan.channelwise}
+    for layer in plan.layers:
+        if layer.name in channelwise or f"{layer.name}.weight" not in state:
+            continue
+        take_all(layer.name, [layer.writes])
+        take(f"{layer.name}.weight", 1, layer.reads)
+        if layer.norm is not None:
+            take_all(layer.norm, [layer.writes])
+    for item in plan.channelwise:
+        if item.bare:
+            take(item.name, item.dim, item.segments)
+        else:
+            take_all(item.name, item.segments)
+    return result
+
+
+def features(plan: Plan, segments: Sequence[Segment], channels: ChannelIndices, depths: Mapping[str, int]) -> Tensor:
+    """The indices, in a dimension of these segments, of the features that the channels become."""
+    start, parts = 0, []
+    for segment in segments:
+        width = plan.resolve(segment.source, depths)
+        full = plan.channels(width)
+        index = torch.arange(full) if isinstance(width, int) else channels[width]
+        parts.append((start + segment.repeat * index[:, None] + torch.arange(segment.repeat)).flatten())
+        start += segment.repeat * full
+    return torch.cat(parts)
+
+
+def shrink(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a network's modules these tensors, in place, and the numbers of channels that go with them."""
+    modules = dict(network.named_modules())
+    for name, tensor in state.items():
+        owner, _, key = name.rpartition(".")
+        module = modules[owner]
+        if key in module._parameters:
+            module._parameters[key] = nn.Parameter(tensor.clone(), requires_grad=module._parameters[key].requires_grad)
+        else:
+            module._buffers[key] = tensor.clone()
+    for module in modules.values():
+        set_counts(module)
+
+
+def set_counts(module: nn.Module) -> None:
+    """Make the attributes of a layer say what its weights are."""
+    weight = getattr(module, "weight", None)
+    if isinstance(module, nn.Conv2d) and module.groups == 1:
+        module.out_channels, module.in_channels = module.weight.shape[:2]
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.modules.batchnorm._NormBase) and isinstance(weight, Tensor):
+        module.num_features = len(weight)  # of a layer's own norm
+
+
+def set_features(module: nn.Module, count: int) -> None:
+    """Make the attributes of a module that treats every channel by itself say how many there are to treat.
+
+    Its weights do not say it: it may have none.
+    """
+    if isinstance(module, nn.Conv2d):
+        features = module.out_channels // module.in_channels
+        module.groups = count // module.weight.shape[1]
+        module.in_channels, module.out_channels = count, features * count
+    elif isinstance(module, nn.modules.batchnorm._NormBase):
+        module.num_features = count
+    elif isinstance(module, nn.LayerNorm):
+        module.normalized_shape = (count,)
+    elif isinstance(module, nn.GroupNorm):
+        module.num_channels = count
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = count

@@ -1,0 +1,35 @@
+"""The network of a finished run, with its weights."""
+
+import os
+
+import torch
+from torch import nn
+
+from tas.architecture import Architecture
+from tas.cutting.build import build
+from tas.errors import TasError, gist
+from tas.runs.run import Run
+
+
+def load(path: str | os.PathLike[str]) -> nn.Module:
+    """The network of a finished run with its weights, on the CPU, in eval mode: of a training the trained ones.
+
+    It takes images normalised as in its training. Nothing is unpickled but tensors.
+
+    Args:
+        path: Directory of the run, as a command leaves it.
+
+    Raises:
+        TasError: The directory holds no finished run, or its files do not fit together.
+    """
+    run = Run(path)
+    if not run.path.is_dir():
+        raise TasError(f"{path}: no such directory")
+    if not (run.finished() and run.weights.is_file()):
+        raise TasError(f"{path}: not a finished run; it lacks metrics.json or weights.pt")
+    network = build(Architecture.load(run.architecture))
+    try:
+        network.load_state_dict(torch.load(run.weights, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise TasError(f"{run.weights}: does not hold the weights of {run.architecture} ({gist(error, 200)})") from None
+    return network.eval()

@@ -1,0 +1,112 @@
+"""The directory of a run: what it leaves there, and how it is found again."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from torch import nn
+
+from tas.architecture import Architecture
+from tas.config import CommonOptions
+from tas.errors import TasError
+from tas.runs.files import write_text
+
+ROOT = Path("runs")
+"""Where runs go unless told otherwise, below the working directory."""
+
+
+class Run:
+    """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on.
+
+    When it is finished there are architecture.json, weights.pt, of a search space.txt, with --rank ranking.json (both
+    judgements of every network, the found one's last), and last of all metrics.json.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.architecture = self.path / "architecture.json"
+        self.weights = self.path / "weights.pt"
+        self.space = self.path / "space.txt"
+        self.ranking = self.path / "ranking.json"
+        self.metrics = self.path / "metrics.json"
+
+    @classmethod
+    def of(cls, options: CommonOptions, kind: str, label: str) -> "Run":
+        """The run that the options ask for: the one to resume, --output, or runs/KIND/LABEL-TIME."""
+        given = options.resume or options.output
+        if given:
+            return cls(given)
+        stem = ROOT / kind / f"{label}-{time.strftime('%Y%m%d-%H%M%S')}"
+        number, path = 2, stem
+        while path.exists():
+            number, path = number + 1, Path(f"{stem}-{number}")
+        return cls(path)
+
+    def finished(self) -> bool:
+        """Whether the run reached its end."""
+        return self.metrics.is_file()
+
+    @rank_zero_only  # with several processes they all come here
+    def check_free(self, options: CommonOptions) -> None:
+        """TasError if the directory is another run's."""
+        if options.resume is None and self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise TasError(f"--output {self.path}: exists already; give another directory, or go on with --resume")
+
+    @rank_zero_only
+    def start(self, options: CommonOptions) -> None:
+        """Make the directory and write the complete options. TasError if it is another run's, or cannot be written."""
+        self.check_free(options)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not (options.resume and self.config.is_file()):
+                # Without `resume`, so that --config takes the file for a new run.
+                write_text(self.config, yaml.safe_dump(asdict(options) | {"resume": None}, sort_keys=False))
+        except OSError as error:
+            raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
+
+    @rank_zero_only
+    def finish(self, architecture: Architecture, metrics: Mapping[str, Any], network: nn.Module) -> None:
+        """Write the results, metrics.json last: it is what makes the run a finished one.
+
+        Args:
+            architecture: What was found or trained.
+            metrics: What was measured.
+            network: The network of that architecture, for its weights: trained, or as training may start from it.
+        """
+        architecture.save(self.architecture)
+        torch.save(network.cpu().state_dict(), self.weights)
+        write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
+
+
+def label(network: str, data: str) -> str:
+    """What the directories of runs with this network and data set begin with."""
+    return f"{re.sub('[^A-Za-z0-9._]+', '-', network)}-{data}"
+
+
+def newest_search() -> Run:
+    """The search below runs/search that finished last. TasError if there is none."""
+    finished = [run for run in map(Run, (ROOT / "search").glob("*")) if run.finished()]
+    if not finished:
+        raise TasError(
+            f"--architecture: no finished search in {ROOT / 'search'}; run a search first, or name an architecture.json"
+        )
+    return max(finished, key=lambda run: run.metrics.stat().st_mtime)
+
+
+def home_of(architecture: str) -> Run:
+    """The run that an architecture stands in; --architecture names the run or the file."""
+    path = Path(architecture)
+    return Run(path if path.is_dir() else path.parent)

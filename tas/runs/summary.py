@@ -1,0 +1,36 @@
+"""What a run tells at its end: a table in the terminal."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+def summary(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A title and two aligned columns, ready to print."""
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:<{width}}  {value}" for name, value in rows]
+    rule = "-" * max(len(line) for line in [*lines, title])
+    return "\n".join([rule, title, rule, *lines, rule])
+
+
+def millions(count: float) -> str:
+    """A count of FLOPs or parameters in millions: 40813184 is 40.81 M."""
+    return f"{count / 1e6:.2f} M" if count >= 1e4 else f"{count / 1e6:.4f} M"
+
+
+def change(before: float, after: float) -> str:
+    """'before -> after (share kept)', both in millions."""
+    return f"{millions(before)} -> {millions(after)} ({after / before:.1%})"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage."""
+    return "-" if share is None else f"{share:.2%}"
+
+
+def missed(finder: str, around: Sequence[float]) -> str:
+    """What is said of a FLOPs target that no network met; around it are the shares that can be reached."""
+    shares = " and ".join(f"{share:.4f}" for share in around)
+    return f"NOT MET; this is the nearest network, {finder} can reach {shares}"

@@ -1,0 +1,1 @@
+"""Search: widths and depths learned by gradient descent."""

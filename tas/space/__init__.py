@@ -1,0 +1,1 @@
+"""Space: what a search can choose between, and architectures chosen from it."""

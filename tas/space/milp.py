@@ -1,0 +1,151 @@
+"""The choice of an architecture as a mixed-integer linear programme (MILP), solved by HiGHS through scipy."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
+from torch import Tensor
+
+from tas.architecture import Architecture
+from tas.cost.budget import Budget
+from tas.cost.tables import CostTable, Probabilities
+from tas.reading.plan import Width
+from tas.space.space import SearchSpace
+
+log = logging.getLogger(__name__)
+
+
+TIME_LIMIT = 120.0
+"""Seconds for one programme; the best architecture found by then is taken, with a warning. ResNet-110 needs three."""
+
+
+OUT_OF_TIME = 1
+"""scipy.optimize.milp's status at its time limit."""
+
+
+class Milp:
+    """The choice of one architecture as a mixed-integer linear programme.
+
+    Every candidate is a 0/1 variable. A cost table is a sum over pairs of candidates, so each pair gets a variable that
+    is 1 when both are chosen and the table is paid; tying the pairs' row and column sums to the candidates makes that
+    linear, and keeps the relaxation tight.
+    """
+
+    def __init__(self, space: SearchSpace, tables: Sequence[CostTable]) -> None:
+        self.space = space
+        self.size = 0
+        self.rows = Rows()
+        self.widths = {name: self.new(len(candidates)) for name, candidates in space.widths.items()}
+        self.depths = {name: self.new(len(candidates)) for name, candidates in space.depths.items()}
+        self.binaries = self.size
+        for choice in (*self.widths.values(), *self.depths.values()):
+            self.rows.add(choice, [1.0] * len(choice), 1, 1)
+        pairs = [(self.pair(table), table.flops) for table in tables]
+        self.cost_columns = np.concatenate([columns.ravel() for columns, _ in pairs])
+        self.costs = np.concatenate([flops.numpy().ravel() for _, flops in pairs])
+
+    def new(self, count: int) -> NDArray[np.int64]:
+        """The columns of `count` more variables."""
+        self.size += count
+        return np.arange(self.size - count, self.size)
+
+    def pair(self, table: CostTable) -> NDArray[np.int64]:
+        """The variables of one table, (candidates of `reads`, candidates of `writes`), tied to those candidates."""
+        joint = self.new(table.flops.numel()).reshape(tuple(table.flops.shape))
+        for width, lines in ((table.reads, joint), (table.writes, joint.T)):
+            for line, chosen in zip(lines, self.candidates(width)):
+                self.rows.add([*line, chosen], [1.0] * len(line) + [-1.0], -np.inf, 0)
+        paid = [] if table.stage is None else list(self.depths[table.stage][list(table.depths)])
+        always = float(table.stage is None)
+        self.rows.add([*joint.ravel(), *paid], [1.0] * joint.size + [-1.0] * len(paid), always, always)
+        return joint
+
+    def candidates(self, width: Width) -> Sequence[int] | NDArray[np.int64]:
+        """The variables of a width's candidates; a fixed number of channels has none."""
+        return [] if isinstance(width, int) else self.widths[width]
+
+    def most_probable(self, widths: Probabilities, depths: Probabilities, budget: Budget) -> Architecture | None:
+        """The most probable architecture with low <= cost <= high; None if there is none."""
+        scores = [log_of(widths[name]) for name in self.widths] + [log_of(depths[name]) for name in self.depths]
+        objective = np.zeros(self.size)
+        objective[: self.binaries] = -np.concatenate(scores)
+        cost = LinearConstraint(self.cost_row(budget.target), budget.low / budget.target, budget.high / budget.target)
+        return self.solve(objective, self.size, cost)
+
+    def nearest(self, target: float) -> Architecture:
+        """The architecture whose cost is nearest to `target`."""
+        # One more variable, the distance: cost - distance <= target <= cost + distance.
+        row = self.cost_row(target)
+        above = coo_array(np.concatenate([row.toarray(), [[-1.0]]], axis=1))
+        below = coo_array(np.concatenate([row.toarray(), [[1.0]]], axis=1))
+        objective = np.zeros(self.size + 1)
+        objective[-1] = 1.0
+        bounds = (LinearConstraint(above, -np.inf, 1), LinearConstraint(below, 1, np.inf))
+        found = self.solve(objective, self.size + 1, *bounds)
+        assert found is not None, "every space holds a network, and so one that is nearest"
+        return found
+
+    def next_to(self, target: float) -> list[Architecture]:
+        """The architecture of most cost that costs no more than `target`, then that of least cost that costs no less;
+        one of them where the other does not exist."""
+        row = self.cost_row(target)
+        cost = row.toarray()[0]
+        below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1))
+        above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf))
+        return [found for found in (below, above) if found is not None]
+
+    def cost_row(self, unit: float) -> coo_array:
+        """The cost of a solution as a row, in units of `unit` FLOPs so that the solver's tolerances fit it."""
+        where = (np.zeros_like(self.cost_columns), self.cost_columns)
+        return coo_array((self.costs / unit, where), shape=(1, self.size))
+
+    def solve(self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint) -> Architecture | None:
+        """The architecture that minimises the objective, (size,), under the constraints; None if there is none."""
+        integral = np.zeros(size, dtype=np.int64)
+        integral[: self.binaries] = 1
+        upper = np.full(size, np.inf)
+        upper[: self.size] = 1
+        result = milp(
+            objective,
+            constraints=[self.rows.constraint(size), *constraints],
+            integrality=integral,
+            bounds=Bounds(0, upper),
+            options={"time_limit": TIME_LIMIT, "mip_rel_gap": 0.0},
+        )
+        if result.status == OUT_OF_TIME:
+            log.warning("no proof after %.0f s that the architecture found is the most probable one", TIME_LIMIT)
+        if result.x is None:
+            return None
+        return self.space.choose(
+            {n: self.space.widths[n][int(result.x[columns].argmax())] for n, columns in self.widths.items()},
+            {n: self.space.depths[n][int(result.x[columns].argmax())] for n, columns in self.depths.items()},
+        )
+
+
+class Rows:
+    """Linear constraints, gathered row by row into a sparse matrix."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, float]] = []
+        self.bounds: list[tuple[float, float]] = []
+
+    def add(
+        self, columns: Sequence[int] | NDArray[np.int64], factors: Sequence[float], low: float, high: float
+    ) -> None:
+        """low <= sum of factor x variable <= high."""
+        row = len(self.bounds)
+        self.entries += [(row, int(column), factor) for column, factor in zip(columns, factors, strict=True)]
+        self.bounds.append((low, high))
+
+    def constraint(self, size: int) -> LinearConstraint:
+        rows, columns, factors = zip(*self.entries)
+        low, high = zip(*self.bounds)
+        return LinearConstraint(coo_array((factors, (rows, columns)), shape=(len(self.bounds), size)), low, high)
+
+
+def log_of(probabilities: Tensor) -> NDArray[np.float64]:
+    """Log-probabilities; a candidate that underflowed to 0 stays finite, since a budget may leave no other."""
+    return probabilities.detach().double().clamp_min(1e-300).log().cpu().numpy()

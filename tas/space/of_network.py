@@ -1,0 +1,89 @@
+"""The search space of a network of any class, read and tried."""
+
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tas.architecture import Architecture
+from tas.cost.count import exact_flops, flops
+from tas.cutting.cut import cut
+from tas.errors import TasError, gist
+from tas.networks import NETWORKS
+from tas.networks.cifar_resnet import CifarResNet
+from tas.reading.readers import read_plan
+from tas.reading.residuals import tie_residuals
+from tas.space.space import RATIOS, SearchSpace
+
+
+def search_space(
+    network: nn.Module,
+    example_input: Tensor,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    round_to: int = 1,
+    exclude: Sequence[str] = (),
+    residuals: Literal["tied", "free"] = "tied",
+    name: str | None = None,
+) -> SearchSpace:
+    """Read a network of any class: which of its widths and depths can be searched, and between what.
+
+    `print` shows it as a table.
+
+    Args:
+        network: From images (N, C, H, W) to logits (N, classes); it is not changed.
+        example_input: Such images; only their shape matters.
+        ratios, round_to, exclude: As for `SearchSpace.of`.
+        residuals: Whether widths of a CIFAR ResNet that identity shortcuts join are one, or free as in the paper.
+        name: What `architecture.json` calls the network: "package.module:factory" if a function there makes it, so
+            that `tas.build` and `tas.load` can make it again; by default its class.
+
+    Raises:
+        TasError: The network cannot be read, or nothing of it can be searched.
+    """
+    if example_input.dim() != 4 or example_input.shape[2] != example_input.shape[3]:
+        raise TasError(
+            f"example_input has the shape {tuple(example_input.shape)}; it must be square images (N, C, H, W)"
+        )
+    if isinstance(network, CifarResNet):
+        name = next(known for known, spec in NETWORKS.items() if spec == network.spec)
+    name = name or f"{type(network).__module__}:{type(network).__qualname__}"
+    plan = read_plan(network, example_input.shape[1:], name)
+    image_size = None if name in NETWORKS else example_input.shape[-1]
+    full = Architecture(name, plan.logits, example_input.shape[1], plan.widths, plan.depths(), image_size)
+    chosen = tie_residuals(plan) if residuals == "tied" else plan
+    space = SearchSpace.of(chosen, full, ratios, round_to=round_to, exclude=exclude)
+    check_cuts(network, space, example_input.shape[1:])
+    return space
+
+
+def check_cuts(network: nn.Module, space: SearchSpace, input_shape: Sequence[int]) -> None:
+    """TasError unless networks of the space can be cut, take images, and cost what the plan says.
+
+    The smallest is tried, and two of which the widths are drawn, so that those that have to be equal are found out.
+    """
+    with torch.random.fork_rng(devices=[]):  # what a search draws later does not depend on it
+        generator = random.Random(0)
+        drawn = [
+            space.choose(
+                {name: generator.choice(candidates) for name, candidates in space.widths.items()},
+                {name: generator.choice(candidates) for name, candidates in space.depths.items()},
+            )
+            for _ in range(2)
+        ]
+        for architecture in (space.smallest(), *drawn):
+            check_cut(network, space, architecture, input_shape)
+
+
+def check_cut(network: nn.Module, space: SearchSpace, architecture: Architecture, input_shape: Sequence[int]) -> None:
+    """TasError unless a network can be cut, takes images, and costs what the plan says."""
+    name = space.full.network
+    try:
+        counted = flops(cut(network, space.plan, architecture), input_shape)
+    except Exception as error:  # whatever the user's code raises when a block or channels of it are gone
+        raise TasError(f"{name} was read wrongly; a smaller network does not run: {gist(error)}") from None
+    planned = exact_flops(space.plan, architecture)
+    if counted != planned:
+        raise TasError(f"{name} was read wrongly; a smaller network has {counted} FLOPs, not {planned}")

@@ -1,0 +1,124 @@
+"""The candidates between which a search chooses."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tas.architecture import Architecture
+from tas.errors import TasError
+from tas.reading.plan import Plan
+
+RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""The paper's shares of a convolution's channels."""
+
+
+def width_candidates(channels: int, ratios: Sequence[float] = RATIOS, multiple: int = 1) -> tuple[int, ...]:
+    """int(channels * ratio) for each ratio, at least 1, ascending, without duplicates: 16 gives 4 6 8 9 11 12 14 16.
+
+    With a `multiple` above 1 each is brought to the nearest multiple of it, at least one; the full width stays what it
+    is, whether a multiple or not.
+    """
+    # 90 * 0.7 comes out a little below 63; the small term keeps it there.
+    counts = {max(1, int(channels * ratio + 1e-9)) for ratio in ratios}
+    if multiple > 1:
+        rounded = {multiple * max(1, math.floor(channels * ratio / multiple + 0.5)) for ratio in ratios if ratio < 1}
+        counts = {count for count in rounded if count < channels} | {channels for ratio in ratios if ratio == 1}
+    return tuple(sorted(counts or {channels}))
+
+
+def depth_candidates(blocks: int) -> tuple[int, ...]:
+    """All of 1..blocks up to three; else every odd number, and all of them: 18 gives 1 3 5 ... 17 18."""
+    if blocks <= 3:
+        return tuple(range(1, blocks + 1))
+    return tuple(sorted({*range(1, blocks + 1, 2), blocks}))
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The candidates of every width and depth of one network, ascending; a single candidate is not searched."""
+
+    plan: Plan
+    """The structure of the unpruned network."""
+    full: Architecture
+    """The unpruned network."""
+    widths: Mapping[str, tuple[int, ...]]
+    depths: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        full: Architecture,
+        ratios: Sequence[float] = RATIOS,
+        search_widths: bool = True,
+        search_depths: bool = True,
+        round_to: int = 1,
+        exclude: Sequence[str] = (),
+    ) -> "SearchSpace":
+        """The paper's space around an unpruned network, or a part of it.
+
+        Args:
+            plan: Its structure.
+            full: Its widths and depths.
+            ratios: Candidate widths, as shares of the full ones.
+            search_widths, search_depths: Whether these are searched at all.
+            round_to: Widths are multiples of this, or full.
+            exclude: Patterns, as for file names, of layers and stages that keep their full width or depth.
+
+        Raises:
+            TasError: A pattern fits no layer and no stage.
+        """
+        left_out = excluded(plan, exclude)
+
+        def candidates(name: str, channels: int) -> tuple[int, ...]:
+            if not search_widths or name in left_out:
+                return (channels,)
+            return width_candidates(channels, ratios, math.lcm(round_to, plan.units.get(name, 1)))
+
+        widths = {name: candidates(name, channels) for name, channels in plan.widths.items()}
+        depths = {
+            name: depth_candidates(blocks) if search_depths and name not in left_out else (blocks,)
+            for name, blocks in full.depths.items()
+        }
+        return cls(plan, full, widths, depths)
+
+    def choose(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> Architecture:
+        """The architecture with these widths, and those tied to them, and these depths."""
+        return self.full.with_counts({n: widths[self.plan.tied.get(n, n)] for n in self.full.widths}, depths)
+
+    def smallest(self) -> Architecture:
+        """The narrowest and shallowest network of the space, which is also its cheapest."""
+        return self.choose({n: c[0] for n, c in self.widths.items()}, {n: c[0] for n, c in self.depths.items()})
+
+    def __str__(self) -> str:
+        """A table: every width with the layers that share it and its candidates, every depth, what is left alone."""
+        rows = [("width", "full", "candidates", "layers that share it")]
+        for name, candidates in self.widths.items():
+            shared = [layer.name for layer in self.plan.layers if layer.writes.source == name and not layer.if_unequal]
+            names = ", ".join(dict.fromkeys(shared))
+            rows.append((name, str(self.full.widths[name]), " ".join(map(str, candidates)), names))
+        rows += [("", "", "", ""), ("depth", "full", "candidates", "blocks")] if self.depths else []
+        for name, candidates in self.depths.items():
+            stage = self.plan.stages[name]
+            blocks = f"{stage.blocks[0]} to {stage.blocks[-1]} of {stage.container or 'the network'}"
+            rows.append((name, str(self.full.depths[name]), " ".join(map(str, candidates)), blocks))
+        sizes = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["  ".join([*(cell.ljust(size) for cell, size in zip(row, sizes)), row[3]]).rstrip() for row in rows]
+        alone = [f"  {name}: {why}" for name, why in self.plan.left_alone.items()]
+        return "\n".join([*lines, *(["", "left alone:"] if alone else []), *alone])
+
+
+def excluded(plan: Plan, patterns: Sequence[str]) -> set[str]:
+    """The widths and stages that the patterns leave alone. TasError if a pattern fits nothing."""
+    found: set[str] = set()
+    for pattern in patterns:
+        layers = [layer for layer in plan.layers if fnmatchcase(layer.name, pattern)]
+        widths = {layer.writes.source for layer in layers if isinstance(layer.writes.source, str)}
+        stages = {name for name in plan.stages if fnmatchcase(name, pattern)}
+        if not layers and not stages:
+            raise TasError(
+                f"--exclude {pattern!r} fits no layer and no stage of the network; e.g. {plan.layers[0].name!r} is one"
+            )
+        found |= widths | stages
+    return found

@@ -1,0 +1,106 @@
+"""The batch norms of all candidates of a width, and their mixture (eq. 4)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tas.supernet.choice import Choice
+from tas.supernet.mixture import Candidates, NormalisedMap, mixtures
+from tas.supernet.padding import padded_mixtures
+
+
+class CandidateNorm(nn.BatchNorm2d):
+    """The batch norms of all candidates of a width, and their aligned mixture (eq. 4).
+
+    Its output is sum_j w_j CWI(BN_j(x[:, :C_j]), max C) over the drawn candidates j. All candidates normalise the same
+    x with the same batch statistics, so the sum is one linear map A x + b of the normalised x: A = sum_j w_j M_j
+    diag(scale_j), b = sum_j w_j M_j shift_j, M_j the matrix of CWI. Hence one buffer of running statistics serves all.
+    With padding in the place of CWI, A is diagonal.
+
+    Args:
+        norm: The norm of the unpruned network; every candidate starts from its scales and shifts.
+        choice: The width.
+    """
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm, choice: Choice) -> None:
+        like = norm.weight
+        super().__init__(norm.num_features, norm.eps, norm.momentum, False, True, like.device, like.dtype)
+        self.load_state_dict({name: buffer for name, buffer in norm.named_buffers() if "." not in name})
+        self.choice = choice
+        # One after another, of each candidate as many as it has channels.
+        self.scales = nn.Parameter(self.for_all(norm.weight))
+        self.shifts = nn.Parameter(self.for_all(norm.bias))
+        self.mixture: tuple[Tensor, Tensor] | None = None
+        """A (with padding its diagonal) and b for the next forward pass; None: it makes them itself."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, channels computed, H, W) or (N, channels computed) to the same with the channels of the mixture."""
+        x = input
+        width, choice = x.shape[1], self.choice
+        momentum = self.momentum
+        assert self.running_mean is not None and self.running_var is not None  # they are: this norm tracks
+        if self.training:
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked.add_(1)
+            if momentum is None:  # a cumulative average, as `torch.optim.swa_utils.update_bn` asks for
+                momentum = 1 / float(self.num_batches_tracked)
+        mean, variance = self.running_mean[:width], self.running_var[:width]
+        if len(choice.indices) == 1:
+            scale, shift = self.scale_and_shift(choice.indices[0])
+            return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
+        # Used up at once: made for the candidates that are drawn now, and for a single backward pass.
+        (matrix, offset), self.mixture = self.mixture or aligned_mixtures([self])[0], None
+        if choice.align == "pad":
+            return F.batch_norm(x, mean, variance, matrix, offset, self.training, momentum or 0.0, self.eps)
+        if self.training and x.numel() == width:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
+        maps = x if x.dim() == 4 else x[:, :, None, None]
+        with torch.autocast(x.device.type, enabled=False):  # it works in the precision in which x comes
+            out = NormalisedMap.apply(maps, matrix, offset, mean, variance, self.training, momentum or 0.0, self.eps)
+        return out if x.dim() == 4 else out[:, :, 0, 0]
+
+    def for_all(self, full: Tensor) -> Tensor:
+        """Of a number for each channel, those of every candidate's first channels, one candidate after another."""
+        return torch.cat([full.detach()[:count] for count in self.choice.candidates])
+
+    def start_from(self, scale: Tensor, shift: Tensor) -> None:
+        """Give every candidate these scales and shifts, (features,)."""
+        self.scales.copy_(self.for_all(scale))
+        self.shifts.copy_(self.for_all(shift))
+
+    def drawn(self) -> Candidates:
+        """What is drawn at present."""
+        choice = self.choice
+        return Candidates(
+            choice.candidates, choice.indices, choice.computed(), choice.weights, self.scales, self.shifts
+        )
+
+    def scale_and_shift(self, index: int) -> tuple[Tensor, Tensor]:
+        """The scales and the shifts of the candidate of that index."""
+        candidates = self.choice.candidates
+        start = sum(candidates[:index])
+        return self.scales[start : start + candidates[index]], self.shifts[start : start + candidates[index]]
+
+    def tensors(self, candidate: int) -> dict[str, Tensor]:
+        """The state of a candidate's norm under the names of a batch norm; scales beyond its width are 1, shifts 0."""
+        scale, shift = self.scale_and_shift(self.choice.candidates.index(candidate))
+        missing = (0, self.num_features - candidate)
+        affine = {"weight": F.pad(scale, missing, value=1.0), "bias": F.pad(shift, missing)}
+        return affine | dict(self.named_buffers(recurse=False))
+
+
+def aligned_mixtures(norms: Sequence[CandidateNorm]) -> list[tuple[Tensor, Tensor]]:
+    """What each of several norms, all of one alignment, needs for its next forward pass: A and b, or A's diagonal."""
+    make = padded_mixtures if norms and norms[0].choice.align == "pad" else mixtures
+    return make([norm.drawn() for norm in norms])
+
+
+def mixing_matrix(choice: Choice) -> Tensor:
+    """sum_j w_j M_j of the drawn candidates j, M_j the matrix that aligns: (channels of the mixture, the same)."""
+    ones = torch.ones(sum(choice.candidates)).to(choice.weights)
+    candidates = Candidates(choice.candidates, choice.indices, choice.present(), choice.weights, ones, ones)
+    if choice.align == "pad":
+        return padded_mixtures([candidates])[0][0].diag()
+    return mixtures([candidates])[0][0]

@@ -1,0 +1,1 @@
+"""Training: plain networks trained by Lightning, checkpoints, Ctrl-C, the progress bar."""

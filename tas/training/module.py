@@ -1,0 +1,111 @@
+"""Training of a plain network, alone or taught by others."""
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from tas.data.loaders import Batch
+from tas.distillation.features import FeatureDistillation
+from tas.distillation.loss import distillation_loss
+from tas.distillation.teachers import Teachers
+from tas.errors import check_finite
+from tas.training.schedules import cosine
+
+
+class TrainModule(pl.LightningModule):
+    """SGD along a cosine on cross-entropy or, with teachers, on the distillation loss and the terms of the features.
+
+    Args:
+        network: The network to train; its parameters are updated in place.
+        num_classes: Length of its logits.
+        teachers: Have the same classes; None trains without any.
+        features: Terms that compare this network's features with those teachers'; its parameters are trained, too.
+        epochs: Length of the training.
+        lr, momentum, weight_decay: Of SGD, with Nesterov momentum.
+        kd_alpha, kd_temperature: Of the distillation loss.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        teachers: Teachers | None = None,
+        features: FeatureDistillation | None = None,
+        *,
+        epochs: int,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        kd_alpha: float,
+        kd_temperature: float,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.teachers = teachers
+        self.features = features
+        self.epochs = epochs
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.kd_alpha = kd_alpha
+        self.kd_temperature = kd_temperature
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.teacher_accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        regressors = [] if self.features is None else self.features.parameters()
+        return torch.optim.SGD(
+            [*self.network.parameters(), *regressors],
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.momentum > 0,
+        )
+
+    def on_fit_start(self) -> None:
+        if self.features is not None:
+            self.features.watch()
+
+    def on_fit_end(self) -> None:
+        if self.features is not None:
+            self.features.unwatch()
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        batches = self.trainer.num_training_batches
+        progress = (self.current_epoch * batches + batch_index) / (self.epochs * batches)
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
+        self.log("schedule/lr", optimizer.param_groups[0]["lr"])
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, labels = batch
+        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        if self.teachers is None:
+            loss = F.cross_entropy(logits, labels)
+        else:
+            kd = distillation_loss(logits, self.teachers(images), labels, self.kd_alpha, self.kd_temperature)
+            terms = {"kd": kd} if self.features is None else {"kd": kd, **self.features()}
+            loss = torch.stack(list(terms.values())).sum()
+            self.log_dict({f"loss/{name}": term for name, term in terms.items()})
+        self.train_accuracy(logits, labels)
+        self.log("loss", loss, prog_bar=True)
+        self.log("accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        # Before the checkpoint is written: the last one of a run that diverges is from before that.
+        flags = "--lr" if self.features is None else "--lr, --attention-transfer, --hints"
+        check_finite(self.trainer.callback_metrics["loss"], flags)
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        images, labels = batch
+        self.test_accuracy(self.network(images), labels)
+        self.log("test_accuracy", self.test_accuracy)
+        if self.teachers is not None:
+            self.teacher_accuracy(self.teachers(images), labels)
+            self.log("teacher_accuracy", self.teacher_accuracy)

@@ -1,0 +1,108 @@
+"""Lightning's Trainer as every command uses it: what is kept and what is shown."""
+
+import logging
+import warnings
+from dataclasses import asdict
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from tas.config import CommonOptions, flag
+from tas.errors import TasError, gist
+from tas.runs.run import Run
+from tas.training.checkpoints import WholeFileCheckpointIO, check_readable
+from tas.training.interrupts import HeedInterrupt
+from tas.training.memory import keep_freed_memory
+
+
+class SeedEachEpoch(pl.Callback):
+    """Makes the augmentation of an epoch a function of seed and epoch, so that a resumed run goes on as if unbroken."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+
+
+def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch.
+
+    Args:
+        options: Those of the command.
+        run: Where things go.
+        batches: Of one epoch.
+        callbacks: What the command adds.
+    """
+    quiet()
+    keep_freed_memory()
+    checkpoint = ModelCheckpoint(
+        run.checkpoint.parent,
+        filename=run.checkpoint.stem,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    return open_trainer(
+        options,
+        logger=TensorBoardLogger(run.path, name="", version=""),
+        callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(options.seed), *callbacks],
+        plugins=[WholeFileCheckpointIO()],
+        log_every_n_steps=min(10, batches),
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=options.epochs + 1,  # a command that validates does so after the last epoch
+    )
+
+
+def open_trainer(options: CommonOptions, **settings: Any) -> pl.Trainer:
+    """A Trainer on the devices of the options, for their epochs; TasError where Lightning refuses them."""
+    try:
+        return pl.Trainer(
+            accelerator=options.accelerator,
+            devices=int(options.devices) if options.devices.lstrip("-").isdigit() else options.devices,
+            strategy=options.strategy,
+            precision=cast(Any, options.precision),
+            num_nodes=options.num_nodes,
+            max_epochs=options.epochs,
+            enable_model_summary=False,
+            **settings,
+        )
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        given = ("accelerator", "devices", "strategy", "precision", "num_nodes")
+        flags = " ".join(f"{flag(key)} {getattr(options, key)}" for key in given)
+        raise TasError(f"{flags}: Lightning refuses this ({gist(error)})") from None
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: CommonOptions) -> None:
+    """Start the run's directory and train, from its checkpoint if it has one.
+
+    Args:
+        trainer: From `make_trainer`.
+        module, data: As for `Trainer.fit`.
+        run: Where things go.
+        options: Those of the run, for its config.yaml.
+    """
+    run.start(options)
+    checkpoint = run.checkpoint if run.checkpoint.is_file() else None
+    if checkpoint is not None:
+        check_readable(checkpoint)
+    assert trainer.logger is not None
+    trainer.logger.log_hyperparams(asdict(options))
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+
+
+def quiet() -> None:
+    """Keep from the user what Lightning says of choices made here on purpose, and of its own use of torch."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",  # the run is being resumed
+        ".*in eval mode at the start of training.*",  # the teacher
+        ".*sync_dist=True.*",  # what is logged without it is the same on every process
+        r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 with torch 2.15
+    ):
+        warnings.filterwarnings("ignore", message=message)

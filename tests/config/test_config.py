@@ -1,0 +1,185 @@
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from tas.config import CommonOptions, SearchOptions, TrainOptions, flag
+from tas.config.parsing import explanations, parse
+from tas.errors import TasError
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "studies")
+COMMANDS = {"search": SearchOptions, "train": TrainOptions}
+
+OUT_OF_RANGE = [
+    ("batch_size", 0),
+    ("workers", -1),
+    ("lr", 0.0),
+    ("lr", float("nan")),
+    ("momentum", -0.1),
+    ("momentum", 1.0),
+    ("weight_decay", -1e-4),
+    ("epochs", 0),
+    ("seed", -1),
+    ("seed", 2**32),  # numpy's generator takes no more than 32 bits
+    ("num_nodes", 0),
+    ("image_size", 7),
+]
+OUT_OF_RANGE_SEARCH = [
+    ("flops_target", 0.0),
+    ("flops_target", -0.5),
+    ("flops_target", 1.01),
+    ("flops_target", float("nan")),
+    ("tolerance", 0.0009),
+    ("tau_end", 0.0009),
+    ("tolerance", 1.0),
+    ("search", "widths"),
+    ("samples", 0),
+    ("samples", 9),
+    ("ratios", ()),
+    ("ratios", (0.5, 0.9)),
+    ("ratios", (0.0, 1.0)),
+    ("ratios", (0.5, 1.0, 1.5)),
+    ("cost_weight", -1.0),
+    ("warmup", 1.0),
+    ("unpruned_first", -0.1),
+    ("unpruned_first", 0.31),  # the warm-up is 0.3
+    ("tau_start", 0.0),
+    ("tau_end", 0.0),
+    ("arch_lr", 0.0),
+    ("arch_weight_decay", -1e-3),
+]
+OUT_OF_RANGE_TRAIN = [
+    ("kd_alpha", -0.1),
+    ("kd_alpha", 1.1),
+    ("kd_temperature", 0.0),
+    ("attention_transfer", -1.0),
+    ("hints", float("nan")),
+]
+CASES = [
+    *[(options, *case) for options in COMMANDS.values() for case in OUT_OF_RANGE],
+    *[(SearchOptions, *case) for case in OUT_OF_RANGE_SEARCH],
+    *[(TrainOptions, *case) for case in OUT_OF_RANGE_TRAIN],
+]
+
+
+def said_by(path: Path) -> tuple[str, str, str | None]:
+    """Command, data and network that a path says: COMMAND/DATA-NETWORK.yaml or DATA/COMMAND-NETWORK.yaml."""
+    folder, (stem, *network) = path.parent.name, path.stem.split("-")
+    command, data = (folder, stem) if folder in COMMANDS else (stem, folder)
+    return command, data, network[0] if network else None
+
+
+def test_there_are_configurations_of_both_commands() -> None:
+    assert {said_by(path)[0] for path in CONFIGS} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_configuration_parses_and_every_key_of_it_counts(path: Path) -> None:
+    command = said_by(path)[0]
+    options = parse(command, COMMANDS[command], ["--config", str(path)])
+    stated = re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert stated
+    assert set(stated) <= {field.name for field in fields(options)}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_configuration_is_of_the_network_and_data_that_its_name_says(path: Path) -> None:
+    command, data, network = said_by(path)
+    options = parse(command, COMMANDS[command], ["--config", str(path)])
+    assert options.data == data
+    assert network is None or options.network.removeprefix("torchvision/") == network
+
+
+@pytest.mark.parametrize(("options", "key", "value"), CASES, ids=str)
+def test_a_value_out_of_range_is_refused_by_its_flag(options: type[CommonOptions], key: str, value: object) -> None:
+    with pytest.raises(TasError) as error:
+        options(**{key: value})
+    assert str(error.value).startswith(f"{flag(key)} is ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "value"),
+    [
+        (SearchOptions, "flops_target", 1.0),
+        (SearchOptions, "tolerance", 0.001),
+        (SearchOptions, "samples", 8),
+        (SearchOptions, "cost_weight", 0.0),
+        (SearchOptions, "image_size", 8),
+        (TrainOptions, "momentum", 0.0),
+        (TrainOptions, "kd_alpha", 0.0),
+        (TrainOptions, "kd_alpha", 1.0),
+        (TrainOptions, "seed", 2**32 - 1),
+    ],
+    ids=str,
+)
+def test_the_ends_of_a_range_are_allowed(options: type[CommonOptions], key: str, value: object) -> None:
+    assert getattr(options(**{key: value}), key) == value
+
+
+def test_network_and_architecture_exclude_each_other() -> None:
+    with pytest.raises(TasError, match="--network and --architecture"):
+        TrainOptions(network="resnet20", architecture="found.json")
+
+
+def test_a_teacher_goes_with_kd_only() -> None:
+    assert TrainOptions(kd=True, teacher=("run", "other")).teacher == ("run", "other")
+    with pytest.raises(TasError, match="--teacher goes with --kd"):
+        TrainOptions(teacher=("run",))
+    with pytest.raises(TasError, match="--teacher names several"):
+        TrainOptions(teacher=("run", "other"), init="teacher")
+
+
+@pytest.mark.parametrize("key", ["attention_transfer", "hints"])
+def test_the_feature_terms_go_with_kd_only(key: str) -> None:
+    assert getattr(TrainOptions(kd=True, **{key: 2.0}), key) == 2.0
+    with pytest.raises(TasError, match=f"{flag(key)} goes with --kd"):
+        TrainOptions(**{key: 2.0})
+
+
+def test_zeros_are_kept_only_where_weights_are_given() -> None:
+    assert TrainOptions(keep_zeros=True, init="inherited").keep_zeros
+    assert TrainOptions(keep_zeros=True, network="resnet20", weights="pruned").keep_zeros
+    for given in ({}, {"init": "teacher"}, {"network": "resnet20"}):
+        with pytest.raises(TasError, match="--keep-zeros goes with --init inherited"):
+            TrainOptions(keep_zeros=True, **given)
+
+
+@pytest.mark.parametrize("options", COMMANDS.values())
+def test_every_field_is_explained_in_a_sentence(options: type[CommonOptions]) -> None:
+    explained = explanations(options)
+    for field in fields(options):
+        assert len(explained[field.name]) > 10, field.name
+        assert explained[field.name].endswith("."), field.name
+
+
+def test_options_cannot_be_changed_but_copied_with_a_change() -> None:
+    options = SearchOptions()
+    with pytest.raises(AttributeError):
+        options.epochs = 2  # type: ignore[misc]
+    assert replace(options, epochs=2).epochs == 2
+
+
+def test_the_defaults_of_the_search_are_those_of_the_method() -> None:
+    options = SearchOptions()
+    assert (options.samples, options.cost_weight, options.tolerance) == (2, 2.0, 0.05)
+    assert options.ratios == (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    assert options.tau_end == 0.1
+    assert (options.lr, options.momentum, options.weight_decay) == (0.1, 0.9, 5e-4)
+    assert (options.arch_optimizer, options.arch_lr, options.arch_weight_decay) == ("sgd", None, 0.0)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "search").glob("cifar*.yaml")), ids=lambda path: path.stem)
+def test_what_the_defaults_change_of_the_paper_its_configs_state(path: Path) -> None:
+    options = parse("search", SearchOptions, ["--config", str(path)])
+    assert (options.align, options.residuals, options.warmup) == ("interpolate", "free", 0)
+    assert (options.tau_start, options.tau_end, options.epochs) == (10.0, 0.1, 600)
+    assert options.depth_training == "mixed"
+    assert (options.arch_optimizer, options.arch_lr, options.arch_weight_decay) == ("adam", 1e-3, 1e-3)
+
+
+def test_the_defaults_of_distillation_are_the_papers_for_cifar() -> None:
+    options = TrainOptions()
+    assert (options.kd_alpha, options.kd_temperature) == (0.9, 4.0)
