@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.cost.count import exact_flops, flops, parameters
+from tas.cost.count import flops, parameters
+from tas.cost.measures import exact_flops
 from tas.cutting.cut import cut
 from tas.networks import open_network
 from tas.space.of_network import search_space

@@ -31,8 +31,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget, cost_loss
-from tas.cost.count import exact_flops
-from tas.cost.expected import ExpectedFlops
+from tas.cost.measures import exact_flops
+from tas.cost.expected import ExpectedCost
 from tas.cost.tables import cost_tables
 from tas.data.cifar import Cifar10
 from tas.data.images import Images, SearchData
@@ -89,7 +89,7 @@ class Search:
     def __init__(
         self,
         supernet: Supernet,
-        expected_flops: ExpectedFlops,
+        expected_flops: ExpectedCost,
         budget: Budget,
         samples: int,
         mix_depths: bool,
@@ -275,7 +275,7 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     size = None if name in NETWORKS else options.image_size
     full = Architecture(name, CLASSES, 3, plan.widths, plan.depths(), size)
     space = SearchSpace.of(plan, full)
-    cost, budget = ExpectedFlops(cost_tables(plan, space.widths, space.depths)), Budget(0.5 * exact_flops(plan, full))
+    cost, budget = ExpectedCost(cost_tables(plan, space.widths, space.depths)), Budget(0.5 * exact_flops(plan, full))
     # Each in its best memory format, as the plain step is: the literal one slices channels.
     layout = torch.contiguous_format if literal else torch.channels_last
     images = torch.randn(options.batch_size, *shape, device=options.device).contiguous(memory_format=layout)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from tas.config import CompareOptions, PruneOptions, RecipeOptions, SearchOptions, TrainOptions
+from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config.options import Options
 from tas.config.parsing import parse
 from tas.errors import TasError, did_you_mean
 
@@ -14,13 +15,13 @@ from tas.errors import TasError, did_you_mean
 class Command:
     """What `tas NAME` does."""
 
-    options: type[RecipeOptions]
+    options: type[Options]
     """Its options, whose docstring says what it does."""
     function: str
     """MODULE:FUNCTION that takes them. Imported when it is to run: Lightning takes seconds, for which --help does not
     wait."""
 
-    def run(self, options: RecipeOptions) -> None:
+    def run(self, options: Options) -> None:
         """Run it."""
         module, _, function = self.function.partition(":")
         getattr(import_module(module), function)(options)

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import tas
 from tas.architecture import Architecture
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.cutting.cut import cut
 from tas.reading.layer_calls import dtype_of, without_storage
 from tas.space.of_network import search_space

@@ -10,17 +10,18 @@ from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.errors import TasError
 from tas.networks import NETWORKS
+from tests.spaces import unpruned
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_is_saved_loads_equal(network, tmp_path):
-    full = Architecture.full(network, num_classes=7, in_channels=1)
+    full = unpruned(network, num_classes=7, in_channels=1)
     full.save(tmp_path / "architecture.json")
     assert Architecture.load(tmp_path / "architecture.json") == full
 
 
 def test_a_saved_architecture_keeps_what_was_chosen(tmp_path):
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     widths = {name: width - position % 3 for position, (name, width) in enumerate(full.widths.items())}
     small = Architecture("resnet20", 10, 3, widths, {"stage1": 1, "stage2": 2, "stage3": 3})
     small.save(tmp_path / "architecture.json")
@@ -28,7 +29,7 @@ def test_a_saved_architecture_keeps_what_was_chosen(tmp_path):
 
 
 def test_full_has_every_searched_convolution_at_its_width_and_every_stage_at_its_depth():
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     assert full.depths == {"stage1": 3, "stage2": 3, "stage3": 3}
     assert len(full.widths) == 1 + 3 * 3 * 2
     for name, width in full.widths.items():
@@ -36,7 +37,7 @@ def test_full_has_every_searched_convolution_at_its_width_and_every_stage_at_its
 
 
 def test_full_of_bottlenecks_is_four_times_as_wide_at_the_end_of_each_block():
-    full = Architecture.full("resnet164", 10)
+    full = unpruned("resnet164", 10)
     assert len(full.widths) == 1 + 3 * 18 * 3
     for name, width in full.widths.items():
         if name != "conv1":
@@ -45,7 +46,7 @@ def test_full_of_bottlenecks_is_four_times_as_wide_at_the_end_of_each_block():
 
 
 def fields_of_resnet20() -> dict:
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     return {
         "network": full.network,
         "num_classes": full.num_classes,
@@ -81,7 +82,7 @@ WRONG_FIELDS = {
     "a network that is a list": (put("network", ["resnet20"]), [*NETWORKS]),
     "the layers of another network": (put("network", "resnet32"), ["widths", "'stage1.3.conv1'", "resnet32"]),
     "the layers of a deeper network": (
-        put("widths", dict(Architecture.full("resnet32", 10).widths)),
+        put("widths", dict(unpruned("resnet32", 10).widths)),
         ["widths", "'stage1.3.conv1'", "resnet20"],
     ),
     "a misspelt layer": (rename_first_width, ["widths", "'convl'", "did you mean 'conv1'"]),
@@ -155,19 +156,19 @@ def test_a_path_without_a_file_is_refused_by_name(tmp_path):
 
 
 def test_an_architecture_made_in_python_is_checked_too():
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     with pytest.raises(TasError, match="1 to 16"):
         Architecture("resnet20", 10, 3, {**full.widths, "conv1": 32}, full.depths)
     with pytest.raises(TasError, match="resnet20, resnet32"):
-        Architecture.full("resnet18", 10)
+        unpruned("resnet18", 10)
     with pytest.raises(TasError, match="num_classes"):
-        Architecture.full("resnet20", 0)
+        unpruned("resnet20", 0)
 
 
 @pytest.mark.parametrize("in_channels", [1, 3])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_build_gives_a_network_that_maps_images_to_logits(network, in_channels):
-    built = build(Architecture.full(network, 7, in_channels))
+    built = build(unpruned(network, 7, in_channels))
     assert all(parameter.requires_grad for parameter in built.parameters())
     for size in (8, 9, 32):
         with torch.no_grad():
@@ -179,7 +180,7 @@ def test_build_gives_a_network_that_maps_images_to_logits(network, in_channels):
 @pytest.mark.parametrize("network", ["resnet20", "resnet164"])
 def test_every_parameter_of_a_built_network_gets_a_gradient(network):
     # The narrowest and, in its last stage, the shallowest network has every kind of shortcut.
-    full = Architecture.full(network, 5)
+    full = unpruned(network, 5)
     widths = {name: 1 + position % 4 for position, name in enumerate(full.widths)}
     built = build(Architecture(network, 5, 3, widths, {"stage1": 3, "stage2": 2, "stage3": 1}))
     built(torch.randn(2, 3, 9, 9)).square().sum().backward()
@@ -187,7 +188,7 @@ def test_every_parameter_of_a_built_network_gets_a_gradient(network):
 
 
 def test_build_gives_the_chosen_widths_and_depths():
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     widths = {name: 1 + position for position, name in enumerate(full.widths) if position < 16}
     built = build(Architecture("resnet20", 10, 3, {**full.widths, **widths}, {"stage1": 3, "stage2": 2, "stage3": 1}))
     assert [len(stage) for _, stage in built.stages()] == [3, 2, 1]
@@ -198,7 +199,7 @@ def test_build_gives_the_chosen_widths_and_depths():
 
 
 def test_build_starts_afresh_each_time_and_repeats_under_a_seed():
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     weights = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)

@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Callable[[str], str]:
     ],
 )
 def test_a_flag_is_taken_in_both_spellings_with_a_space_or_an_equals_sign(given: list[str]) -> None:
-    assert search(*given) == SearchOptions(flops_target=0.3)
+    assert search(*given) == SearchOptions.of(flops_target=0.3)
 
 
 def test_an_underscore_in_a_value_stays() -> None:
@@ -65,8 +65,8 @@ def test_without_flags_options_are_the_defaults_of_the_dataclass() -> None:
 
 def test_flags_win_over_yaml_wherever_they_stand(config: Callable[[str], str]) -> None:
     path = config("epochs: 3\nflops_target: 0.3\n")
-    assert search("--config", path, "--epochs", "5") == SearchOptions(epochs=5, flops_target=0.3)
-    assert search("--epochs", "5", "--config", path) == SearchOptions(epochs=5, flops_target=0.3)
+    assert search("--config", path, "--epochs", "5") == SearchOptions.of(epochs=5, flops_target=0.3)
+    assert search("--epochs", "5", "--config", path) == SearchOptions.of(epochs=5, flops_target=0.3)
 
 
 def test_no_kd_wins_over_yaml(config: Callable[[str], str]) -> None:
@@ -88,8 +88,8 @@ def test_ratios_are_a_list() -> None:
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("search", SearchOptions(flops_target=0.3, ratios=(0.5, 1.0), search="width", output="kept", image_size=None)),
-        ("train", TrainOptions(kd=True, network="resnet20", data="cifar10", data_dir="x y", image_size=32)),
+        ("search", SearchOptions.of(flops_target=0.3, ratios=(0.5, 1.0), search="width", output="kept", image_size=None)),
+        ("train", TrainOptions.of(kd=True, network="resnet20", data="cifar10", data_dir="x y", image_size=32)),
     ],
 )
 def test_config_accepts_the_file_that_a_run_wrote(
@@ -166,9 +166,9 @@ def test_a_stray_word_is_named() -> None:
 
 def test_resume_takes_the_options_of_the_run_and_flags_win(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    run.start(SearchOptions(epochs=7, flops_target=0.3))
+    run.start(SearchOptions.of(epochs=7, flops_target=0.3))
     resumed = search("--resume", str(run.path), "--workers", "2")
-    assert asdict(resumed) == asdict(SearchOptions(epochs=7, flops_target=0.3, workers=2, resume=str(run.path)))
+    assert asdict(resumed) == asdict(SearchOptions.of(epochs=7, flops_target=0.3, workers=2, resume=str(run.path)))
     assert search(f"--resume={run.path}").epochs == 7
 
 

@@ -1,104 +1,126 @@
 """`tas prune`: from a network, a data set and a budget to an architecture, by another method than the search."""
 
 import time
+from dataclasses import replace
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.config import PruneOptions
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops, flops, parameters
-from tas.data.opening import data_of
+from tas.cost.count import flops, parameters
+from tas.cost.measures import MEASURES
+from tas.data.opening import open_dataset
 from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
-from tas.pruning.methods import METHODS, WITHOUT_WEIGHTS
+from tas.pruning.methods import METHODS
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.original import Original, open_original
 from tas.runs.console import say, warn_uncounted
 from tas.runs.picture import draw_architecture
+from tas.runs.results import PruneResult
 from tas.runs.run import Run, label
 from tas.runs.summary import change, missed, summary
 
 
-def prune(options: PruneOptions) -> Run:
-    """Find a smaller network, leave the results in the run's directory, print a summary; returns the finished run."""
+def prune(options: PruneOptions, run: Run | None = None) -> Run:
+    """Find a smaller network, leave the results in the run's directory, print a summary; returns the finished run.
+
+    Args:
+        options: Those of the command.
+        run: Where the results go; None takes what the options say.
+    """
+    source, seed = options.source, options.keeping.seed
     with blame("--network"):
-        check_name(options.network)
-    if options.method not in WITHOUT_WEIGHTS and not options.pretrained and options.weights is None:
+        check_name(source.name)
+    method = METHODS[options.pruning.method]
+    if method.needs_weights and not source.trained:
+        without = ", ".join(name for name, other in METHODS.items() if not other.needs_weights)
         raise TasError(
-            f"--method {options.method} judges trained weights: give --weights RUN or --pretrained; "
-            f"allowed without: {', '.join(WITHOUT_WEIGHTS)}"
+            f"--method {options.pruning.method} judges trained weights: give --weights RUN or --pretrained; "
+            f"allowed without: {without}"
         )
-    pl.seed_everything(options.seed, workers=True, verbose=False)
-    data = data_of(options, options.data, options.data_dir)
-    original = open_original(
-        options.network, options.pretrained, options.weights, data.num_classes, data.in_channels, data.image_size
-    )
-    input_shape = (data.in_channels, data.image_size, data.image_size)
-    warn_uncounted("prune", options.network, original.network, input_shape)
-    flops_full = exact_flops(original.plan, original.full)
-    budget = Budget(options.flops_target * flops_full, options.tolerance)
-    run = Run.of(options, "prune", label(options.network, options.data))
+    ((measure, share), *others) = options.target.shares().items()
+    if others:
+        raise TasError("--flops-target and --params-target exclude each other for tas prune; give one")
+    pl.seed_everything(seed, workers=True, verbose=False)
+    data = open_dataset(options.dataset, options.recipe, options.machine, seed)
+    original = open_original(source, data.num_classes, data.input_shape)
+    warn_uncounted("prune", source.name, original.network, data.input_shape)
+    full = MEASURES[measure].exact(original.plan, original.full)
+    budget = Budget(share * full, options.target.tolerance, measure)
+    run = run or Run.of(options.keeping, "prune", label(source.name, str(options.dataset.data)))
     run.start(options)
+    run = Run(run.path, go_on=True)  # a method that trains goes on from its own checkpoint
     task = PruneTask(original.network, original.plan, original.full, original.trained, data, budget, options, run)
     began = time.monotonic()
     try:
-        pruned = METHODS[options.method](task)
+        pruned = method.load()(task)
     except (KeyboardInterrupt, SystemExit):  # Lightning exits after Ctrl-C
         raise Interrupted(f"go on with: tas prune --resume {run.path}") from None
     seconds = time.monotonic() - began + pruned.seconds_before
-    finish(options, original, pruned, run, seconds, flops(pruned.network, input_shape), budget)
+    finish(task, original, pruned, seconds)
     return run
 
 
 @rank_zero_only
-def finish(
-    options: PruneOptions, original: Original, pruned: Pruned, run: Run, seconds: float, dense: int, budget: Budget
-) -> None:
-    """Leave the results and print the summary.
-
-    Args:
-        dense: Multiply-adds of the pruned network, those with zeros included.
-    """
-    network, full, architecture = original.network, original.full, pruned.architecture
-    flops_full, met = exact_flops(original.plan, full), budget.holds(pruned.flops)
-    metrics: dict[str, object] = {
-        "flops": dense,
-        "flops_full": flops_full,
-        "flops_ratio": dense / flops_full,
-        "flops_target": options.flops_target,
-        "target_met": met,
-        "params": parameters(pruned.network),
-        "params_full": parameters(network),
-        "seconds": seconds,
-        "seed": options.seed,
-        "method": options.method,
-    }
-    if pruned.zeros:
-        metrics |= {"flops_nonzero": pruned.flops, "flops_nonzero_ratio": pruned.flops / flops_full}
-    around = [count / flops_full for count in pruned.around]
-    if not met:
-        metrics["reachable"] = around
-    if pruned.sparsity_weight is not None:
-        metrics["sparsity_weight"] = pruned.sparsity_weight
+def finish(task: PruneTask, original: Original, pruned: Pruned, seconds: float) -> None:
+    """Leave the results and print the summary."""
+    run, architecture = task.run, pruned.architecture
+    result = result_of(task, pruned, seconds)
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
-    run.finish(architecture, metrics, pruned.network)
-    blocks = ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in architecture.depths.items())
-    outcome = "met" if met else missed(options.method, around)
-    rows = [
-        ("network", f"{options.network} on {options.data}"),
-        ("method", options.method),
+    run.keep(architecture, pruned.network)
+    result.write(run)
+    say(summary("pruning finished", rows_of(task, original, pruned, result)))
+
+
+def result_of(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult:
+    """What a pruning measured."""
+    options, full = task.options, task.cost(task.full)
+    flops_full, dense = MEASURES["flops"].exact(task.plan, task.full), flops(pruned.network, task.input_shape)
+    params_full, params = parameters(task.network), parameters(pruned.network)
+    met = task.budget.holds(pruned.cost)
+    result = PruneResult(
+        flops=dense,
+        flops_full=flops_full,
+        flops_ratio=dense / flops_full,
+        flops_target=options.target.shares().get("flops"),
+        params=params,
+        params_full=params_full,
+        params_ratio=params / params_full,
+        params_target=options.target.shares().get("params"),
+        target_met=met,
+        reachable=None if met else tuple(cost / full for cost in pruned.around),
+        method=options.pruning.method,
+        sparsity_weight=pruned.sparsity_weight,
+        seconds=seconds,
+        seed=task.seed,
+    )
+    if METHODS[result.method].leaves_zeros:
+        return replace(result, flops_nonzero=pruned.cost, flops_nonzero_ratio=pruned.cost / flops_full)
+    return result
+
+
+def rows_of(task: PruneTask, original: Original, pruned: Pruned, result: PruneResult) -> list[tuple[str, str]]:
+    """The lines of the summary."""
+    options, run, zeros = task.options, task.run, result.flops_nonzero
+    kept = pruned.architecture.depths.items()
+    blocks = ", ".join(f"{stage} {depth} of {task.full.depths[stage]}" for stage, depth in kept)
+    outcome = "met" if result.target_met else missed(result.method, result.reachable or ())
+    weight = result.sparsity_weight
+    return [
+        ("network", f"{options.source.name} on {options.dataset.data}"),
+        ("method", result.method),
         ("started from", original.source),
-        *([("sparsity weight", f"{pruned.sparsity_weight:.3g}")] if pruned.sparsity_weight is not None else []),
-        ("FLOPs", change(flops_full, dense)),
-        *([("without zeros", change(flops_full, pruned.flops))] if pruned.zeros else []),
-        ("target", f"{options.flops_target:g} +- {options.tolerance:.0%}: {outcome}"),
-        *([("note", "zeros save nothing on ordinary hardware")] if pruned.zeros else []),
-        ("parameters", change(parameters(network), parameters(pruned.network))),
+        *([("sparsity weight", f"{weight:.3g}")] if weight is not None else []),
+        ("FLOPs", change(result.flops_full, result.flops)),
+        *([("without zeros", change(result.flops_full, zeros))] if zeros is not None else []),
+        ("target", f"{options.target}: {outcome}"),
+        *([("note", "zeros save nothing on ordinary hardware")] if zeros is not None else []),
+        ("parameters", change(result.params_full, result.params)),
         ("blocks kept", blocks or "all"),
-        ("time", f"{seconds:.0f} s"),
+        ("time", f"{result.seconds:.0f} s"),
         ("architecture", str(run.architecture)),
         ("picture", str(run.path / "architecture.png")),
         ("next", f"tas train --architecture {run.path}{' --init inherited' if original.trained else ''}"),
     ]
-    say(summary("pruning finished", rows))

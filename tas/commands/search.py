@@ -1,96 +1,116 @@
 """`tas search`: from a network, a data set and a budget to an architecture."""
 
 from pytorch_lightning.callbacks import Timer
-from torch.optim.swa_utils import update_bn
 
-from tas.commands.ranking import accuracies_alone, describe, rank
 from tas.config import SearchOptions
-from tas.cost.count import exact_flops, parameters
-from tas.cutting.cut import cut
+from tas.cost.count import parameters
+from tas.cost.measures import MEASURES
 from tas.runs.files import write_text
 from tas.runs.picture import draw_architecture
+from tas.runs.results import Likeliest, SearchResult
 from tas.runs.run import Run, label
 from tas.runs.summary import change, missed, percent, summary
-from tas.search.module import mean_confidence
+from tas.search.confidence import mean_confidence
+from tas.search.finish import Found, finish_search
 from tas.search.monitor import Distributions
-from tas.search.task import open_search
-from tas.space.derivation import argmax, derive, reachable
+from tas.search.task import SearchTask, open_search
 from tas.training.interrupts import interruptible
 from tas.training.progress import RunBar
 from tas.training.trainer import fit, make_trainer
 
 
-def search(options: SearchOptions) -> Run:
-    """Search, leave the results in the run's directory, print a summary; returns the finished run."""
-    known = accuracies_alone(options)
+def search(options: SearchOptions, run: Run | None = None) -> Run:
+    """Search, leave the results in the run's directory, print a summary; returns the finished run.
+
+    Args:
+        options: Those of the command.
+        run: Where the results go; None takes what the options say.
+    """
     task = open_search(options)
-    network, plan, budget, halves = task.network, task.plan, task.budget, task.halves
-    run = Run.of(options, "search", label(options.network, options.data))
-    module = task.module()
-    timer = Timer()
-    batches = len(halves.train_dataloader()["weights"])
-    trainer = make_trainer(options, run, batches, [RunBar("search", options.flops_target), Distributions(), timer])
+    halves, targets = task.halves, options.target.shares()
+    run = run or Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
+    module, timer = task.module(), Timer()
+    trainer = make_trainer(
+        options.machine,
+        options.recipe.epochs,
+        options.keeping.seed,
+        run,
+        len(halves.train_dataloader()["weights"]),
+        [RunBar("search", targets), Distributions(list(targets)), timer],
+    )
     with interruptible(run, f"tas search --resume {run.path}"):
         fit(trainer, module, halves, run, options)
-        widths, depths = module.supernet.probabilities()
-        found, likeliest = derive(task.space, widths, depths, budget), argmax(task.space, widths, depths)
-        flops = exact_flops(plan, found)
-        met = budget.holds(flops)
-        around = [] if met else [count / task.flops_full for count in reachable(task.space, budget.target)]
-        module.supernet.force(found)
-        # The running statistics are those of many sampled networks; this one needs its own. Lightning has put the
-        # module back on the CPU by now, and leaves it in the precision of the training.
+        # Lightning has put the module back on the CPU by now, and leaves it in the precision of the training.
         device = trainer.strategy.root_device
-        update_bn(halves.train_dataloader()["weights"], module.supernet.float().to(device), device)
+        found = finish_search(module, task.network, task.budgets, halves.train_dataloader()["weights"], device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
-        small = cut(network, plan, found, module.supernet.weights(found))
-        ranking = rank(task, module.supernet, found, run, device, known) if options.rank else {}
-    params_full, params = parameters(network), parameters(small)
-    metrics = {
-        "flops": flops,
-        "flops_full": task.flops_full,
-        "flops_ratio": flops / task.flops_full,
-        "flops_target": options.flops_target,
-        "target_met": met,
-        "params": params,
-        "params_full": params_full,
-        "val_accuracy": val_accuracy,
-        "confidence": mean_confidence(widths, depths),
-        # What the distributions alone would choose, whatever it costs: how far the budget moved the choice.
-        "likeliest": {
-            "flops_ratio": exact_flops(plan, likeliest) / task.flops_full,
-            "widths": dict(likeliest.widths),
-            "depths": dict(likeliest.depths),
-        },
-        "seconds": timer.time_elapsed("train"),
-        "seed": options.seed,
-        **({} if met else {"reachable": around}),
-        **ranking,
-    }
+    result = result_of(task, found, val_accuracy, timer.time_elapsed("train"))
     if trainer.is_global_zero:
-        draw_architecture(plan, found).savefig(run.path / "architecture.png", dpi=150)
+        draw_architecture(task.space.plan, found.architecture).savefig(run.path / "architecture.png", dpi=150)
         write_text(run.space, f"{task.space}\n")
-    run.finish(found, metrics, small)
-    target = f"{options.flops_target:g} +- {options.tolerance:.0%}"
+        run.keep(found.architecture, found.network)
+        result.write(run)
+        print(summary("search finished", rows_of(task, found, result, run)))
+    return run
+
+
+def result_of(task: SearchTask, found: Found, val_accuracy: float, seconds: float) -> SearchResult:
+    """What a search measured.
+
+    Args:
+        task: What was searched.
+        found: What it found.
+        val_accuracy: Of the found network with the supernet's weights.
+        seconds: The time that the search took.
+    """
+    flops_full, params_full = task.full("flops"), parameters(task.network)
+    flops, params = found.costs["flops"], parameters(found.network)
+    budget = task.budgets[0]
+    around = None if found.reachable is None else tuple(cost / task.full(budget.measure) for cost in found.reachable)
+    likeliest = found.likeliest
+    return SearchResult(
+        flops=flops,
+        flops_full=flops_full,
+        flops_ratio=flops / flops_full,
+        flops_target=task.options.target.shares().get("flops"),
+        params=params,
+        params_full=params_full,
+        params_ratio=params / params_full,
+        params_target=task.options.target.shares().get("params"),
+        target_met=found.met,
+        reachable=around,
+        val_accuracy=val_accuracy,
+        confidence=mean_confidence(found.widths, found.depths),
+        likeliest=Likeliest(
+            flops_ratio=MEASURES["flops"].exact(task.space.plan, likeliest) / flops_full,
+            widths=dict(likeliest.widths),
+            depths=dict(likeliest.depths),
+        ),
+        seconds=seconds,
+        seed=task.options.keeping.seed,
+    )
+
+
+def rows_of(task: SearchTask, found: Found, result: SearchResult, run: Run) -> list[tuple[str, str]]:
+    """The lines of the summary."""
+    halves, options, full = task.halves, task.options, task.space.full
     images = f"{len(halves.weights_half)} + {len(halves.architecture_half)}"
-    blocks = ", ".join(f"{stage} {depth} of {task.space.full.depths[stage]}" for stage, depth in found.depths.items())
-    rows = [
-        ("network", f"{options.network} on {options.data}, {images} images"),
+    kept = found.architecture.depths.items()
+    blocks = ", ".join(f"{stage} {depth} of {full.depths[stage]}" for stage, depth in kept)
+    outcome = "met" if found.met else missed("this search", result.reachable or ())
+    return [
+        ("network", f"{options.source.name} on {options.dataset.data}, {images} images"),
         ("started from", task.source),
-        ("FLOPs", change(task.flops_full, flops)),
-        ("target", f"{target}: {'met' if met else missed('this search', around)}"),
-        ("parameters", change(params_full, params)),
+        ("FLOPs", change(result.flops_full, result.flops)),
+        ("target", f"{options.target}: {outcome}"),
+        ("parameters", change(result.params_full, result.params)),
         ("blocks kept", blocks or "all"),
-        ("accuracy", f"{percent(val_accuracy)} on the architecture half, with the supernet's weights"),
-        ("confidence", f"{metrics['confidence']:.3f}"),
-        *(describe(ranking) if ranking else []),
-        ("time", f"{metrics['seconds']:.0f} s"),
+        ("accuracy", f"{percent(result.val_accuracy)} on the architecture half, with the supernet's weights"),
+        ("confidence", f"{result.confidence:.3f}"),
+        ("time", f"{result.seconds:.0f} s"),
         ("architecture", str(run.architecture)),
         ("space", str(run.space)),
         ("picture", str(run.path / "architecture.png")),
         ("curves", "tensorboard --logdir runs"),
         ("next", f"tas train --kd --architecture {run.path}"),
     ]
-    if trainer.is_global_zero:
-        print(summary("search finished", rows))
-    return run

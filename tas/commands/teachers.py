@@ -1,14 +1,15 @@
 """The teachers of a training: given, or trained first unless that was done before."""
 
-import dataclasses
 import hashlib
 import json
+from typing import Any
 
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.commands.training import TrainedTeacher, TrainingTask, feature_flags, train_network
+from tas.commands.training import TrainedTeacher, TrainingTask, train_network
 from tas.config import TrainOptions
+from tas.config.groups import Keeping, Source
 from tas.data.images import ImageData
 from tas.data.opening import check_fit
 from tas.errors import TasError, blame
@@ -18,14 +19,12 @@ from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
 from tas.runs.console import say
 from tas.runs.load import load
+from tas.runs.results import TrainResult
 from tas.runs.run import ROOT, Run, label
-
-RECIPE = ("data", "image_size", "batch_size", "epochs", "lr", "momentum", "weight_decay", "seed")
-"""The options that, with the network and the training images, make one teacher another."""
 
 
 def find_teachers(
-    options: TrainOptions, original: Original, data: ImageData, start: tuple[bool, str | None]
+    options: TrainOptions, original: Original, data: ImageData, source: Source
 ) -> tuple[TrainedTeacher, ...]:
     """Those of the runs that --teacher names; else the original, as given if its classifier fits, or trained now.
 
@@ -33,52 +32,54 @@ def find_teachers(
         options: Of the training that is to be taught.
         original: The unpruned network.
         data: The data set.
-        start: --pretrained and --weights of the original.
+        source: Where the original is from.
     """
-    if feature_flags(options) and not original.plan.stages:  # before hours go into a teacher
-        raise TasError(f"{feature_flags(options)}: {original.full.network} has no stages, chains of blocks, to compare")
-    if options.teacher:
-        teachers = tuple(load_teacher(Run(path), original, options, data) for path in options.teacher)
+    wanted, given = options.distillation.feature_flags, options.distillation.teacher
+    if wanted and not original.plan.stages:  # before hours go into a teacher
+        raise TasError(f"{wanted}: {original.full.network} has no stages, chains of blocks, to compare")
+    if given:
+        teachers = tuple(load_teacher(Run(path), original, options, data) for path in given)
         if options.init == "teacher":
-            check_unpruned(options.teacher[0], teachers[0].architecture, original.full)
+            check_unpruned(given[0], teachers[0].architecture, original.full)
         return teachers
     if original.complete:
         say(f"teacher: {original.full.network} with {original.source}, as it is")
         return (TrainedTeacher(original.network, original.full, original.plan, original.source),)
-    return (load_teacher(trained_teacher(options, original, data, start), original, options, data),)
+    return (load_teacher(trained_teacher(options, original, data, source), original, options, data),)
 
 
-def trained_teacher(options: TrainOptions, original: Original, data: ImageData, start: tuple[bool, str | None]) -> Run:
+def trained_teacher(options: TrainOptions, original: Original, data: ImageData, source: Source) -> Run:
     """The unpruned network trained on this data set with these options: found if that was done before, else trained."""
-    name = original.full.network
-    recipe = {key: getattr(options, key) for key in RECIPE}
-    recipe |= {"network": name, "images": data.fingerprint()}
-    if original.trained:
-        recipe["weights"] = digest(original.network)
-    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:10]
-    run = Run(ROOT / "teachers" / f"{label(name, str(options.data))}-{key}")
+    own = TrainOptions(
+        source=source,
+        dataset=options.dataset,
+        recipe=options.recipe,
+        machine=options.machine,
+        keeping=Keeping(seed=options.keeping.seed),
+        compile=options.compile,
+    )
+    name, data_name = original.full.network, str(options.dataset.data)
+    run = Run(ROOT / "teachers" / f"{label(name, data_name)}-{key_of(own, original, data)}", go_on=True)
     if run.finished():
         say(f"teacher: {name} as trained before, {run.path}")
         return run
     say(f"teacher: training {name} once for this data set and these options, {run.path}")
-    pretrained, weights = start
-    own = dataclasses.replace(
-        options,
-        network=name,
-        architecture=None,
-        pretrained=pretrained,
-        weights=weights,
-        init="scratch",
-        kd=False,
-        teacher=(),
-        attention_transfer=0.0,
-        hints=0.0,
-        keep_zeros=False,
-        output=None,
-        resume=str(run.path),
-    )
-    job = TrainingTask(original.full, original, (), run, "the same command (the teacher is trained first)")
-    return train_network(own, job, data)
+    task = TrainingTask(original.full, original, (), run, "the same command (the teacher is trained first)")
+    return train_network(own, task, data)
+
+
+def key_of(options: TrainOptions, original: Original, data: ImageData) -> str:
+    """What tells a teacher from others: all that changes its weights, the images and the starting weights included."""
+    recipe: dict[str, Any] = {
+        name: value
+        for name, value in options.flat().items()
+        # The images and the weights themselves stand for where they are from and how many are used.
+        if not options.listed()[name].where and name not in Source.__dataclass_fields__ and name != "train_images"
+    }
+    recipe |= {"network": original.full.network, "images": data.fingerprint()}
+    if original.trained:
+        recipe["weights"] = digest(original.network)
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def digest(network: nn.Module) -> str:
@@ -93,19 +94,19 @@ def load_teacher(run: Run, original: Original, options: TrainOptions, data: Imag
     """The trained network of a run. TasError if it is not there, is not trained, or does not fit the data set."""
     with blame("--teacher"):
         teacher = load(run.path)
-        if '"test_accuracy"' not in run.metrics.read_text(encoding="utf-8"):
-            raise TasError(f"{run.path}: not a finished training run, but what a search or pruning left")
+        TrainResult.read(run)
     architecture = Architecture.load(run.architecture)
-    check_fit(f"--teacher {run.path}", architecture, str(options.data), data)
-    return TrainedTeacher(teacher, architecture, plan_of(architecture, original, data.image_size), str(run.path))
+    check_fit(f"--teacher {run.path}", architecture, str(options.dataset.data), data)
+    return TrainedTeacher(teacher, architecture, plan_of(architecture, original), str(run.path))
 
 
-def plan_of(architecture: Architecture, original: Original, image_size: int) -> Plan:
+def plan_of(architecture: Architecture, original: Original) -> Plan:
     """The plan of the unpruned network that an architecture is of: that of the original, or read anew."""
-    a, size = architecture, architecture.image_size or image_size
+    a = architecture
     if a.network == original.full.network:
         return original.plan
-    return read_plan(open_network(a.network, a.num_classes, a.in_channels), (a.in_channels, size, size), a.network)
+    network = open_network(a.network, a.num_classes, a.in_channels)
+    return read_plan(network, (a.in_channels, a.image_size, a.image_size), a.network)
 
 
 def check_unpruned(path: str, teacher: Architecture, full: Architecture) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import cast
 
@@ -12,7 +12,8 @@ from pytorch_lightning.callbacks import Timer
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.config import TrainOptions, flag
+from tas.config import TrainOptions
+from tas.config.groups import Distillation
 from tas.cost.count import flops, nonzero_flops, parameters
 from tas.cutting.build import build
 from tas.cutting.cut import cut
@@ -24,6 +25,7 @@ from tas.errors import TasError, blame, gist
 from tas.reading.original import Original
 from tas.reading.plan import Plan
 from tas.runs.load import load
+from tas.runs.results import TrainResult
 from tas.runs.run import Run, home_of
 from tas.runs.summary import change, percent, summary
 from tas.training.interrupts import interruptible
@@ -59,82 +61,108 @@ class TrainingTask:
     """The command that goes on with this run after Ctrl-C."""
 
 
-def starting_network(options: TrainOptions, job: TrainingTask) -> nn.Module:
+def starting_network(options: TrainOptions, task: TrainingTask) -> nn.Module:
     """The network to train, with the weights that it starts from."""
-    if options.network is not None:
-        if job.original.trained:
-            return copy.deepcopy(job.original.network)  # which may be the teacher, too
-        return build(job.architecture)
+    original = task.original
+    if options.source.network is not None:
+        if original.trained:
+            return copy.deepcopy(original.network)  # which may be the teacher, too
+        return build(task.architecture)
     if options.init == "teacher":
-        state = sorted_by_importance(job.teachers[0].network.state_dict(), job.original.plan)
-        return cut(job.original.network, job.original.plan, job.architecture, state)
+        state = sorted_by_importance(task.teachers[0].network.state_dict(), original.plan)
+        return cut(original.network, original.plan, task.architecture, state)
     if options.init == "inherited":
         return load(home_of(str(options.architecture)).path).train()
-    return build(job.architecture)
+    return build(task.architecture)
 
 
-def train_network(options: TrainOptions, job: TrainingTask, data: ImageData) -> Run:
+def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) -> Run:
     """One training from start to summary, with settled options."""
-    architecture, run = job.architecture, job.run
-    pl.seed_everything(options.seed, workers=True, verbose=False)
-    network = starting_network(options, job)
+    architecture, run, seed, recipe = task.architecture, task.run, options.keeping.seed, options.recipe
+    pl.seed_everything(seed, workers=True, verbose=False)
+    network = starting_network(options, task)
     timer = Timer()
-    trainer = make_trainer(options, run, len(data.train_dataloader()), [RunBar("train"), timer])
-    teachers = job.teachers if options.kd else ()
-    input_shape = (data.in_channels, data.image_size, data.image_size)
+    batches = len(data.train_dataloader())
+    trainer = make_trainer(options.machine, recipe.epochs, seed, run, batches, [RunBar("train"), timer])
+    teachers = task.teachers if options.distillation.kd else ()
     module = TrainModule(
         network,
         architecture.num_classes,
+        recipe,
         asked(teachers, data, trainer.strategy.root_device) if teachers else None,
-        feature_distillation(options, network, job, input_shape),
-        epochs=options.epochs,
-        lr=options.lr,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        kd_alpha=options.kd_alpha,
-        kd_temperature=options.kd_temperature,
+        feature_distillation(options.distillation, network, task, data.input_shape),
+        options.distillation,
     )
-    with sparse(network, options.keep_zeros), interruptible(run, job.go_on), compiled(module, options.compile):
+    with sparse(network, options.keep_zeros), interruptible(run, task.go_on), compiled(module, options.compile):
         fit(trainer, module, data, run, options)
         accuracies = trainer.test(module, data, verbose=False)[0]
-
-    full = job.original.network
-    flops_full, flops_kept = flops(full, input_shape), flops(network, input_shape)
-    metrics = {
-        "test_accuracy": accuracies["test_accuracy"],
-        "teacher_accuracy": accuracies.get("teacher_accuracy"),
-        "kd": options.kd,
-        "flops": flops_kept,
-        "flops_full": flops_full,
-        "flops_ratio": flops_kept / flops_full,
-        "params": parameters(network),
-        "epochs": options.epochs,
-        "seconds": timer.time_elapsed("train"),
-        "seed": options.seed,
-    }
-    flops_left = nonzero_flops(network, input_shape)
-    if options.keep_zeros:
-        metrics |= {"flops_nonzero": flops_left, "flops_nonzero_ratio": flops_left / flops_full}
-    run.finish(architecture, metrics, network)
+    if trainer.is_global_zero:
+        result = result_of(options, task, network, data.input_shape, accuracies, timer.time_elapsed("train"))
+        run.keep(architecture, network)
+        result.write(run)
+        print(summary("training finished", rows_of(options, task, result)))
     trainer.strategy.barrier()  # other processes may read the run next: a teacher's
-    start = job.original.source if options.network else options.init
-    rows = [
-        ("network", f"{architecture.network} on {options.data}, {options.epochs} epochs"),
+    return run
+
+
+def result_of(
+    options: TrainOptions,
+    task: TrainingTask,
+    network: nn.Module,
+    input_shape: Sequence[int],
+    accuracies: Mapping[str, float],
+    seconds: float,
+) -> TrainResult:
+    """What a training measured.
+
+    Args:
+        options, task: Of the training.
+        network: The trained one.
+        input_shape: (C, H, W) of one image.
+        accuracies: "test_accuracy" and, with teachers, "teacher_accuracy".
+        seconds: The time that it took.
+    """
+    full = task.original.network
+    flops_full, flops_kept = flops(full, input_shape), flops(network, input_shape)
+    params_full, params = parameters(full), parameters(network)
+    left = nonzero_flops(network, input_shape) if options.keep_zeros else None
+    return TrainResult(
+        test_accuracy=accuracies["test_accuracy"],
+        teacher_accuracy=accuracies.get("teacher_accuracy"),
+        kd=options.distillation.kd,
+        flops=flops_kept,
+        flops_full=flops_full,
+        flops_ratio=flops_kept / flops_full,
+        flops_nonzero=left,
+        flops_nonzero_ratio=None if left is None else left / flops_full,
+        params=params,
+        params_full=params_full,
+        params_ratio=params / params_full,
+        epochs=options.recipe.epochs,
+        seconds=seconds,
+        seed=options.keeping.seed,
+    )
+
+
+def rows_of(options: TrainOptions, task: TrainingTask, result: TrainResult) -> list[tuple[str, str]]:
+    """The lines of the summary."""
+    run, left = task.run, result.flops_nonzero
+    start = task.original.source if options.source.network else options.init
+    taught = f"{percent(result.teacher_accuracy)}, {sources(task.teachers)}"
+    return [
+        ("network", f"{task.architecture.network} on {options.dataset.data}, {result.epochs} epochs"),
         ("architecture", options.architecture or "unpruned"),
         ("started from", {"teacher": "the teacher's weights", "inherited": "the weights beside it"}.get(start, start)),
-        ("FLOPs", change(flops_full, flops_kept)),
-        *([("of non-zero weights", change(flops_full, flops_left))] if options.keep_zeros else []),
-        ("parameters", change(parameters(full), parameters(network))),
-        ("test accuracy", percent(metrics["test_accuracy"])),
-        ("teacher", f"{percent(metrics['teacher_accuracy'])}, {sources(teachers)}" if teachers else "none"),
-        ("time", f"{metrics['seconds']:.0f} s"),
+        ("FLOPs", change(result.flops_full, result.flops)),
+        *([("of non-zero weights", change(result.flops_full, left))] if left is not None else []),
+        ("parameters", change(result.params_full, result.params)),
+        ("test accuracy", percent(result.test_accuracy)),
+        ("teacher", taught if result.kd else "none"),
+        ("time", f"{result.seconds:.0f} s"),
         ("weights", str(run.weights)),
         ("curves", "tensorboard --logdir runs"),
         ("next", f"python -c \"import tas; print(tas.load('{run.path}'))\""),
     ]
-    if trainer.is_global_zero:
-        print(summary("training finished", rows))
-    return run
 
 
 def sources(teachers: Sequence[TrainedTeacher]) -> str:
@@ -155,24 +183,19 @@ def asked(teachers: Sequence[TrainedTeacher], data: ImageData, device: torch.dev
     return Teachers(members)
 
 
-def feature_flags(options: TrainOptions) -> str:
-    """The flags of the feature terms that are wanted; empty without any."""
-    return " ".join(flag(key) for key in ("attention_transfer", "hints") if getattr(options, key) > 0)
-
-
 def feature_distillation(
-    options: TrainOptions, network: nn.Module, job: TrainingTask, input_shape: Sequence[int]
+    distillation: Distillation, network: nn.Module, task: TrainingTask, input_shape: Sequence[int]
 ) -> FeatureDistillation | None:
     """The feature terms of a training, if wanted. TasError where the networks' stages do not fit together."""
-    if not feature_flags(options):
+    if not distillation.feature_flags:
         return None
-    with blame(feature_flags(options)):
+    with blame(distillation.feature_flags):
         return FeatureDistillation(
-            Staged(network, stage_ends(job.original.plan, job.architecture.depths)),
-            [Staged(item.network, stage_ends(item.plan, item.architecture.depths)) for item in job.teachers],
+            Staged(network, stage_ends(task.original.plan, task.architecture.depths)),
+            [Staged(item.network, stage_ends(item.plan, item.architecture.depths)) for item in task.teachers],
             input_shape,
-            attention_transfer=options.attention_transfer,
-            hints=options.hints,
+            attention_transfer=distillation.attention_transfer,
+            hints=distillation.hints,
         )
 
 

@@ -15,7 +15,7 @@ import torch
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
+from tas.cost.measures import MEASURES
 from tas.reading.plan import Plan
 from tas.space.random_networks import random_architecture
 from tas.space.space import SearchSpace
@@ -29,6 +29,7 @@ class Agreement:
     """How alike the networks of one method and target are."""
 
     method: str
+    measure: str
     target: float
     seeds: int
     """How many networks were found."""
@@ -81,8 +82,9 @@ class Found:
     """What one method found with several seeds."""
 
     method: str
+    measure: str
     target: float
-    """FLOPs aimed at, as a share of the unpruned network's."""
+    """What was aimed at, as a share of the unpruned network's."""
     space: SearchSpace
     """What it could choose from."""
     networks: Sequence[Architecture]
@@ -99,16 +101,16 @@ def agreements(methods: Sequence[Found], tolerance: float) -> list[Agreement]:
     drawn: dict[str, float] = {}  # drawing takes most of the time, and most methods share a space
     result = []
     for found in methods:
-        key = f"{found.target} {found.space.widths} {found.space.depths}"
+        key = f"{found.measure} {found.target} {found.space.widths} {found.space.depths}"
         if key not in drawn:
-            drawn[key] = random_distance(found.space, found.target, tolerance)
+            drawn[key] = random_distance(found.space, found.measure, found.target, tolerance)
         own = mean_distance(found.space, found.networks)
-        result.append(Agreement(found.method, found.target, len(found.networks), own, drawn[key]))
+        result.append(Agreement(found.method, found.measure, found.target, len(found.networks), own, drawn[key]))
     return result
 
 
-def random_distance(space: SearchSpace, target: float, tolerance: float) -> float:
+def random_distance(space: SearchSpace, measure: str, target: float, tolerance: float) -> float:
     """The mean distance between random networks of a cost."""
-    budget = Budget(target * exact_flops(space.plan, space.full), tolerance)
+    budget = Budget(target * MEASURES[measure].exact(space.plan, space.full), tolerance, measure)
     generator = torch.Generator().manual_seed(0)
-    return mean_distance(space, [random_architecture(space, budget, generator) for _ in range(DRAWN)])
+    return mean_distance(space, [random_architecture(space, [budget], generator) for _ in range(DRAWN)])

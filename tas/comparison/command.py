@@ -1,30 +1,31 @@
 """`tas compare`: methods at equal cost, trained by the same trainer, over seeds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from typing import Any, cast
 
 import yaml
 
 from tas.architecture import Architecture
 from tas.comparison.agreement import Found, agreements
 from tas.comparison.evidence import Evidence
-from tas.comparison.jobs import Job, base_of, list_jobs, remarks, stands_apart
+from tas.comparison.jobs import Aim, Job, list_jobs, remarks
 from tas.comparison.machine import this_machine
+from tas.comparison.methods import check_methods, methods_of
 from tas.comparison.perform import check_same_networks, check_unchanged, ready
 from tas.comparison.report import write_report
 from tas.comparison.rows import read_rows
 from tas.comparison.scheduler import executor_for, run_all
 from tas.config import CompareOptions, SearchOptions
-from tas.data.opening import open_data
+from tas.config.files import read_yaml
+from tas.config.groups import Source, Space
+from tas.data.opening import open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name
 from tas.reading.original import Original, open_original
-from tas.reading.residuals import tie_residuals
 from tas.runs.console import say
 from tas.runs.files import write_text
 from tas.runs.lock import LOCK, locked
-from tas.runs.run import Run
-from tas.search.task import space_of
+from tas.runs.run import Run, plain
 from tas.space.space import SearchSpace
 
 
@@ -36,7 +37,8 @@ def compare(options: CompareOptions) -> None:
             there is.
     """
     with blame("--network"):
-        check_name(options.network)
+        check_name(options.source.name)
+    check_methods(options)
     jobs = list_jobs(options)
     home = Run(str(options.output))
     check_home(home, jobs)
@@ -49,7 +51,7 @@ def compare(options: CompareOptions) -> None:
         with executor_for(options) as executor:
             outcome = run_all(jobs, executor, None if options.ray else options.jobs, say)
         check_same_networks(jobs)  # once more: structures may have been found anew
-        alike = agreements(found_networks(options, jobs, original), options.tolerance)
+        alike = agreements(found_networks(options, jobs, original), options.targets.tolerance)
         evidence = Evidence(options, jobs, read_rows(jobs, home.path), alike, outcome, this_machine(options))
         say(f"\n{write_report(evidence)}\nreport: {home.path / 'report.md'}")
     if outcome.failed:
@@ -61,7 +63,7 @@ def check_home(home: Run, jobs: Sequence[Job]) -> None:
     """TasError if the directory holds something else, or runs that were made with other options."""
     if home.path.exists():
         empty = home.path.is_dir() and not any(path.name != LOCK for path in home.path.iterdir())
-        if not empty and not (home.config.is_file() and "methods" in (yaml.safe_load(home.config.read_text()) or {})):
+        if not empty and not (home.config.is_file() and "methods" in read_yaml(str(home.config), home.config)):
             raise TasError(f"--output {home.path}: holds something else than a comparison; give another directory")
     for job in jobs:
         # How long scratch-b trains follows from its structure, which may have been deleted to be found anew.
@@ -74,35 +76,31 @@ def start_home(home: Run, options: CompareOptions) -> None:
     """Write the options into the directory. TasError if it cannot be written."""
     try:
         home.metrics.unlink(missing_ok=True)  # not finished any more, if runs were added
-        write_text(home.config, yaml.safe_dump(asdict(options), sort_keys=False))
+        write_text(home.config, yaml.safe_dump(plain(options.flat()), sort_keys=False))
     except OSError as error:
         raise TasError(f"--output {home.path}: cannot be written ({error.strerror})") from None
 
 
 def open_unpruned(options: CompareOptions) -> Original:
     """The unpruned network as the data set needs it. Both are tried, and data fetched, before any run needs them."""
-    data = open_data(
-        options.data,
-        options.data_dir,
-        options.image_size,
-        batch_size=options.batch_size,
-        train_images=options.train_images,
-    )
-    return open_original(options.network, False, None, data.num_classes, data.in_channels, data.image_size)
+    data = open_dataset(options.dataset, options.recipe, options.machine, options.seeds[0])
+    return open_original(Source(network=options.source.network), data.num_classes, data.input_shape)
 
 
 def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Found]:
     """What each method found with two seeds or more, unless it always finds the same: as uniform does."""
-    groups: dict[tuple[str, float], list[Job]] = {}
+    known = methods_of(options)
+    groups: dict[tuple[str, Aim], list[Job]] = {}
     for job in jobs:
-        same = base_of(options, job.method) == "uniform" or stands_apart(options, job.method)
-        if job.kind == "structure" and job.run.finished() and not same:
-            groups.setdefault((job.method, job.target), []).append(job)
+        if job.kind == "structure" and job.run.finished():
+            own = known[job.method]
+            if not (own.seedless or own.leaves_zeros):
+                groups.setdefault((job.method, job.aim), []).append(job)
     found = []
-    for (method, target), group in groups.items():
+    for (method, aim), group in groups.items():
         networks = [Architecture.load(job.run.architecture) for job in group]
         if len(networks) > 1:
-            found.append(Found(method, target, space_for(group[0], original, networks), networks))
+            found.append(Found(method, aim.measure, aim.share, space_for(group[0], original, networks), networks))
     return found
 
 
@@ -113,7 +111,8 @@ def space_for(job: Job, original: Original, networks: Sequence[Architecture]) ->
     """
     plan, full = original.plan, original.full
     if isinstance(job.options, SearchOptions):
-        return space_of(job.options, plan, full)
+        return SearchSpace.of(plan, full, job.options.space)
     narrower = any(network.widths != full.widths for network in networks)
     shallower = any(network.depths != full.depths for network in networks)
-    return SearchSpace.of(tie_residuals(plan), full, search_widths=narrower, search_depths=shallower)
+    searched = {(True, False): "width", (False, True): "depth"}.get((narrower, shallower), "both")
+    return SearchSpace.of(plan, full, Space(search=cast(Any, searched)))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tas.comparison.methods import UNPRUNED
 from tas.comparison.statistics import Mean, pareto_front
-from tas.config.compare import UNPRUNED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,76 +1,71 @@
 """The runs that a comparison is made of, each an ordinary command's options."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from tas.config import CommonOptions, CompareOptions, PruneOptions, SearchOptions, TrainOptions, flag
-from tas.config.compare import SEARCHES
+from tas.comparison.methods import ComparedMethod, methods_of
+from tas.comparison.ranking import AloneOptions, RankOptions
+from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config.checks import flag
+from tas.config.files import with_recipe
+from tas.config.groups import Distillation, Keeping, Pruning, Space
+from tas.config.options import Options
 from tas.config.parsing import check_known, from_values
-from tas.config.search import RANKED_BY
 from tas.errors import TasError, blame
 from tas.runs.run import Run
 
-LEFT_TO_TAS_COMPARE = {
-    "search": ("search", "rank_from"),
-    "prune": ("method", "weights", "pretrained"),
-    "train": ("epochs", "architecture", "init", "kd", "teacher", "pretrained", "weights"),
-}
-"""Options of each command that follow from the method or the way of training."""
+Values = dict[str, Any]
+"""Flat name of an option -> its value."""
 
-WITH_A_TEACHER = ("kd_alpha", "kd_temperature", "attention_transfer", "hints")
-"""Options of `tas train` that go with a teacher alone."""
 
-NARROWING = ("round_to", "exclude", "ratios")
-"""Options of `tas search` that say which networks may be found."""
+@dataclass(frozen=True)
+class Aim:
+    """What found networks may cost: a measure, and the share of the unpruned network's."""
 
-KINDS: dict[str, type[CommonOptions]] = {"search": SearchOptions, "prune": PruneOptions, "train": TrainOptions}
-"""Command -> its options."""
+    measure: str = "flops"
+    share: float = 1.0
 
-LEFT_TO_EVERY_RUN = ("network", "data", "data_dir", "image_size", "train_images", "flops_target", "tolerance", "seed")
-"""Options that all runs of a comparison share, or that tell them apart."""
-
-LEFT_TO_THE_MACHINE = ("output", "resume", "workers", "accelerator", "devices", "strategy", "precision", "num_nodes")
-"""Options that are no part of a recipe."""
+    @property
+    def folder(self) -> str:
+        """What folders are named for it."""
+        return f"{self.share:g}" if self.measure == "flops" else f"{self.measure}-{self.share:g}"
 
 
 @dataclass(frozen=True)
 class Job:
     """One run of a comparison."""
 
-    kind: Literal["teacher", "structure", "training"]
+    kind: Literal["teacher", "structure", "training", "alone", "ranking"]
+    """The unpruned network trained; a network found; a found network trained; random networks trained alone; a search's
+    supernet held against them."""
     path: Path
     """The folder of the run."""
-    options: CommonOptions
+    options: Options
     """Of the command that runs it."""
     seed: int
     method: str = ""
-    """Of a structure or training."""
-    target: float = 1.0
-    """FLOPs aimed at, as a share of the unpruned network's."""
+    """Of all but a teacher."""
+    aim: Aim = Aim()
     training: str = ""
     """How a training trains, +kd included; of the unpruned network scratch-e or pretrained."""
     needs: tuple[Path, ...] = ()
-    """Folders of the runs that have to be finished before; of a training, that of the structure first."""
+    """Folders of the runs that have to be finished before; of a training and a ranking, that of the structure first."""
 
     @property
     def run(self) -> Run:
         """The run; the job is finished when this is."""
-        return Run(self.path)
+        return Run(self.path, go_on=True)
 
     @property
     def name(self) -> str:
         """What a user calls it."""
         if self.kind == "teacher":
             return f"unpruned network, seed {self.seed}"
-        words = (self.method, f"{self.target:g}", *([self.training] if self.training else []))
+        kinds = {"training": self.training, "alone": "random networks alone", "ranking": "ranking"}
+        words = (self.method, self.aim.folder, *([kinds[self.kind]] if self.kind in kinds else []))
         return f"{' '.join(words)}, seed {self.seed}"
-
-    @property
-    def command(self) -> str:
-        """The command that it is a run of."""
-        return next(command for command, kind in KINDS.items() if isinstance(self.options, kind))
 
 
 def list_jobs(options: CompareOptions) -> list[Job]:
@@ -79,6 +74,8 @@ def list_jobs(options: CompareOptions) -> list[Job]:
     Raises:
         TasError: An option for the searches, prunings or trainings is not one, or has an impossible value.
     """
+    if options.output is None:
+        raise TasError("--output is missing; give the directory for the runs and the report")
     check_sections(options)
     jobs: list[Job] = []
     every = [teacher_job(options, seed) for seed in options.seeds]
@@ -86,65 +83,88 @@ def list_jobs(options: CompareOptions) -> list[Job]:
         teachers = [*every[place:], *every[:place]][: options.teachers]  # its own first
         below = [
             job
-            for target in options.flops_targets
+            for measure, share in options.targets.shares()
             for method in options.methods
-            for job in method_jobs(options, method, target, teachers)
+            for job in method_jobs(options, method, Aim(measure, share), teachers)
         ]
         needed = {path for job in below for path in job.needs}
         jobs += [teacher for teacher in teachers if teacher.path in needed and teacher not in jobs]
         jobs += below
-    return share_rankings(jobs)
+    return with_rankings(options, jobs)
 
 
 def check_sections(options: CompareOptions) -> None:
     """TasError if an option for one of the commands is not one, also where no run would take it."""
-    for command in KINDS:
-        section(getattr(options, command), command)
-    for name, own in (options.variants or {}).items():
-        command = "search" if base_of(options, name) in SEARCHES else "prune"
-        section({key: value for key, value in own.items() if key != "method"}, command, f"--variants {name}")
+    teacher = teacher_job(options, options.seeds[0])
+    known = methods_of(options)
+    for method in ("tas", "uniform", *(name for name, one in known.items() if one.varied)):
+        structure = structure_job(options, method, Aim(share=0.5), teacher)
+    training_job(options, structure, "kd", [teacher])
 
 
-def share_rankings(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, where of the searches that rank the same networks the first alone trains them, and the others wait."""
-    first: dict[tuple[Any, ...], Path] = {}
-    shared = []
-    for job in jobs:
-        if isinstance(job.options, SearchOptions) and job.options.rank:
-            trained = first.setdefault(tuple(getattr(job.options, key) for key in RANKED_BY), job.path)
-            if trained != job.path:
-                options = replace(job.options, rank_from=str(trained))
-                job = replace(job, options=options, needs=(*job.needs, trained))
-        shared.append(job)
-    return shared
-
-
-def method_jobs(options: CompareOptions, method: str, target: float, teachers: Sequence[Job]) -> list[Job]:
+def method_jobs(options: CompareOptions, method: str, aim: Aim, teachers: Sequence[Job]) -> list[Job]:
     """A structure and its trainings, of one seed: that of the first teacher."""
-    structure = structure_job(options, method, target, teachers[0])
-    trainings = [name for name in options.training if goes_with(name, base_of(options, method))]
+    structure = structure_job(options, method, aim, teachers[0])
+    trainings = [name for name in options.training if methods_of(options)[method].goes_with(name)]
     return [structure, *(training_job(options, structure, name, teachers) for name in trainings)]
+
+
+def with_rankings(options: CompareOptions, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, with a ranking after every search that is to be ranked; random networks are trained alone once for all
+    searches that draw the same ones."""
+    asked = options.ranking.ranked or options.methods
+    alone: dict[AloneOptions, Job] = {}
+    result: list[Job] = []
+    for job in jobs:
+        result.append(job)
+        if options.ranking.rank and isinstance(job.options, SearchOptions) and job.method in asked:
+            own = AloneOptions.of_search(job.options, options.ranking)
+            if own not in alone:
+                path = folder(options, "alone", job)
+                kept = replace(own, keeping=Keeping(seed=job.seed, output=str(path)))
+                alone[own] = Job("alone", path, kept, job.seed, job.method, job.aim)
+                result.append(alone[own])
+            path = folder(options, "rankings", job)
+            asking = RankOptions(
+                search=str(job.path),
+                alone=str(alone[own].path),
+                machine=job.options.machine,
+                keeping=Keeping(seed=job.seed, output=str(path)),
+            )
+            needs = (job.path, alone[own].path)
+            result.append(Job("ranking", path, asking, job.seed, job.method, job.aim, needs=needs))
+    return result
+
+
+def folder(options: CompareOptions, kind: str, job: Job) -> Path:
+    """Where a run goes that belongs to a structure."""
+    return Path(str(options.output), kind, job.method, job.aim.folder, f"seed{job.seed}")
 
 
 def remarks(options: CompareOptions) -> list[str]:
     """What was asked for and has no meaning, or less than it seems, in sentences."""
+    known = methods_of(options)
+    asked = {method: known[method] for method in options.methods}
     found = [
         f"{method} is not trained {name}: what is left of its weights has no smaller structure; ask for finetune"
-        for method in options.methods
+        for method, own in asked.items()
         for name in options.training
-        if not goes_with(name, base_of(options, method))
+        if not own.goes_with(name)
     ]
-    sections = [options.search or {}, *((options.variants or {}).get(method, {}) for method in options.methods)]
-    given = {key.replace("-", "_") for section in sections for key in section}
-    others = any(base_of(options, method) not in SEARCHES for method in options.methods)
-    if others and (narrowed := [flag(key) for key in NARROWING if key in given]):
+    given = {
+        key.replace("-", "_")
+        for part in (options.search or {}, *(own.varied for own in asked.values()))
+        for key in part
+    }
+    others = any(not own.is_search for own in asked.values())
+    if others and (narrowed := [flag(key) for key in asdict(Space()) if key in given]):
         found.append(f"{', '.join(narrowed)} of the searches: what the other methods may find is not narrowed by it")
-    return found + unread(options)
+    return found + unread(options, asked)
 
 
-def unread(options: CompareOptions) -> list[str]:
+def unread(options: CompareOptions, asked: Mapping[str, ComparedMethod]) -> list[str]:
     """What no run reads, a sentence each."""
-    searches = [base_of(options, method) in SEARCHES for method in options.methods]
+    searches = [own.is_search for own in asked.values()]
     taught = any(name.endswith("kd") for name in options.training)
     finetuned = any(name.startswith("finetune") for name in options.training)
     found = []
@@ -154,114 +174,126 @@ def unread(options: CompareOptions) -> list[str]:
         found.append("--prune is not read: all methods are searches")
     if options.train and not options.training:
         found.append("--train is not read: nothing is trained")
-    kd = [flag(f"train.{key}") for key in WITH_A_TEACHER if key in section(options.train, "train")]
+    of_teachers = [key.replace("-", "_") for key in options.train or {}]
+    kd = [flag(f"train.{key}") for key in of_teachers if key in asdict(Distillation())]
     if kd and not taught:
         found.append(f"{', '.join(kd)} is not read: no --training has +kd")
     if options.finetune_lr_factor != CompareOptions.finetune_lr_factor and not finetuned:
         found.append("--finetune-lr-factor is not read: no --training is finetune")
+    if options.ranking.rank and not any(searches):
+        found.append("--rank is not read: no method is a search")
     return found
-
-
-def base_of(options: CompareOptions, method: str) -> str:
-    """The method that a name stands for: itself, or the one of which it is a variant."""
-    return (options.variants or {}).get(method, {}).get("method", method)
-
-
-def stands_apart(options: CompareOptions, method: str) -> bool:
-    """Whether what a method leaves is no smaller network, and is not to be compared with one."""
-    return base_of(options, method) == "unstructured"
-
-
-def goes_with(training: str, method: str) -> bool:
-    """Whether a way of training has a meaning after a method: single weights set to zero leave the structure whole."""
-    return method != "unstructured" or training.startswith("finetune")
 
 
 def teacher_job(options: CompareOptions, seed: int) -> Job:
     """The training of the unpruned network: teacher, source of weights, and the accuracy to compare with."""
     path = Path(str(options.output), "teacher", f"seed{seed}")
-    own = {"network": options.network, "pretrained": options.pretrained}
-    own["epochs"] = options.teacher_epochs or options.epochs
-    values = shared(options, path, seed) | for_trainer(options, taught=False) | own
-    # Trained further from its library's weights, it is not from scratch.
-    training = "pretrained" if options.pretrained else "scratch-e"
-    return Job("teacher", path, checked("train", TrainOptions, values), seed, training=training)
+    epochs = options.teacher_epochs or options.recipe.epochs
+    fixed = shared(options, path, seed) | asdict(options.source) | {"epochs": epochs}
+    # Trained further from given weights, it is not from scratch.
+    training = "pretrained" if options.source.trained else "scratch-e"
+    own = of_trainer(options, taught=False)
+    return Job("teacher", path, made("train", TrainOptions, options, fixed, own), seed, training=training)
 
 
-def structure_job(options: CompareOptions, method: str, target: float, teacher: Job) -> Job:
+def structure_job(options: CompareOptions, method: str, aim: Aim, teacher: Job) -> Job:
     """The run that finds a network: a search, or a pruning."""
-    path = Path(str(options.output), "structures", method, f"{target:g}", f"seed{teacher.seed}")
-    values = shared(options, path, teacher.seed)
-    values |= {"network": options.network, "flops_target": target, "tolerance": options.tolerance}
-    base, varied = base_of(options, method), dict((options.variants or {}).get(method, {}))
-    varied.pop("method", None)
+    path = Path(str(options.output), "structures", method, aim.folder, f"seed{teacher.seed}")
+    own = methods_of(options)[method]
+    target = {"flops_target": None, "params_target": None, "tolerance": options.targets.tolerance}
+    target[f"{aim.measure}_target"] = aim.share
+    fixed = shared(options, path, teacher.seed) | {"network": options.source.network} | target | dict(own.fixed)
+    given = section(options.search if own.is_search else options.prune)
+    varied = section(own.varied)
     needs: tuple[Path, ...] = (teacher.path,)
-    found: CommonOptions
-    if base in SEARCHES:
-        own = section(options.search, "search") | section(varied, "search", f"--variants {method}")
-        if own.get("init") == "teacher":
-            own["weights"] = str(teacher.path)
+    found: Options
+    if own.is_search:
+        if (given | varied).get("init") == "teacher":
+            fixed["weights"] = str(teacher.path)
         else:
             needs = ()
-        found = checked("search", SearchOptions, values | own | {"search": SEARCHES[base]}, method)
+        found = made("search", SearchOptions, options, fixed, given, varied, method)
     else:
-        own = section(options.prune, "prune") | section(varied, "prune", f"--variants {method}")
-        own |= {"method": base, "weights": str(teacher.path)}
-        found = checked("prune", PruneOptions, values | own, method)
-    return Job("structure", path, found, teacher.seed, method, target, needs=needs)
+        fixed |= {"weights": str(teacher.path), "pretrained": False}
+        # What other methods alone read is theirs.
+        theirs = set(asdict(Pruning())) - set(own.reads) - set(own.fixed)
+        given = {key: value for key, value in given.items() if key not in theirs}
+        found = made("prune", PruneOptions, options, fixed, given, varied, method)
+    return Job("structure", path, found, teacher.seed, method, aim, needs=needs)
 
 
 def training_job(options: CompareOptions, structure: Job, training: str, teachers: Sequence[Job]) -> Job:
     """The training of a found network, of the seed of the first teacher, which is the source of weights too."""
-    seed = structure.seed
+    seed, own = structure.seed, methods_of(options)[structure.method]
     training = "scratch-e+kd" if training == "kd" else training
     start, _, kd = training.partition("+")
-    path = Path(str(options.output), "trainings", structure.method, f"{structure.target:g}", training, f"seed{seed}")
-    base = base_of(options, structure.method)
-    values = shared(options, path, seed) | for_trainer(options, taught=bool(kd))
-    own: dict[str, Any] = {"architecture": str(structure.path), "kd": bool(kd), "epochs": options.epochs}
+    path = Path(str(options.output), "trainings", structure.method, structure.aim.folder, training, f"seed{seed}")
+    fixed = shared(options, path, seed)
+    fixed |= {"architecture": str(structure.path), "kd": bool(kd), "epochs": options.recipe.epochs, "teacher": None}
+    fixed |= {"network": None, "pretrained": False, "weights": None, "init": "scratch"}
+    given = of_trainer(options, taught=bool(kd))
     if start == "finetune":
-        own |= {"init": "inherited", "lr": values["lr"] * options.finetune_lr_factor}
+        lr = given.pop("lr", options.recipe.lr)
+        fixed |= {"init": "inherited", "lr": lr * options.finetune_lr_factor}
     elif start == "init":
-        own["init"] = "inherited" if base in SEARCHES else "teacher"
+        fixed["init"] = "inherited" if own.is_search else "teacher"
     needs = [structure.path]
-    if kd or own.get("init") == "teacher":
+    if kd or fixed["init"] == "teacher":
         asked = [teacher.path for teacher in (teachers if kd else teachers[:1])]
-        own["teacher"] = list(map(str, asked))
+        fixed["teacher"] = list(map(str, asked))
         needs += asked
-    if base == "unstructured":
-        own["keep_zeros"] = True
-    settled = checked("train", TrainOptions, values | own)
-    return Job("training", path, settled, seed, structure.method, structure.target, training, tuple(needs))
+    if own.leaves_zeros:
+        fixed["keep_zeros"] = True
+    settled = made("train", TrainOptions, options, fixed, given)
+    return Job("training", path, settled, seed, structure.method, structure.aim, training, tuple(needs))
 
 
-def for_trainer(options: CompareOptions, taught: bool) -> dict[str, Any]:
+def of_trainer(options: CompareOptions, taught: bool) -> Values:
     """The options given for every `tas train`; those for distillation only where a teacher teaches."""
-    own = section(options.train, "train")
-    return {key: value for key, value in own.items() if taught or key not in WITH_A_TEACHER}
+    with_teacher = set(asdict(Distillation())) - {"kd", "teacher"}
+    return {key: value for key, value in section(options.train).items() if taught or key not in with_teacher}
 
 
-def shared(options: CompareOptions, path: Path, seed: int) -> dict[str, Any]:
-    """What all runs of a comparison take from it. Each has one device: several runs use several."""
-    keys = ("data", "data_dir", "image_size", "train_images", "batch_size", "workers", "lr", "momentum", "weight_decay")
-    own = {key: getattr(options, key) for key in (*keys, "accelerator", "precision")}
-    return own | {"devices": "1", "seed": seed, "output": str(path)}
+def shared(options: CompareOptions, path: Path, seed: int) -> Values:
+    """What every run of a comparison has from it, and nothing else may say."""
+    keeping = Keeping(seed=seed, output=str(path))
+    return asdict(options.dataset) | asdict(options.machine) | asdict(keeping)
 
 
-def section(given: Mapping[str, Any] | None, command: str, blamed: str | None = None) -> dict[str, Any]:
-    """The options given for one command. TasError if one of them is none of it, or not theirs to choose."""
-    own = {key.replace("-", "_"): value for key, value in (given or {}).items()}
-    for key in own:
-        if key in (*LEFT_TO_TAS_COMPARE[command], *LEFT_TO_EVERY_RUN, *LEFT_TO_THE_MACHINE):
-            raise TasError(
-                f"{blamed or f'--{command}'}: {key} is not to be given here; tas compare sets it for each run"
-            )
-    with blame(blamed or f"--{command}"):
-        check_known(command, KINDS[command], own)
-    return own
+def section(given: Mapping[str, Any] | None) -> Values:
+    """The options given for one command, under their names."""
+    return {key.replace("-", "_"): value for key, value in (given or {}).items()}
 
 
-def checked(command: str, kind: type[Any], values: Mapping[str, Any], variant: str | None = None) -> Any:
-    """The options of a command from values. TasError, naming the section, if one is wrong."""
-    with blame(f"--{command}" + (f", for {variant}" if variant else "")):
-        return from_values(command, kind, values)
+Made = TypeVar("Made", bound=Options)
+
+
+def made(
+    command: str,
+    kind: type[Made],
+    options: CompareOptions,
+    fixed: Mapping[str, Any],
+    given: Mapping[str, Any],
+    varied: Mapping[str, Any] | None = None,
+    method: str | None = None,
+) -> Made:
+    """The options of a run. TasError, naming the section, if one that was given is wrong, or not to be given.
+
+    Args:
+        command, kind: The command that carries it out, and its options.
+        options: Of the comparison, whose recipe all runs share unless more is given for them.
+        fixed: What the comparison says of the run.
+        given: What is given for all runs of the command.
+        varied: What a variant gives beside it.
+        method: What finds the network, where the run does.
+    """
+    values = {key: value for key, value in asdict(options.recipe).items() if key != "epochs"}
+    for own, blamed in ((given, f"--{command}"), (varied or {}, f"--variants {method}")):
+        for key in own:
+            if key in fixed:
+                raise TasError(f"{blamed}: {key} is not to be given here; tas compare sets it for each run")
+        with blame(blamed):
+            check_known(command, kind, own)
+        values |= with_recipe(blamed, own, command, kind.listed())
+    with blame(f"--{command}" + (f", for {method}" if method else "")):
+        return from_values(command, kind, values | dict(fixed))

@@ -1,7 +1,6 @@
 """One run of a comparison, carried out: begun, gone on with, or left as it is when finished."""
 
 import dataclasses
-import json
 import os
 import time
 import traceback
@@ -10,7 +9,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytorch_lightning  # noqa: F401  # before output is redirected: its logger keeps the stream that it finds
-import yaml
 
 from tas.architecture import Architecture
 
@@ -20,33 +18,30 @@ from tas.commands.prune import prune
 from tas.commands.search import search
 from tas.commands.train import train
 from tas.comparison.jobs import Job
-from tas.config import CommonOptions
+from tas.comparison.ranking import AloneOptions, RankOptions, rank, train_alone
+from tas.config import PruneOptions, SearchOptions, TrainOptions
+from tas.config.files import read_yaml
+from tas.config.options import Options
 from tas.errors import TasError, gist
 from tas.runs.files import write_text
 from tas.runs.provenance import code_version
-from tas.runs.run import Run
+from tas.runs.results import FoundResult
+from tas.runs.run import Run, plain
 
 COMMIT = "commit.txt"
 """In a run's folder: the code that made it, a line each."""
 
-PERFORMERS: dict[str, Callable[[Any], object]] = {"search": search, "prune": prune, "train": train}
-"""What carries out a job's command."""
+PERFORMERS: dict[type[Options], Callable[[Any, Run], object]] = {
+    SearchOptions: search,
+    PruneOptions: prune,
+    TrainOptions: train,
+    AloneOptions: train_alone,
+    RankOptions: rank,
+}
+"""Options of a job -> what carries it out, in a run that is begun or gone on with."""
 
 CODE = code_version()
 """The code that this process runs."""
-
-LOCATIONS = ("architecture", "teacher", "weights")
-"""Options that name other runs of the comparison; they change when its directory is moved."""
-
-MACHINE = ("output", "resume", "data_dir", "workers", "accelerator", "devices", "strategy", "num_nodes", "rank_from")
-"""Options that say where a run is carried out and kept, and which other one spares it work: a later one may differ and
-be the same run."""
-
-OF_SOME_METHODS = {"candidates": ("random",), "sparsity_weight": ("slimming", "sss")}
-"""Options of `tas prune` -> the only methods that read them."""
-
-OF_RANKING = ("rank_epochs", "rank_lr")
-"""Options of `tas search` that are read with --rank alone."""
 
 PATIENCE = 20
 """Seconds in which a file that another machine has written must be seen here."""
@@ -62,12 +57,6 @@ def appears(run: Run) -> bool:
     while not run.finished() and time.monotonic() < until:
         time.sleep(0.2)
     return run.finished()
-
-
-def metrics_of(run: Run) -> dict[str, Any]:
-    """What a finished run measured."""
-    measured: dict[str, Any] = json.loads(run.metrics.read_text(encoding="utf-8"))
-    return measured
 
 
 def commits_of(run: Run) -> str:
@@ -92,40 +81,29 @@ def ready(job: Job) -> Job:
     """
     if not job.training.startswith("scratch-b"):
         return job
-    share = metrics_of(Run(job.needs[0]))["flops_ratio"]
-    return dataclasses.replace(job, options=dataclasses.replace(job.options, epochs=round(job.options.epochs / share)))
+    assert isinstance(job.options, TrainOptions)
+    share = FoundResult.read(Run(job.needs[0])).flops_ratio
+    return dataclasses.replace(job, options=job.options.changed(epochs=round(job.options.recipe.epochs / share)))
 
 
 def check_unchanged(job: Job) -> None:
     """TasError, naming the option, if the folder of a job, which is `ready`, holds a run made by another recipe.
 
-    What an older version did not know counts as its present default.
+    Where a run is, or is computed, may differ.
     """
     if not job.run.config.is_file():
         return
-    before = yaml.safe_load(job.run.config.read_text(encoding="utf-8"))
-    now, defaults = as_saved(job.options), as_saved(type(job.options)())  # type: ignore[call-arg]  # each command has defaults for all
-    for key, value in now.items():
-        if now.get("method") not in OF_SOME_METHODS.get(key, (now.get("method"),)):
-            continue
-        if key in OF_RANKING and not now["rank"]:
-            continue
-        was = before.get(key, defaults[key])
-        if key in LOCATIONS:
-            same = was == value or beside(was, before["output"]) == beside(value, now["output"])
-        else:
-            same = key in MACHINE or was == value
+    before, now = read_yaml(str(job.run.config), job.run.config), plain(job.options.flat())
+    for key, option in job.options.listed().items():
+        was, value = before.get(key, plain({key: option.default})[key]), now[key]
+        same = was == value or option.where
+        if option.other_run:
+            same = same or beside(was, before["output"]) == beside(value, now["output"])
         if not same:
             raise TasError(
                 f"--output: {job.path} was made with {key} {was}, which is now {value}; "
                 "give the same options, or another directory"
             )
-
-
-def as_saved(options: CommonOptions) -> dict[str, Any]:
-    """Options as config.yaml has them."""
-    saved: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(options)))
-    return saved
 
 
 def beside(places: str | list[str] | None, output: str) -> list[str]:
@@ -158,18 +136,16 @@ def perform_job(job: Job) -> str | None:
         if not appears(need):
             return UNSEEN.format(need.metrics)
     job = ready(job)
-    # With `resume` an unfinished run goes on from its checkpoint, and a folder without one is begun.
-    options = dataclasses.replace(job.options, resume=str(job.path))
     job.path.mkdir(parents=True, exist_ok=True)
     with (
         open(job.path / "log.txt", "a", buffering=1, encoding="utf-8") as log,
         redirect_stdout(log),
         redirect_stderr(log),
     ):
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} tas {job.command}, code {CODE}")
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {job.name}, code {CODE}")
         note_commit(job.run)
         try:
-            PERFORMERS[job.command](options)
+            PERFORMERS[type(job.options)](job.options, job.run)
         except TasError as error:
             print(error)
             return str(error)

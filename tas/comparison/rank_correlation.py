@@ -1,4 +1,4 @@
-"""Whether the searches of a comparison could see, and chose well: what `tas search --rank` measured of each."""
+"""Whether the searches of a comparison could see, and chose well: what --rank measured of each."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scipy.stats import combine_pvalues
 
 from tas.comparison.jobs import Job
-from tas.comparison.perform import metrics_of
+from tas.comparison.ranking import RankingResult
 from tas.comparison.statistics import interval
 
 
@@ -16,8 +16,9 @@ class RankCorrelation:
     """How well one search's supernet ranks random networks of the same cost, and where the found one stands."""
 
     method: str
+    measure: str
     target: float
-    """FLOPs aimed at, as a share of the unpruned network's."""
+    """What was aimed at, as a share of the unpruned network's."""
     seed: int
     networks: int
     """How many were ranked."""
@@ -35,23 +36,24 @@ class RankCorrelation:
 
 
 def rank_correlations(jobs: Iterable[Job]) -> list[RankCorrelation]:
-    """Those of the finished searches that were asked for one."""
+    """Those of the finished rankings."""
     found = []
     for job in jobs:
-        measured = metrics_of(job.run) if job.kind == "structure" and job.run.finished() else {}
-        if "found_beats" in measured:
+        if job.kind == "ranking" and job.run.finished():
+            measured = RankingResult.read(job.run)
             found.append(
                 RankCorrelation(
                     job.method,
-                    job.target,
+                    job.aim.measure,
+                    job.aim.share,
                     job.seed,
-                    networks=measured["ranked"],
-                    kendall_tau=measured["kendall_tau"],
-                    p_value=measured["kendall_p_value"],
-                    found_accuracy=measured["found_accuracy"],
-                    found_beats=measured["found_beats"],
-                    accuracy_mean=measured["ranked_accuracy_mean"],
-                    accuracy_best=measured["ranked_accuracy_best"],
+                    networks=measured.ranked,
+                    kendall_tau=measured.kendall_tau,
+                    p_value=measured.kendall_p_value,
+                    found_accuracy=measured.found_accuracy,
+                    found_beats=measured.found_beats,
+                    accuracy_mean=measured.ranked_accuracy_mean,
+                    accuracy_best=measured.ranked_accuracy_best,
                 )
             )
     return found
@@ -62,6 +64,7 @@ class PooledRanking:
     """The rank correlations of one method and target, over the seeds."""
 
     method: str
+    measure: str
     target: float
     seeds: int
     kendall_tau: float | None
@@ -80,13 +83,13 @@ class PooledRanking:
 
 def pooled_rankings(ranked: Sequence[RankCorrelation]) -> list[PooledRanking]:
     """The rank correlations over seeds, in the order in which methods and targets first come."""
-    groups: dict[tuple[str, float], list[RankCorrelation]] = {}
+    groups: dict[tuple[str, str, float], list[RankCorrelation]] = {}
     for one in ranked:
-        groups.setdefault((one.method, one.target), []).append(one)
+        groups.setdefault((one.method, one.measure, one.target), []).append(one)
     return [pooled_ranking(*key, group) for key, group in groups.items()]
 
 
-def pooled_ranking(method: str, target: float, ranked: Sequence[RankCorrelation]) -> PooledRanking:
+def pooled_ranking(method: str, measure: str, target: float, ranked: Sequence[RankCorrelation]) -> PooledRanking:
     """That of some searches of one kind, each with another seed, so with other random networks."""
     both = [(one.kendall_tau, one.p_value) for one in ranked]
     known = [(tau, p_value) for tau, p_value in both if tau is not None and p_value is not None]
@@ -94,6 +97,7 @@ def pooled_ranking(method: str, target: float, ranked: Sequence[RankCorrelation]
     gain, low, high = interval([one.found_accuracy - one.accuracy_mean for one in ranked])
     return PooledRanking(
         method,
+        measure,
         target,
         len(ranked),
         statistics.fmean(tau for tau, _ in known) if every else None,

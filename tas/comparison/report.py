@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tas.comparison.evidence import Evidence
 from tas.comparison.figures import draw_curves, draw_pareto
-from tas.comparison.jobs import base_of
+from tas.comparison.methods import UNPRUNED
 from tas.comparison.rank_correlation import pooled_rankings, rank_correlations
 from tas.comparison.rows import Row, as_csv, as_json
 from tas.comparison.scheduler import Outcome
 from tas.comparison.statistics import Mean, means
 from tas.comparison.structures import read_structures
 from tas.comparison.tables import agreement_table, pooled_table, rank_table, sentence, table
-from tas.config.compare import SEARCHES, UNPRUNED
+from tas.config import SearchOptions
 from tas.runs.files import write_text
 
 
@@ -30,7 +30,7 @@ def write_report(evidence: Evidence) -> str:
     write_text(home / "structures.json", as_json(read_structures(evidence.jobs, home)))
     write_text(home / "table.json", as_json(summed))
     write_text(home / "table.csv", as_csv(Mean, summed))
-    parts = [f"# {evidence.options.network} on {evidence.options.data}\n", made_by(evidence)]
+    parts = [f"# {evidence.options.source.network} on {evidence.options.dataset.data}\n", made_by(evidence)]
     shown = ""
     if rows:
         apart = {row.method for row in rows}.difference(row.method for row in evidence.comparable())
@@ -108,13 +108,14 @@ POOLED = (
 def made_by(evidence: Evidence) -> str:
     """How the comparison was made, in a few lines."""
     options = evidence.options
-    unpruned = options.teacher_epochs or options.epochs
-    apart = "" if unpruned == options.epochs else f" ({unpruned} of the unpruned network)"
-    recipe = f"Trainings: {options.epochs} epochs{apart}, batches of {options.batch_size}, learning rate {options.lr:g}"
+    recipe = options.recipe
+    unpruned = options.teacher_epochs or recipe.epochs
+    apart = "" if unpruned == recipe.epochs else f" ({unpruned} of the unpruned network)"
+    how = f"Trainings: {recipe.epochs} epochs{apart}, batches of {recipe.batch_size}, learning rate {recipe.lr:g}"
     seeds = ", ".join(map(str, options.seeds))
     lines = [
         f"`tas compare --config {options.output}/config.yaml --output ANOTHER` makes it again.",
-        f"{recipe}; seeds {seeds}.",
+        f"{how}; seeds {seeds}.",
         f"Times are by the clock, and runs at once slow one another down. This time: {evidence.machine}.",
     ]
     named = [commits for row in evidence.rows for commits in (row.commit, row.search_commit) if commits]
@@ -140,8 +141,8 @@ def finished_searches(evidence: Evidence) -> dict[str, list[Path]]:
     """What a curve stands for -> the folders of the finished searches, one a seed."""
     found: dict[str, list[Path]] = {}
     for job in evidence.jobs:
-        if job.kind == "structure" and base_of(evidence.options, job.method) in SEARCHES and job.run.finished():
-            found.setdefault(f"{job.method} {job.target:g}", []).append(job.path)
+        if job.kind == "structure" and isinstance(job.options, SearchOptions) and job.run.finished():
+            found.setdefault(f"{job.method} {job.aim.folder}", []).append(job.path)
     return found
 
 

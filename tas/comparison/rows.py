@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tas.comparison.jobs import Job
-from tas.comparison.perform import commits_of, metrics_of
-from tas.config.compare import UNPRUNED
+from tas.comparison.methods import UNPRUNED
+from tas.comparison.perform import commits_of
+from tas.runs.results import FoundResult, TrainResult
 from tas.runs.run import Run
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Row:
     kd: bool
     """Whether it was taught by the unpruned network."""
     target: float
-    """FLOPs aimed at, as a share of the unpruned network's."""
+    """What was aimed at, as a share of the unpruned network's."""
     seed: int
     flops_ratio: float
     """FLOPs of the trained network, as a share of the unpruned one's; of unstructured pruning, multiply-adds with a
@@ -39,6 +40,10 @@ class Row:
     """On all test images, after the last epoch."""
     params: int
     """Of the trained network."""
+    params_ratio: float
+    """As a share of the unpruned one's."""
+    measure: str
+    """What the target is of: flops or params."""
     epochs: int
     """Of the training."""
     search_seconds: float
@@ -51,6 +56,11 @@ class Row:
     """The code that found it, likewise; empty for the unpruned network."""
     run: str
     """The folder of the training, in that of the comparison."""
+
+    @property
+    def cost_ratio(self) -> float:
+        """What was aimed at, as it came out."""
+        return self.flops_ratio if self.measure == "flops" else self.params_ratio
 
     @property
     def way(self) -> str:
@@ -66,31 +76,34 @@ def read_rows(jobs: Iterable[Job], home: Path) -> list[Row]:
         home: Its folder.
     """
     ordered = sorted(jobs, key=lambda job: job.kind == "teacher")  # stable
-    trainings = [job for job in ordered if job.kind != "structure" and job.run.finished()]
+    trainings = [job for job in ordered if job.kind in ("teacher", "training") and job.run.finished()]
     return [read_row(job, home) for job in trainings if job.kind == "teacher" or Run(job.needs[0]).finished()]
 
 
 def read_row(job: Job, home: Path) -> Row:
     """The row of a finished training. What it cost is the training's own count, whatever its structure is by now."""
-    trained = metrics_of(job.run)
-    found: dict[str, Any] = {"seconds": 0.0, "target_met": True}
-    search_commit = ""
+    trained = TrainResult.read(job.run)
+    met, seconds, search_commit = True, 0.0, ""
     if job.kind == "training":
-        found, search_commit = metrics_of(Run(job.needs[0])), commits_of(Run(job.needs[0]))
+        structure = Run(job.needs[0])
+        found = FoundResult.read(structure)
+        met, seconds, search_commit = found.target_met, found.seconds, commits_of(structure)
     training, _, kd = job.training.partition("+")
     return Row(
         method=job.method or UNPRUNED,
         training=training,
         kd=bool(kd),
-        target=job.target,
+        target=job.aim.share,
+        measure=job.aim.measure,
         seed=job.seed,
-        flops_ratio=trained.get("flops_nonzero_ratio", trained["flops_ratio"]),
-        target_met=found["target_met"],
-        test_accuracy=trained["test_accuracy"],
-        params=trained["params"],
-        epochs=trained["epochs"],
-        search_seconds=found["seconds"],
-        train_seconds=trained["seconds"],
+        flops_ratio=trained.counted_ratio,
+        target_met=met,
+        test_accuracy=trained.test_accuracy,
+        params=trained.params,
+        params_ratio=trained.params_ratio,
+        epochs=trained.epochs,
+        search_seconds=seconds,
+        train_seconds=trained.seconds,
         commit=commits_of(job.run),
         search_commit=search_commit,
         run=job.path.relative_to(home).as_posix(),

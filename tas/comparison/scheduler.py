@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tas.comparison.jobs import Job
-from tas.comparison.perform import UNSEEN, appears, metrics_of, perform_job
+from tas.comparison.perform import UNSEEN, appears, perform_job
 from tas.comparison.processes import ThisProcess, process_pool
 from tas.config import CompareOptions
 from tas.errors import Interrupted, gist
+from tas.runs.results import TrainResult, read_result
 from tas.runs.run import Run
 from tas.runs.summary import percent
 
@@ -113,7 +114,11 @@ def unseen(job: Job) -> str | None:
 
 def gained(job: Job) -> str:
     """What a finished run gave, in a few words."""
-    metrics = metrics_of(job.run)
-    if job.kind == "structure":
-        return f"{percent(metrics.get('flops_nonzero_ratio', metrics['flops_ratio']))} of the FLOPs"
-    return percent(metrics["test_accuracy"])
+    if job.kind in ("alone", "ranking"):
+        return "finished"
+    result = read_result(job.run)
+    return (
+        percent(result.test_accuracy)
+        if isinstance(result, TrainResult)
+        else f"{percent(result.counted_ratio)} of the FLOPs"
+    )

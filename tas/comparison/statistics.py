@@ -8,8 +8,8 @@ from typing import Literal
 
 from scipy import stats
 
+from tas.comparison.methods import UNPRUNED
 from tas.comparison.rows import Row
-from tas.config.compare import UNPRUNED
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Mean:
     """One method, target and way of training, over its seeds."""
 
     method: str
+    measure: str
+    """What the target is of."""
     target: float
     training: str
     """With +kd where a teacher taught."""
@@ -26,6 +28,8 @@ class Mean:
     accuracy_std: float | None
     """Sample standard deviation (n - 1); None with one seed."""
     flops_ratio: float
+    cost_ratio: float
+    """Of what was aimed at."""
     target_met: bool
     """Whether every run is within the tolerance."""
     params: float
@@ -44,6 +48,7 @@ class Difference:
 
     method: str
     control: str
+    measure: str
     target: float
     training: str
     seeds: int
@@ -53,9 +58,9 @@ class Difference:
     low: float | None
     high: float | None
     """Ends of the 95 % interval of the mean, by Student's t; None with fewer than two seeds."""
-    flops_ratio: float | None
-    control_flops_ratio: float | None
-    """FLOPs kept, on average; None where no seed is common."""
+    cost_ratio: float | None
+    control_cost_ratio: float | None
+    """What was aimed at, as it came out on average; None where no seed is common."""
     target_met: bool
     control_target_met: bool
     """Whether every run is within the tolerance."""
@@ -78,13 +83,13 @@ class Difference:
 
 def means(rows: Sequence[Row]) -> list[Mean]:
     """The means over seeds, in the order in which methods, targets and trainings first come."""
-    groups: dict[tuple[str, float, str], list[Row]] = {}
+    groups: dict[tuple[str, str, float, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.method, row.target, row.way), []).append(row)
+        groups.setdefault((row.method, row.measure, row.target, row.way), []).append(row)
     return [mean_of(*key, group) for key, group in groups.items()]
 
 
-def mean_of(method: str, target: float, training: str, rows: Sequence[Row]) -> Mean:
+def mean_of(method: str, measure: str, target: float, training: str, rows: Sequence[Row]) -> Mean:
     """The mean of some rows of one kind."""
     accuracies = [row.test_accuracy for row in rows]
 
@@ -93,12 +98,14 @@ def mean_of(method: str, target: float, training: str, rows: Sequence[Row]) -> M
 
     return Mean(
         method,
+        measure,
         target,
         training,
         len(rows),
         statistics.fmean(accuracies),
         statistics.stdev(accuracies) if len(rows) > 1 else None,
         mean("flops_ratio"),
+        mean("cost_ratio"),
         all(row.target_met for row in rows),
         mean("params"),
         mean("epochs"),
@@ -110,25 +117,27 @@ def mean_of(method: str, target: float, training: str, rows: Sequence[Row]) -> M
 def differences(rows: Sequence[Row], controls: Sequence[str]) -> list[Difference]:
     """Every method's difference to each control, for each target and way of training that has it."""
     found: list[Difference] = []
-    groups: dict[tuple[float, str], dict[str, dict[int, Row]]] = {}
+    groups: dict[tuple[str, float, str], dict[str, dict[int, Row]]] = {}
     for row in rows:
-        groups.setdefault((row.target, row.way), {}).setdefault(row.method, {})[row.seed] = row
-    for (target, training), methods in groups.items():
+        groups.setdefault((row.measure, row.target, row.way), {}).setdefault(row.method, {})[row.seed] = row
+    for aim, methods in groups.items():
         others = {method: rows for method, rows in methods.items() if method != UNPRUNED}
         for control in controls:
             # Taken out, so that a later control is compared with an earlier one and not the other way round too.
             known = others.pop(control, {})
             for method, own in others.items() if known else ():
                 pairs = [(row, known[seed]) for seed, row in own.items() if seed in known]
-                found.append(paired(method, control, target, training, pairs))
+                found.append(paired(method, control, *aim, pairs))
     return found
 
 
-def paired(method: str, control: str, target: float, training: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
+def paired(
+    method: str, control: str, measure: str, target: float, training: str, pairs: Sequence[tuple[Row, Row]]
+) -> Difference:
     """The mean of differences and its 95 % interval.
 
     Args:
-        method, control, target, training: Whose.
+        method, control, measure, target, training: Whose.
         pairs: The row of the method and that of the control, for each seed that both have.
     """
     gaps = [own.test_accuracy - other.test_accuracy for own, other in pairs]
@@ -136,14 +145,15 @@ def paired(method: str, control: str, target: float, training: str, pairs: Seque
     return Difference(
         method,
         control,
+        measure,
         target,
         training,
         len(gaps),
         mean,
         low,
         high,
-        flops_ratio=statistics.fmean(own.flops_ratio for own, _ in pairs) if pairs else None,
-        control_flops_ratio=statistics.fmean(other.flops_ratio for _, other in pairs) if pairs else None,
+        cost_ratio=statistics.fmean(own.cost_ratio for own, _ in pairs) if pairs else None,
+        control_cost_ratio=statistics.fmean(other.cost_ratio for _, other in pairs) if pairs else None,
         target_met=all(own.target_met for own, _ in pairs),
         control_target_met=all(other.target_met for _, other in pairs),
     )

@@ -1,15 +1,17 @@
 """The network that each search or pruning of a comparison found, what was measured of it, and how it got there."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tas.architecture import Architecture
 from tas.comparison.figures import read_curve
 from tas.comparison.jobs import Job
-from tas.comparison.perform import commits_of, metrics_of
+from tas.comparison.perform import commits_of
+from tas.comparison.ranking import judged_networks
+from tas.runs.results import read_result
+from tas.runs.run import Run
 
 KEPT_CURVES = ("flops/expected_ratio", "flops/derived_ratio", "confidence/mean")
 """Scalars of a search whose values at the ends of its epochs are kept."""
@@ -20,8 +22,9 @@ class Structure:
     """One network that was found."""
 
     method: str
+    measure: str
     target: float
-    """FLOPs aimed at, as a share of the unpruned network's."""
+    """What was aimed at, as a share of the unpruned network's."""
     seed: int
     commit: str
     """The code that found it; all of them, with commas between, if it went on with another."""
@@ -34,7 +37,7 @@ class Structure:
     curves: dict[str, list[float]]
     """Of a search: scalar -> its value after each epoch that has one."""
     ranking: list[dict[str, Any]]
-    """Of a search with --rank: its ranking.json."""
+    """Of a search that was ranked: both judgements of every network, the found one's last."""
 
 
 def read_structures(jobs: Iterable[Job], home: Path) -> list[Structure]:
@@ -44,21 +47,25 @@ def read_structures(jobs: Iterable[Job], home: Path) -> list[Structure]:
         jobs: Of the comparison.
         home: Its folder.
     """
-    return [read_structure(job, home) for job in jobs if job.kind == "structure" and job.run.finished()]
+    jobs = list(jobs)
+    rankings = {job.needs[0]: job.run for job in jobs if job.kind == "ranking"}
+    found = [job for job in jobs if job.kind == "structure" and job.run.finished()]
+    return [read_structure(job, home, rankings.get(job.path)) for job in found]
 
 
-def read_structure(job: Job, home: Path) -> Structure:
-    """The row of a finished search or pruning."""
-    found, ranking = Architecture.load(job.run.architecture), job.run.ranking
+def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
+    """The row of a finished search or pruning, and of its ranking, where it has one."""
+    found = Architecture.load(job.run.architecture)
     return Structure(
         method=job.method,
-        target=job.target,
+        measure=job.aim.measure,
+        target=job.aim.share,
         seed=job.seed,
         commit=commits_of(job.run),
         run=job.path.relative_to(home).as_posix(),
-        metrics=metrics_of(job.run),
+        metrics=asdict(read_result(job.run)),
         widths=dict(found.widths),
         depths=dict(found.depths),
         curves={scalar: values for scalar in KEPT_CURVES if (values := list(read_curve(job.path, scalar).values()))},
-        ranking=json.loads(ranking.read_text(encoding="utf-8")) if ranking.is_file() else [],
+        ranking=[asdict(one) for one in judged_networks(ranking).entries] if ranking is not None else [],
     )

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 
 from tas.comparison.agreement import Agreement
+from tas.comparison.methods import UNPRUNED
 from tas.comparison.rank_correlation import PooledRanking, RankCorrelation
 from tas.comparison.statistics import LEAST_SEEDS, Difference, Mean
-from tas.config.compare import UNPRUNED
+from tas.cost.measures import MEASURES
 from tas.runs.summary import millions, percent
 
 HEAD = (
-    "FLOPs aimed at",
+    "aimed at",
     "training",
     "method",
     "test accuracy",
@@ -38,9 +39,11 @@ def table(means: Sequence[Mean], apart: Collection[str] = ()) -> str:
         apart: Methods that get a table of their own below, since their FLOPs save no time on ordinary hardware.
     """
     groups = {
-        (mean.target, mean.training): position for position, mean in reversed(list(enumerate(means)))
+        (mean.measure, mean.target, mean.training): position for position, mean in reversed(list(enumerate(means)))
     }  # the first position of each, so that methods stand together under one target and training
-    ordered = sorted(means, key=lambda mean: (mean.method == UNPRUNED, groups[mean.target, mean.training]))
+    ordered = sorted(
+        means, key=lambda mean: (mean.method == UNPRUNED, groups[mean.measure, mean.target, mean.training])
+    )
     text = markdown(HEAD, [line(mean) for mean in ordered if mean.method not in apart])
     rest = [line(mean) for mean in ordered if mean.method in apart]
     if rest:
@@ -55,7 +58,7 @@ def line(mean: Mean) -> tuple[str, ...]:
     """A line of the table."""
     spread = "" if mean.accuracy_std is None else f" ± {100 * mean.accuracy_std:.2f}"
     return (
-        "-" if mean.method == UNPRUNED else f"{mean.target:g}",
+        "-" if mean.method == UNPRUNED else aimed(mean.measure, mean.target),
         mean.training,
         mean.method,
         f"{100 * mean.accuracy_mean:.2f}{spread} %",
@@ -71,8 +74,9 @@ def line(mean: Mean) -> tuple[str, ...]:
 def sentence(difference: Difference) -> str:
     """What a difference to a control says."""
     one = difference
-    start = f"FLOPs {one.target:g}, {one.training}: {one.method}"
-    if one.mean is None or one.flops_ratio is None or one.control_flops_ratio is None:
+    words = MEASURES[one.measure].words
+    start = f"{words} {one.target:g}, {one.training}: {one.method}"
+    if one.mean is None or one.cost_ratio is None or one.control_cost_ratio is None:
         return f"{start} has no seed in common with {one.control}; nothing can be said."
     points = f"{100 * one.mean:+.2f} points from {one.control}"
     if one.low is None or one.high is None:
@@ -81,8 +85,8 @@ def sentence(difference: Difference) -> str:
         interval = f"95 % interval {100 * one.low:+.2f} to {100 * one.high:+.2f}, {one.seeds} seeds"
     start = f"{start} is {points} ({interval})"
     if not (one.target_met and one.control_target_met):
-        own, other = percent(one.flops_ratio), percent(one.control_flops_ratio)
-        return f"{start}, but not at equal cost: {own} of the FLOPs and {other}; nothing can be said."
+        own, other = percent(one.cost_ratio), percent(one.control_cost_ratio)
+        return f"{start}, but not at equal cost: {own} of the {words} and {other}; nothing can be said."
     if one.seeds < LEAST_SEEDS:
         return f"{start}; with fewer than {LEAST_SEEDS} seeds nothing can be said."
     if one.verdict is None:
@@ -94,10 +98,10 @@ def sentence(difference: Difference) -> str:
 
 def agreement_table(agreements: Sequence[Agreement]) -> str:
     """The agreements as a table in Markdown."""
-    head = ("FLOPs aimed at", "method", "seeds", "distance", "of random networks", "ratio")
+    head = ("aimed at", "method", "seeds", "distance", "of random networks", "ratio")
     lines = [
         (
-            f"{one.target:g}",
+            aimed(one.measure, one.target),
             one.method,
             str(one.seeds),
             f"{one.distance:.3f}",
@@ -111,10 +115,10 @@ def agreement_table(agreements: Sequence[Agreement]) -> str:
 
 def rank_table(ranked: Sequence[RankCorrelation]) -> str:
     """The rank correlations as a table in Markdown."""
-    head = ("FLOPs aimed at", "method", "seed", "networks", "tau", "p", "their mean", "their best", "found", "beats")
+    head = ("aimed at", "method", "seed", "networks", "tau", "p", "their mean", "their best", "found", "beats")
     lines = [
         (
-            f"{one.target:g}",
+            aimed(one.measure, one.target),
             one.method,
             str(one.seed),
             str(one.networks),
@@ -132,10 +136,10 @@ def rank_table(ranked: Sequence[RankCorrelation]) -> str:
 
 def pooled_table(pooled: Sequence[PooledRanking]) -> str:
     """The rank correlations over seeds as a table in Markdown."""
-    head = ("FLOPs aimed at", "method", "seeds", "tau", "p", "better than their mean by", "beats")
+    head = ("aimed at", "method", "seeds", "tau", "p", "better than their mean by", "beats")
     lines = [
         (
-            f"{one.target:g}",
+            aimed(one.measure, one.target),
             one.method,
             str(one.seeds),
             or_dash(one.kendall_tau, "+.2f"),
@@ -146,6 +150,11 @@ def pooled_table(pooled: Sequence[PooledRanking]) -> str:
         for one in pooled
     ]
     return markdown(head, lines)
+
+
+def aimed(measure: str, target: float) -> str:
+    """What networks were to cost, in words."""
+    return f"{target:g} {MEASURES[measure].words}"
 
 
 def or_dash(value: float | None, form: str) -> str:

@@ -1,6 +1,9 @@
 """Checks of options: one line that names the flag, what it is and what is allowed."""
 
-from tas.errors import TasError
+from collections.abc import Sequence
+from typing import Any
+
+from tas.errors import TasError, did_you_mean
 
 
 def flag(key: str) -> str:
@@ -26,9 +29,15 @@ def above(bound: float, **values: float) -> None:
         inside(key, value, value > bound, f"above {bound}")
 
 
-def check_start(pretrained: bool, weights: str | None, init: str | None) -> None:
-    """TasError unless the ways to start from trained weights go together."""
-    if pretrained and weights is not None:
-        raise TasError("--pretrained and --weights exclude each other; give one")
-    if init == "teacher" and not pretrained and weights is None:
-        raise TasError("--init teacher needs trained weights: give --pretrained or --weights")
+def named(key: str, names: Sequence[str], known: Sequence[str], may_be_empty: bool = False) -> None:
+    """TasError unless all names are known, and each is there once."""
+    distinct(key, names, may_be_empty)
+    for name in names:
+        inside(key, name, name in known, ", ".join(known) + did_you_mean(name, known))
+
+
+def distinct(key: str, values: Sequence[Any], may_be_empty: bool = False) -> None:
+    """TasError unless each value is there once and, if need be, one at all."""
+    allowed = "each value once" if may_be_empty else "one value or more, each once"
+    given = ", ".join(map(str, values)) or "empty"
+    inside(key, given, len(set(values)) == len(values) and (may_be_empty or bool(values)), allowed)

@@ -4,18 +4,19 @@ import argparse
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin
 
-import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
 
-from tas.config import RecipeOptions, flag, read_yaml
+from tas.config.checks import flag
+from tas.config.files import RECIPE, read_options, recipe, with_recipe
+from tas.config.groups import Machine
+from tas.config.options import Options
 from tas.errors import TasError, did_you_mean
 
-Options = TypeVar("Options", bound=RecipeOptions)
+Command = TypeVar("Command", bound=Options)
 
 TYPE_NAMES = {
     "float": "a number",
@@ -27,60 +28,79 @@ TYPE_NAMES = {
 """Names of types as a user knows them."""
 
 
-def parse(command: str, options: type[Options], arguments: Sequence[str]) -> Options:
-    """Options from flags, which win, and the YAML of --config or of the run to --resume. TasError on anything else."""
-    parser = make_parser(command, options)  # type: ignore[arg-type]  # mypy does not know that classes are hashable
-    names = [field.name for field in fields(options)]
+def parse(command: str, options: type[Command], arguments: Sequence[str]) -> Command:
+    """Options from --recipe, from the YAML of each --config or of the run to --resume, and from flags; the later wins.
+
+    Raises:
+        TasError: Anything else was given.
+    """
+    known = options.listed()
     given = [re.sub(r"^--[^=]+", lambda name: flag(name[0][2:]), argument) for argument in arguments]
-    given = bracketed(given, {flag(name): kind for name, kind in get_type_hints(options).items()})
+    given = bracketed(given, {flag(name): option.kind for name, option in known.items()})
     try:
-        files, given = file_parser().parse_known_args(given)
-        blamed = f"--config {files.config}"
-        if files.resume is not None and "resume" not in names:
+        named, given = file_parser().parse_known_args(given)
+    except (ArgumentError, argparse.ArgumentError) as error:
+        raise TasError(explain(str(error), list(known))) from None
+    values: dict[str, Any] = {}
+    if named.resume is not None:
+        if "resume" not in known:
             raise TasError(f"--resume: repeat the command as it was; tas {command} goes on with what it finds")
-        if files.resume is not None:
-            beside = [argument.partition("=")[0] for argument in given if argument.startswith("--")]
-            check_beside_resume([*beside, "--config"] if files.config else beside)
-            files.config = str(config_to_resume(files.resume))
-            blamed = f"--resume: {files.config}"
-            given += ["--resume", files.resume]
-        if files.config is not None:
-            read_yaml(blamed, files.config, names)
-            given = ["--config", files.config, *given]  # first, so that a flag wins wherever it stands
-        parsed = parser.parse_args(given)
-    except (ArgumentError, argparse.ArgumentError) as error:
-        raise TasError(explain(str(error), names)) from None
-    return made_of(parsed.as_dict(), options)
+        others = [name for name in ("recipe", "config") if getattr(named, name)]
+        flags = [argument.partition("=")[0] for argument in given if argument.startswith("--")]
+        check_beside_resume([*flags, *map(flag, others)])
+        file = config_to_resume(named.resume)
+        values |= checked(command, options, read_options(f"--resume: {file}", file, command, known))
+        values["resume"] = named.resume
+    if named.recipe is not None:
+        values |= checked(command, options, recipe(f"--recipe {named.recipe}", named.recipe, command, known))
+    for file in named.config:
+        values |= checked(command, options, read_options(f"--config {file}", file, command, known))
+    return made_of(values | flags_given(command, options, given), options)
 
 
-def from_values(command: str, options: type[Options], values: Mapping[str, Any]) -> Options:
+def from_values(command: str, options: type[Command], values: Mapping[str, Any]) -> Command:
     """Options from a mapping of their names to values, as YAML has them. TasError on anything else."""
-    names = [field.name for field in fields(options)]
     check_known(command, options, values)
-    try:
-        parser = make_parser(command, options)  # type: ignore[arg-type]  # as in `parse`
-        parsed = parser.parse_object(dict(values)).as_dict()
-    except (ArgumentError, argparse.ArgumentError) as error:
-        raise TasError(explain(str(error), names)) from None
-    return made_of(parsed, options)
+    whole = with_recipe(RECIPE, values, command, options.listed())
+    return made_of(checked(command, options, whole), options)
 
 
-def check_known(command: str, options: type[Any], given: Iterable[str]) -> None:
-    """TasError unless all names are options of a command."""
-    names = [field.name for field in fields(options)]
+def check_known(command: str, options: type[Options], given: Iterable[str]) -> None:
+    """TasError unless all names are options of a command, or the key that names a recipe."""
+    names = list(options.listed())
     for name in given:
-        if name not in names:
+        if name not in (*names, RECIPE):
             raise TasError(f"{name!r} is not an option of tas {command}{did_you_mean(name, names)}")
 
 
-def made_of(values: Mapping[str, Any], options: type[Options]) -> Options:
-    """Options from parsed values; null for an option that has no such value leaves its default, as it does in YAML
-    that an older version wrote."""
-    kinds = get_type_hints(options)
-    given = {name: value for name, value in values.items() if name in kinds}
-    return options(
-        **{name: value for name, value in given.items() if value is not None or type(None) in get_args(kinds[name])}
-    )
+def checked(command: str, options: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the types that the options have. TasError, naming the flag, on another type.
+
+    null stands for the command's default, whatever an earlier file says.
+    """
+    parser = make_parser(command, options)  # type: ignore[arg-type]  # mypy does not know that classes are hashable
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        parsed = parser.parse_object(given, defaults=False).as_dict()
+    except (ArgumentError, argparse.ArgumentError) as error:
+        raise TasError(explain(str(error), list(options.listed()))) from None
+    return {name: parsed.get(name) for name in values}
+
+
+def flags_given(command: str, options: type[Options], given: Sequence[str]) -> dict[str, Any]:
+    """The options that are given as flags, no others."""
+    try:
+        parser = make_parser(command, options)  # type: ignore[arg-type]  # as above
+        parsed = parser.parse_args(list(given), defaults=False)
+    except (ArgumentError, argparse.ArgumentError) as error:
+        raise TasError(explain(str(error), list(options.listed()))) from None
+    known = options.listed()
+    return {name: value for name, value in parsed.as_dict().items() if name in known}
+
+
+def made_of(values: Mapping[str, Any], options: type[Command]) -> Command:
+    """Options from values of their types; None stands for the default."""
+    return options.of(**{name: value for name, value in values.items() if value is not None})
 
 
 def bracketed(given: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
@@ -110,18 +130,19 @@ def bracketed(given: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
 
 
 def file_parser() -> argparse.ArgumentParser:
-    """A parser for the two flags that name a file with options, which are read before the others."""
+    """A parser for the flags that name files with options, which are read before the others."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config")
+    parser.add_argument(flag(RECIPE))
+    parser.add_argument("--config", action="append", default=[])
     parser.add_argument("--resume")
     return parser
 
 
 def check_beside_resume(flags: Sequence[str]) -> None:
     """TasError if a flag is given beside --resume that would change what the run is, not how it is computed."""
-    allowed = list(map(flag, ("workers", "accelerator", "devices", "strategy", "precision", "num_nodes")))
+    allowed = list(map(flag, Machine.__dataclass_fields__))
     for name in flags:
-        if name not in allowed and name not in ("--help", "--resume"):
+        if name not in allowed and name != "--help":
             raise TasError(
                 f"{name} does not go with --resume, which takes the run's own; allowed: {', '.join(allowed)}"
             )
@@ -137,8 +158,8 @@ def config_to_resume(run: str) -> Path:
 
 
 @cache
-def make_parser(command: str, options: type[RecipeOptions]) -> ArgumentParser:
-    """A parser with a flag and a YAML key for every field; the fields' docstrings are its help."""
+def make_parser(command: str, options: type[Options]) -> ArgumentParser:
+    """A parser with a flag and a YAML key for every option, under its group's heading; docstrings are its help."""
     parser = ArgumentParser(
         prog=f"tas {command}",
         description=options.__doc__,
@@ -146,24 +167,21 @@ def make_parser(command: str, options: type[RecipeOptions]) -> ArgumentParser:
         allow_abbrev=False,
         print_config=None,
     )
-    parser.add_argument("--config", action="config", help="YAML file with any of these options; flags win over it.")
-    hints, explained = get_type_hints(options), explanations(options)
-    for field in fields(options):
-        how: dict[str, Any] = {"default": field.default, "help": f"{explained[field.name]} [default: %(default)s]"}
-        if hints[field.name] is bool:
-            parser.add_argument(flag(field.name), action=ActionYesNo(no_prefix="no-"), **how)
+    # Read before the others, by `file_parser`; here they are for --help alone.
+    parser.add_argument("--config", metavar="FILE", help="YAML file with any of these options; of several the later "
+                        "one wins, and flags win over all.")  # fmt: skip
+    parser.add_argument(flag(RECIPE), metavar="NAME", help="Options that belong together, below those of --config: "
+                        "paper, the paper's settings of a search.")  # fmt: skip
+    headings: dict[str, Any] = {}
+    for name, option in options.listed().items():
+        if option.heading not in headings:
+            headings[option.heading] = parser.add_argument_group(option.heading)
+        how: dict[str, Any] = {"default": option.default, "help": f"{option.explained} [default: %(default)s]"}
+        if option.kind is bool:
+            headings[option.heading].add_argument(flag(name), action=ActionYesNo(no_prefix="no-"), **how)
         else:
-            parser.add_argument(flag(field.name), type=hints[field.name], **how)
+            headings[option.heading].add_argument(flag(name), type=option.kind, **how)
     return parser
-
-
-def explanations(options: type) -> dict[str, str]:
-    """Field -> its docstring, inherited fields included."""
-    found: dict[str, str] = {}
-    for base in reversed(options.__mro__[:-1]):
-        parsed = docstring_parser.parse_from_object(base)
-        found |= {param.arg_name: " ".join((param.description or "").split()) for param in parsed.params}
-    return found
 
 
 def explain(message: str, known: Sequence[str]) -> str:

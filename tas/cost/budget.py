@@ -1,40 +1,61 @@
-"""The FLOPs that a found network may have, and the loss that drives a search toward them."""
+"""What a found network may cost, and the loss that drives a search toward it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from tas.architecture import Architecture
+from tas.cost.measures import MEASURES
+from tas.errors import TasError
+from tas.reading.plan import Plan
+
 
 @dataclass(frozen=True)
 class Budget:
-    """A band of FLOPs: (1 - tolerance) target to (1 + tolerance) target."""
+    """A band of one cost: (1 - tolerance) target to (1 + tolerance) target."""
 
     target: float
-    """Multiply-adds for one image."""
+    """In units of the measure: multiply-adds for one image, parameters."""
     tolerance: float = 0.05
     """Half the band's width, as a share of the target."""
+    measure: str = "flops"
+    """What is measured: a name in `tas.cost.measures.MEASURES`."""
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise TasError(f"measure is {self.measure!r}; allowed: {', '.join(MEASURES)}")
 
     @property
     def low(self) -> float:
-        """The fewest FLOPs inside."""
+        """The least inside."""
         return (1 - self.tolerance) * self.target
 
     @property
     def high(self) -> float:
-        """The most FLOPs inside."""
+        """The most inside."""
         return (1 + self.tolerance) * self.target
 
-    def holds(self, flops: float) -> bool:
+    def holds(self, cost: float) -> bool:
         """Whether a cost lies inside, ends included."""
-        return self.low <= flops <= self.high
+        return self.low <= cost <= self.high
+
+    def cost(self, plan: Plan, architecture: Architecture) -> int:
+        """What an architecture costs, from the plan of the unpruned network."""
+        return MEASURES[self.measure].exact(plan, architecture)
+
+
+def all_hold(budgets: Sequence[Budget], plan: Plan, architecture: Architecture) -> bool:
+    """Whether an architecture lies inside every budget."""
+    return all(budget.holds(budget.cost(plan, architecture)) for budget in budgets)
 
 
 def cost_loss(expected: Tensor, derived: float, budget: Budget) -> Tensor:
     """The piecewise cost loss (the paper's eq. 7): its descent moves the expected cost toward the band.
 
     Args:
-        expected: The expected FLOPs under the learned distributions, a differentiable scalar.
-        derived: The FLOPs of the argmax architecture; it alone decides the sign.
+        expected: The expected cost under the learned distributions, a differentiable scalar.
+        derived: The cost of the argmax architecture; it alone decides the sign.
         budget: The band.
 
     Returns:

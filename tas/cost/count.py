@@ -1,9 +1,10 @@
-"""FLOPs and parameters counted: of an architecture by the plan, of a network by its layers.
+"""FLOPs and parameters of a network as it is, counted by its layers.
 
 One unit throughout: a FLOP is one multiply-add of a convolution or a linear layer, as in the paper. Batch norm,
 activations, pooling, interpolation and biases are not counted. `torch.utils.flop_counter` counts two per multiply-add.
 """
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -11,17 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tas.architecture import Architecture
-from tas.cost.tables import cost_tables
 from tas.reading.layer_calls import dtype_of, layer_calls, without_storage
-from tas.reading.plan import Plan
-
-
-def exact_flops(plan: Plan, architecture: Architecture) -> int:
-    """The FLOPs of one architecture, from the plan of the unpruned network: every choice has one candidate."""
-    widths = {name: (value,) for name, value in architecture.widths.items()}
-    depths = {name: (value,) for name, value in architecture.depths.items()}
-    return sum(int(table.flops) for table in cost_tables(plan, widths, depths))
 
 
 def flops(network: nn.Module, input_shape: Sequence[int]) -> int:
@@ -31,8 +22,7 @@ def flops(network: nn.Module, input_shape: Sequence[int]) -> int:
         network: Any module that takes images (N, C, H, W).
         input_shape: (C, H, W) of one image.
     """
-    layers = layer_calls(network, input_shape)
-    return sum(layer.kernel * layer.positions * layer.in_channels * layer.out_channels for layer in layers)
+    return sum(call.multiply_adds for call in layer_calls(network, input_shape))
 
 
 def nonzero_flops(network: nn.Module, input_shape: Sequence[int]) -> int:
@@ -46,8 +36,8 @@ def nonzero_flops(network: nn.Module, input_shape: Sequence[int]) -> int:
     """
     modules = dict(network.named_modules())
     return sum(
-        layer.positions * int(torch.count_nonzero(cast(Tensor, modules[layer.name].weight)))
-        for layer in layer_calls(network, input_shape)
+        math.prod(call.resolution) * int(torch.count_nonzero(cast(Tensor, modules[call.name].weight)))
+        for call in layer_calls(network, input_shape)
     )
 
 

@@ -9,8 +9,8 @@ from tas.cost.tables import CostTable, Probabilities
 from tas.reading.plan import Width
 
 
-class ExpectedFlops:
-    """The expectation of the FLOPs over all networks, every width and depth chosen independently.
+class ExpectedCost:
+    """The expectation of a cost over all networks, every width and depth chosen independently.
 
     Exact, not an estimate: no table's two widths and depth depend on one another, so each term is a product. The sum
     over the tables is one product of padded tensors; a loop over them would be many small operations in each step.
@@ -27,20 +27,20 @@ class ExpectedFlops:
         stage_row: dict[Width | None, int] = {name: row for row, name in enumerate(self.stages, 1 + len(self.widths))}
         ends = [(width_row.get(t.reads, 0), width_row.get(t.writes, 0), stage_row.get(t.stage, 0)) for t in tables]
         paid = [t.depths if t.stage is not None else (0,) for t in tables]
-        self.most = max(max(*table.flops.shape, 1 + max(depths)) for table, depths in zip(tables, paid))
-        flops = torch.zeros(len(tables), self.most, self.most, dtype=torch.float64)
+        self.most = max(max(*table.cost.shape, 1 + max(depths)) for table, depths in zip(tables, paid))
+        costs = torch.zeros(len(tables), self.most, self.most, dtype=torch.float64)
         when = torch.zeros(len(tables), self.most, dtype=torch.float64)
         for index, table in enumerate(tables):
-            flops[index, : table.flops.shape[0], : table.flops.shape[1]] = table.flops
+            costs[index, : table.cost.shape[0], : table.cost.shape[1]] = table.cost
             when[index, list(paid[index])] = 1
-        self.tensors: tuple[Tensor, ...] = torch.tensor(ends).t(), flops, when
+        self.tensors: tuple[Tensor, ...] = torch.tensor(ends).t(), costs, when
 
     def __call__(self, widths: Probabilities, depths: Probabilities) -> Tensor:
-        """The expected FLOPs: a float64 scalar, differentiable in the probabilities."""
+        """The expected cost: a float64 scalar, differentiable in the probabilities."""
         return self.total(self.rows(widths, depths))
 
     def at_argmax(self, widths: Probabilities, depths: Probabilities) -> Tensor:
-        """The FLOPs of the network of the most probable candidates: a float64 scalar."""
+        """The cost of the network of the most probable candidates: a float64 scalar."""
         rows = self.rows(widths, depths).detach()
         return self.total(nn.functional.one_hot(rows.argmax(1), rows.shape[1]).to(rows))
 
@@ -60,7 +60,7 @@ class ExpectedFlops:
         """The sum of all tables under these probabilities."""
         if self.tensors[0].device != rows.device:
             self.tensors = tuple(tensor.to(rows.device) for tensor in self.tensors)
-        ends, flops, when = self.tensors
+        ends, tables, when = self.tensors
         reads, writes, stages = rows[ends]
-        costs = (reads[:, None] @ flops @ writes[:, :, None]).flatten()
+        costs = (reads[:, None] @ tables @ writes[:, :, None]).flatten()
         return costs @ (stages * when).sum(1)

@@ -1,20 +1,37 @@
 """The cost of every network that a space allows, as a sum of tables over the candidates of two widths.
 
 One formula throughout: each table is switched on by the depth of a stage. The exact cost of an architecture, its
-expectation over distributions, and the search for the best architecture inside a budget (`tas.space.milp`) read
-the same tables.
+expectation over distributions, and the search for the best architecture inside a budget (`tas.space.milp`) read the
+same tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tas.reading.plan import Plan, Width
+from tas.reading.plan import Plan, Source, Width
 
 Probabilities = Mapping[str, Tensor]
 """Width or stage -> the probability of each of its candidates, (number of candidates,)."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a network's cost: each_pair x inputs x outputs + each_output x outputs."""
+
+    reads: Source
+    """Where its inputs come from."""
+    writes: Width
+    """Where its outputs come from."""
+    each_pair: int
+    each_output: int = 0
+    stage: str | None = None
+    """The stage it stands in; it is paid if that stage keeps more than `block` blocks. None: it always is."""
+    block: int = 0
+    if_unequal: bool = False
+    """It is paid only where inputs and outputs come out different."""
 
 
 @dataclass(frozen=True)
@@ -27,32 +44,33 @@ class CostTable:
     """The stage whose depth decides whether it is paid; None: it always is."""
     depths: tuple[int, ...]
     """Indices of the depth candidates at which it is paid."""
-    flops: Tensor
+    cost: Tensor
     """(candidates of `reads`, candidates of `writes`), float64: whole numbers are exact in it up to 2**53."""
 
 
-def cost_tables(
-    plan: Plan, widths: Mapping[str, tuple[int, ...] | Tensor], depths: Mapping[str, tuple[int, ...]]
+def tables_of(
+    terms: Iterable[Term],
+    plan: Plan,
+    widths: Mapping[str, tuple[int, ...] | Tensor],
+    depths: Mapping[str, tuple[int, ...]],
 ) -> list[CostTable]:
-    """The cost of every network that the candidates allow; layers with the same ends share a table.
+    """The cost of every network that the candidates allow; terms with the same ends share a table.
 
     Widths may be tensors, (candidates,), of numbers that need not be whole: the costs are differentiable in them.
     """
     merged: dict[tuple[Width, Width, str | None, tuple[int, ...]], Tensor] = {}
-    for layer in plan.layers:
-        scale = layer.kernel * layer.positions * layer.writes.repeat
-        for segment in layer.reads:
-            for case in plan.cases(layer, segment.source, depths):
-                reads, writes = case.reads, layer.writes.source
-                inputs, outputs = channels(reads, widths), channels(writes, widths)
-                cost = scale * segment.repeat * inputs[:, None] * outputs
-                if layer.if_unequal:
-                    cost = cost * (inputs[:, None] != outputs)
-                if reads == writes:
-                    reads, cost = 1, cost.diagonal()[None]  # one choice, not two independent ones
-                indices = tuple(depths[case.stage].index(depth) for depth in case.depths) if case.stage else ()
-                key = (reads, writes, case.stage, indices)
-                merged[key] = merged[key] + cost if key in merged else cost
+    for term in terms:
+        for case in plan.cases(term.stage, term.block, term.reads, depths):
+            reads, writes = case.reads, term.writes
+            inputs, outputs = channels(reads, widths), channels(writes, widths)
+            cost = term.each_pair * inputs[:, None] * outputs + term.each_output * outputs
+            if term.if_unequal:
+                cost = cost * (inputs[:, None] != outputs)
+            if reads == writes:
+                reads, cost = 1, cost.diagonal()[None]  # one choice, not two independent ones
+            indices = tuple(depths[case.stage].index(depth) for depth in case.depths) if case.stage else ()
+            key = (reads, writes, case.stage, indices)
+            merged[key] = merged[key] + cost if key in merged else cost
     return [CostTable(*key, cost) for key, cost in merged.items()]
 
 

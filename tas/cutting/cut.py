@@ -2,15 +2,23 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from tas.architecture import Architecture, check_counts
+from tas.architecture import Architecture, check_within
 from tas.errors import TasError, blame
-from tas.networks import network_spec
-from tas.networks.cifar_resnet import CifarResNet
 from tas.reading.plan import Plan, Segment
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    """A network that makes itself smaller: one that is built of numbers, and has layers the unpruned one lacks."""
+
+    def resized(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> nn.Module:
+        """A network of other widths and depths, freshly initialised, of the same type of number, on the same device."""
+
 
 ChannelIndices = Mapping[str, Tensor]
 """Width -> the channels to take, (number taken,) int64, in the order wanted."""
@@ -21,8 +29,8 @@ def cut(
 ) -> nn.Module:
     """The network of an architecture: of the same class, with smaller layers and fewer blocks.
 
-    Each layer keeps the first channels of its widths. Where two widths of a CIFAR ResNet differ that an addition joins,
-    the projection that comes to stand there is fresh.
+    Each layer keeps the first channels of its widths. Where a network has layers that the unpruned one lacks, as a
+    CIFAR ResNet has a projection where an addition joins two widths that differ, these are fresh.
 
     Args:
         network: The unpruned network.
@@ -33,11 +41,12 @@ def cut(
     Raises:
         TasError: The architecture is another network's.
     """
-    check(plan, architecture)
+    check_architecture(plan, architecture)
     state = network.state_dict() if state is None else state
     taken = select_channels(state, plan, first_channels(architecture), architecture.depths)
-    if isinstance(network, CifarResNet):
-        small: nn.Module = build_resnet(architecture).to(network.fc.weight)
+    small: nn.Module
+    if isinstance(network, Resizable):
+        small = network.resized(architecture.widths, architecture.depths)
     else:
         small = copy.deepcopy(network)
         for name, depth in architecture.depths.items():
@@ -54,22 +63,17 @@ def cut(
     return small
 
 
-def build_resnet(architecture: Architecture) -> CifarResNet:
-    """The plain CIFAR ResNet of an architecture, freshly initialised."""
-    a = architecture
-    return network_spec(a.network).build(a.widths, a.depths, a.num_classes, a.in_channels)
-
-
-def check(plan: Plan, architecture: Architecture) -> None:
+def check_architecture(plan: Plan, architecture: Architecture) -> None:
     """TasError unless the architecture has the widths and depths of the plan."""
-    with blame(f"the architecture of {architecture.network}"):
+    network = architecture.network
+    with blame(f"the architecture of {network}"):
         if architecture.num_classes != plan.logits:
             raise TasError(f"is for {architecture.num_classes} classes; the network has {plan.logits}")
-        check_counts("widths", architecture.widths, plan.all_widths(), "the network")
+        check_within("widths", architecture.widths, plan.all_widths(), network)
         for name, other in plan.tied.items():
             if architecture.widths[name] != architecture.widths[other]:
                 raise TasError(f"widths[{name!r}] differs from widths[{other!r}], to which it is tied")
-        check_counts("depths", architecture.depths, plan.depths(), "the network")
+        check_within("depths", architecture.depths, plan.depths(), network)
         for name, unit in plan.units.items():
             if architecture.widths[name] % unit:
                 raise TasError(f"widths[{name!r}] is {architecture.widths[name]}; it must be a multiple of {unit}")

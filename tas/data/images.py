@@ -126,6 +126,11 @@ class ImageData(pl.LightningDataModule, ABC):
                 found.append(index)
         return found
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.in_channels, self.image_size, self.image_size
+
     def setup(self, stage: str | None = None) -> None:
         """Load the training images, once."""
         if self.train is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tas.architecture import Architecture
-from tas.config import CommonOptions
+from tas.config.groups import Dataset, Machine, Recipe
 from tas.data.cifar import Cifar10, Cifar100
 from tas.data.digits import Digits
 from tas.data.folder import Folder
@@ -45,20 +45,26 @@ LEAST_SIZE = 8
 """Pixels of height and width below which the networks' three resolutions make no sense."""
 
 
-def data_of(options: CommonOptions, name: str, data_dir: str) -> ImageData:
-    """The data set that the options ask for, its training images loaded."""
+def open_dataset(dataset: Dataset, recipe: Recipe, machine: Machine, seed: int) -> ImageData:
+    """The data set that the options ask for, its training images loaded.
+
+    Raises:
+        TasError: It cannot be had, or its images are too small.
+    """
     data = open_data(
-        name,
-        data_dir,
-        options.image_size,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        seed=options.seed,
-        train_images=options.train_images,
+        str(dataset.data),
+        str(dataset.data_dir),
+        dataset.image_size,
+        batch_size=recipe.batch_size,
+        workers=machine.workers,
+        seed=seed,
+        train_images=dataset.train_images,
     )
     if data.image_size < LEAST_SIZE:
         size = f"{data.image_size}x{data.image_size}"
-        raise TasError(f"--data-dir {data_dir}: images of {size} pixels are too small; give --image-size 8 or more")
+        raise TasError(
+            f"--data-dir {dataset.data_dir}: images of {size} pixels are too small; give --image-size 8 or more"
+        )
     return data
 
 

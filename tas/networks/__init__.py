@@ -3,7 +3,7 @@
 from torch import nn
 
 from tas.errors import TasError, did_you_mean
-from tas.networks.cifar_resnet import BasicBlock, Bottleneck, ResNetSpec
+from tas.networks.cifar_resnet import BasicBlock, Bottleneck, CifarResNet, ResNetSpec
 from tas.networks.library import is_library_name, open_library_network
 
 NETWORKS = {
@@ -24,13 +24,19 @@ def network_spec(name: str) -> ResNetSpec:
     return NETWORKS[name]
 
 
+def name_of(network: nn.Module) -> str:
+    """The name by which a network like this can be made again: one of NETWORKS, or MODULE:CLASS."""
+    known = [name for name, spec in NETWORKS.items() if getattr(network, "spec", None) == spec]
+    return known[0] if known else f"{type(network).__module__}:{type(network).__qualname__}"
+
+
 def check_name(name: str) -> None:
     """TasError unless a name can be a network's; whether a library has it is seen when it is opened."""
     if not (isinstance(name, str) and is_library_name(name)):
         network_spec(name)
 
 
-def open_network(name: str, num_classes: int, in_channels: int) -> nn.Module:
+def open_network(name: str, num_classes: int, in_channels: int = 3) -> nn.Module:
     """An unpruned network by name, freshly initialised. TasError if there is none, or it cannot be made.
 
     Args:
@@ -41,4 +47,4 @@ def open_network(name: str, num_classes: int, in_channels: int) -> nn.Module:
     if is_library_name(name):
         return open_library_network(name, num_classes, in_channels)
     spec = network_spec(name)
-    return spec.build(spec.full_widths(), spec.full_depths(), num_classes, in_channels)
+    return CifarResNet(spec, spec.full_widths(), spec.full_depths(), num_classes, in_channels)

@@ -107,12 +107,6 @@ class ResNetSpec:
         """The names of the searched convolutions of block `index` (from 0) of a stage, in forward order."""
         return [f"{stage}.{index}.{name}" for name in self.block.searched]
 
-    def build(
-        self, widths: Mapping[str, int], depths: Mapping[str, int], num_classes: int, in_channels: int
-    ) -> "CifarResNet":
-        """The network with these widths and depths, freshly initialised."""
-        return CifarResNet(self, widths, depths, num_classes, in_channels)
-
 
 class CifarResNet(nn.Module):
     """A CIFAR ResNet: (N, in_channels, H, W) images, H and W at least 8, to (N, num_classes) logits.
@@ -155,6 +149,11 @@ class CifarResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def resized(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> "CifarResNet":
+        """The network with other widths and depths, freshly initialised."""
+        in_channels, num_classes = self.conv1.in_channels, self.fc.out_features
+        return CifarResNet(self.spec, widths, depths, num_classes, in_channels).to(self.fc.weight)
 
     def stages(self) -> list[tuple[str, nn.Sequential]]:
         """The stages by name, in forward order."""

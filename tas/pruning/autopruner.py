@@ -10,8 +10,7 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from tas.cost.count import exact_flops
-from tas.cost.tables import cost_tables
+from tas.cost.measures import MEASURES, Measure
 from tas.pruning.channels import ChannelPruner, make_pruner, readers, writers
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import Gates, train_here
@@ -24,7 +23,7 @@ SLOPES = (1.0, 20.0)
 CODE_LR = 0.02
 """Learning rate of the codes (Adam)."""
 PULL = 10.0
-"""Weight of the penalty that draws the expected FLOPs to the target."""
+"""Weight of the penalty that draws the expected cost to the target."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,19 @@ class Codes(Gates):
     There and not where it is made, since a batch norm in between would undo it.
 
     Args:
-        plan: The network's.
+        task: What is pruned, and to which budget.
         gated: The sets.
-        target: The share of the FLOPs to keep.
     """
 
-    def __init__(self, plan: Plan, gated: Sequence[Gated], target: float) -> None:
-        # Narrowing all widths by sqrt(share) leaves about that share of the FLOPs: there the penalty starts near zero.
-        start = min(math.sqrt(target), 0.95)
+    def __init__(self, task: PruneTask, gated: Sequence[Gated]) -> None:
+        share = task.budget.target / task.cost(task.full)
+        # Narrowing all widths by sqrt(share) leaves about that share of the cost: there the penalty starts near zero.
+        start = min(math.sqrt(share), 0.95)
         code = math.log(start / (1 - start)) / SLOPES[0]
         super().__init__(nn.ParameterList(torch.full((one.channels,), code) for one in gated))
-        self.plan = plan
+        self.plan, self.measure = task.plan, MEASURES[task.budget.measure]
         self.gated = gated
-        self.target = target * soft_flops(plan, {})
+        self.target = share * soft_cost(self.measure, self.plan, {})
         self.slope = SLOPES[0]
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -70,7 +69,7 @@ class Codes(Gates):
     def before_step(self, module: TrainModule, progress: float) -> None:
         """Add the penalty's gradient and raise the slope."""
         kept = {name: value.sum() for one, value in zip(self.gated, self.values()) for name in one.widths}
-        (PULL * (soft_flops(self.plan, kept) / self.target - 1) ** 2).backward()  # type: ignore[no-untyped-call]
+        (PULL * (soft_cost(self.measure, self.plan, kept) / self.target - 1) ** 2).backward()  # type: ignore[no-untyped-call]
         self.slope = linear(*SLOPES, progress)
 
     def state_dict(self) -> dict[str, Any]:
@@ -131,8 +130,7 @@ def autopruner(task: PruneTask) -> Pruned:
     network = copy.deepcopy(task.network)
     network.eval().requires_grad_(True)
     roots, gated = channel_sets(task, network)
-    share = task.budget.target / exact_flops(task.plan, task.full)
-    codes = Codes(task.plan, gated, share)
+    codes = Codes(task, gated)
     hooks = codes.attach()
     before = train_here(task, network, codes)
     for hook in hooks:
@@ -140,7 +138,7 @@ def autopruner(task: PruneTask) -> Pruned:
     codes.fold()
     importance = ByCode({root: code.detach() for root, code in zip(roots, codes.gates)})
     pruned = ChannelPruner(task, network, importance).to_budget()
-    return Pruned(pruned.architecture, pruned.network, pruned.flops, pruned.around, seconds_before=before)
+    return Pruned(pruned.architecture, pruned.network, pruned.cost, pruned.around, seconds_before=before)
 
 
 def channel_sets(task: PruneTask, network: nn.Module) -> tuple[list[nn.Module], list[Gated]]:
@@ -166,8 +164,8 @@ def in_channels(module: nn.Module) -> int:
     return module.in_channels if isinstance(module, nn.Conv2d) else module.in_features
 
 
-def soft_flops(plan: Plan, kept: Mapping[str, Tensor]) -> Tensor:
-    """The FLOPs with these numbers of channels, which need not be whole, and all blocks: a differentiable scalar."""
+def soft_cost(measure: Measure, plan: Plan, kept: Mapping[str, Tensor]) -> Tensor:
+    """The cost with these numbers of channels, which need not be whole, and all blocks: a differentiable scalar."""
     widths = {name: kept[name].reshape(1) if name in kept else (count,) for name, count in plan.widths.items()}
     depths = {name: (blocks,) for name, blocks in plan.depths().items()}
-    return torch.stack([table.flops.sum() for table in cost_tables(plan, widths, depths)]).sum()
+    return torch.stack([table.cost.sum() for table in measure.tables(plan, widths, depths)]).sum()

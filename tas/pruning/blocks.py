@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from tas.architecture import Architecture
-from tas.cost.count import exact_flops
 from tas.cutting.cut import cut
 from tas.errors import TasError
 from tas.pruning.channels import refusal
@@ -48,7 +47,7 @@ class BlockFactors(Gates):
         super().on_fit_start(trainer, module)
         assert isinstance(module, TrainModule)
         if self.weight is None:
-            self.weight = shrinking_weight(module.lr, int(trainer.estimated_stepping_batches), momentum=0.0)
+            self.weight = shrinking_weight(module.recipe.lr, int(trainer.estimated_stepping_batches), momentum=0.0)
 
     def before_step(self, module: TrainModule, progress: float) -> None:
         """Take the learning rate of the weights."""
@@ -72,7 +71,7 @@ def sss(task: PruneTask) -> Pruned:
         raise refusal(task, "it has no blocks that could be left out")
     network = copy.deepcopy(task.network)
     check_gates(task, ends)
-    factors = BlockFactors(len(ends), task.options.sparsity_weight, task.options.momentum)
+    factors = BlockFactors(len(ends), task.options.pruning.sparsity_weight, task.options.recipe.momentum)
     gated = gate_outputs(network, list(ends.values()), factors.gates)
     before = train_here(task, network, factors)
     for hook in gated:
@@ -88,11 +87,11 @@ def sss(task: PruneTask) -> Pruned:
             depths[stage] -= 1
         return task.full.with_counts(task.full.widths, depths)
 
-    best = nearest(lambda count: exact_flops(task.plan, left(count)), len(blocks), task.budget.target)
+    best = nearest(lambda count: task.cost(left(count)), len(blocks), task.budget.target)
     architecture = left(best.knob)
     state = moved_up(network.state_dict(), task.plan, blocks[: best.knob])
     small = cut(network, task.plan, architecture, state)
-    return Pruned(architecture, small, best.flops, best.around, sparsity_weight=factors.weight, seconds_before=before)
+    return Pruned(architecture, small, best.cost, best.around, sparsity_weight=factors.weight, seconds_before=before)
 
 
 def removable_blocks(plan: Plan) -> dict[BlockPlace, str]:

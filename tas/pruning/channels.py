@@ -13,7 +13,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from tas.architecture import Architecture
-from tas.cost.count import exact_flops, flops
+from tas.cost.measures import MEASURES
 from tas.cutting.build import build
 from tas.errors import TasError, gist
 from tas.pruning.nearest import nearest
@@ -111,10 +111,10 @@ class ChannelPruner:
         return full.with_counts(widths, full.depths)
 
     def to_budget(self) -> Pruned:
-        """Take out channels until the FLOPs are nearest to the target. TasError if the plan says otherwise."""
+        """Take out channels until the cost is nearest to the target. TasError if the plan says otherwise."""
         task = self.task
         best = nearest(
-            lambda removed: exact_flops(task.plan, self.architecture(removed)),
+            lambda removed: task.cost(self.architecture(removed)),
             self.importance.removable(),
             task.budget.target,
         )
@@ -124,7 +124,7 @@ class ChannelPruner:
             self.removed |= {name: list(indices) for name, indices in lost}
             group.prune()
         check_same(task, architecture, self.network)
-        return Pruned(architecture, self.network.train(), best.flops, best.around)
+        return Pruned(architecture, self.network.train(), best.cost, best.around)
 
 
 def make_pruner(task: PruneTask, network: nn.Module, importance: Importance) -> tp.pruner.BasePruner:
@@ -153,7 +153,8 @@ def pruner_options(task: PruneTask, network: nn.Module) -> dict[str, object]:
 
 def check_same(task: PruneTask, architecture: Architecture, network: nn.Module) -> None:
     """TasError unless a pruned network is what the architecture builds."""
-    planned, counted = exact_flops(task.plan, architecture), flops(network, task.input_shape)
+    measure = MEASURES[task.budget.measure]
+    planned, counted = task.cost(architecture), measure.count(network, task.input_shape)
     built = {name: tensor.shape for name, tensor in build(architecture).state_dict().items()}
     if planned != counted or built != {name: tensor.shape for name, tensor in network.state_dict().items()}:
         raise refusal(task, "torch_pruning removes other channels of it than TAS would")
@@ -161,7 +162,9 @@ def check_same(task: PruneTask, architecture: Architecture, network: nn.Module) 
 
 def refusal(task: PruneTask, why: str) -> TasError:
     """An error that names the method and the network, and what is left to do."""
-    return TasError(f"--method {task.options.method}: not for {task.full.network}: {why}; uniform and random are")
+    return TasError(
+        f"--method {task.options.pruning.method}: not for {task.full.network}: {why}; uniform and random are"
+    )
 
 
 def writers(group: tp.Group) -> list[nn.Module]:

@@ -1,29 +1,45 @@
-"""The methods of `tas prune` by name."""
+"""The methods of `tas prune`: one table from a name to what it is. A new method is a file here and one entry."""
 
-from tas.pruning.autopruner import autopruner
-from tas.pruning.blocks import sss
-from tas.pruning.importance import fpgm, l1, taylor
-from tas.pruning.random_search import random_search
-from tas.pruning.reconstruction import reconstruction, thinet
-from tas.pruning.slimming import slimming
-from tas.pruning.task import Prune
-from tas.pruning.uniform import uniform
-from tas.pruning.unstructured import unstructured
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-METHODS: dict[str, Prune] = {
-    "uniform": uniform,
-    "random": random_search,
-    "l1": l1,
-    "fpgm": fpgm,
-    "taylor": taylor,
-    "slimming": slimming,
-    "sss": sss,
-    "thinet": thinet,
-    "reconstruction": reconstruction,
-    "autopruner": autopruner,
-    "unstructured": unstructured,
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find a smaller network."""
+
+    function: str
+    """MODULE:FUNCTION in this package, from a PruneTask to what it found (`tas.pruning.task.Prune`). Imported when it
+    runs, so that the options, which read this table, need no torch."""
+    needs_weights: bool = True
+    """Whether it judges trained weights."""
+    leaves_zeros: bool = False
+    """Whether it sets single weights to zero, and leaves the structure whole."""
+    seedless: bool = False
+    """Whether it finds the same network whatever the seed."""
+    options: tuple[str, ...] = ()
+    """Options of the group `Pruning` that it reads, beside --method."""
+
+    def load(self) -> Callable[[Any], Any]:
+        """The function."""
+        module, _, name = self.function.partition(":")
+        function: Callable[[Any], Any] = getattr(import_module(f"tas.pruning.{module}"), name)
+        return function
+
+
+METHODS = {
+    "uniform": Method("uniform:uniform", needs_weights=False, seedless=True, options=("blocks",)),
+    "random": Method("random_search:random_search", needs_weights=False, options=("candidates",)),
+    "l1": Method("importance:l1"),
+    "fpgm": Method("importance:fpgm"),
+    "taylor": Method("importance:taylor"),
+    "slimming": Method("slimming:slimming", options=("sparsity_weight",)),
+    "sss": Method("blocks:sss", options=("sparsity_weight",)),
+    "thinet": Method("reconstruction:thinet"),
+    "reconstruction": Method("reconstruction:reconstruction"),
+    "autopruner": Method("autopruner:autopruner"),
+    "unstructured": Method("unstructured:unstructured", leaves_zeros=True),
 }
-"""Name -> method, as `tas.config.prune.METHODS` has them."""
-
-WITHOUT_WEIGHTS = ("uniform", "random")
-"""Methods that need no trained weights."""
+"""Name -> method."""

@@ -9,26 +9,26 @@ class Nearest:
     """A setting of a knob, and what lies around the target."""
 
     knob: int
-    flops: int
-    """The multiply-adds there."""
+    cost: int
+    """The cost there."""
     around: tuple[int, ...]
-    """The multiply-adds that the knob reaches next to the target: the fewest above it and the most below, where there
-    are such."""
+    """The costs that the knob reaches next to the target: the least above it and the most below, where there are
+    such."""
 
 
-def nearest(flops_at: Callable[[int], int], most: int, target: float) -> Nearest:
-    """The setting whose FLOPs come nearest to a target, by bisection; of two as near the larger network.
+def nearest(cost_at: Callable[[int], int], most: int, target: float) -> Nearest:
+    """The setting whose cost comes nearest to a target, by bisection; of two as near the larger network.
 
     Args:
-        flops_at: Setting -> multiply-adds, which do not rise with it.
+        cost_at: Setting -> cost, which does not rise with it.
         most: The last setting; the first is 0.
-        target: Multiply-adds aimed at.
+        target: The cost aimed at.
     """
-    found = {setting: flops_at(setting) for setting in {0, most}}
+    found = {setting: cost_at(setting) for setting in {0, most}}
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        found[middle] = flops_at(middle)
+        found[middle] = cost_at(middle)
         if found[middle] >= target:
             low = middle
         else:

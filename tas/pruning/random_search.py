@@ -1,19 +1,14 @@
 """Random search: networks drawn inside the budget, each trained a little, the best one kept."""
 
-import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.architecture import Architecture
-from tas.cost.count import exact_flops
 from tas.data.images import SearchData
-from tas.errors import TasError
 from tas.pruning.task import Pruned, PruneTask
-from tas.reading.residuals import tie_residuals
-from tas.runs.files import write_text
+from tas.runs.journal import Journal
 from tas.space.derivation import reachable
 from tas.space.random_networks import random_architecture
 from tas.space.space import SearchSpace
@@ -26,7 +21,11 @@ class Candidate:
 
     val_accuracy: float
     """From 0 to 1, on the images that it was not trained on."""
+    cost: int
+    """What counts against the budget."""
     seconds: float
+    widths: Mapping[str, int]
+    depths: Mapping[str, int]
 
 
 def random_search(task: PruneTask) -> Pruned:
@@ -37,52 +36,29 @@ def random_search(task: PruneTask) -> Pruned:
     may have seen both halves, so they serve for the network that is handed over alone. candidates.json in the run's
     directory has the candidates that are finished; an interrupted run goes on after them.
     """
-    options = task.options
-    halves = SearchData(task.data, options.seed)
+    options, seed = task.options, task.seed
+    halves = SearchData(task.data, seed)
     images = task.data.train_images()
-    space = SearchSpace.of(tie_residuals(task.plan), task.full)
-    generator = torch.Generator().manual_seed(options.seed)
-    drawn = [random_architecture(space, task.budget, generator) for _ in range(options.candidates)]
-    judged = read(task)
-    before = sum(one.seconds for one in judged)
-    for number in range(len(judged), len(drawn)):
-        began = time.monotonic()
-        network = task.fresh(drawn[number])
+    space = SearchSpace.of(task.plan, task.full)
+    generator = torch.Generator().manual_seed(seed)
+    count = options.pruning.candidates
+    drawn = [random_architecture(space, [task.budget], generator) for _ in range(count)]
+
+    def tried(number: int) -> Candidate:
+        began, architecture = time.monotonic(), drawn[number]
+        network = task.fresh(architecture)
         batches = task.data.training_batches(images, halves.weights_half)
-        label = f"candidate {number + 1} of {len(drawn)}"
-        device = train_apart(network, batches, task.full.num_classes, options, label)
+        label = f"candidate {number + 1} of {count}"
+        how = options.recipe, options.machine, seed, label
+        device = train_apart(network, batches, task.full.num_classes, *how)
         reached = evaluate(network, task.data.judging_batches(images, halves.architecture_half), device)
-        judged.append(Candidate(reached, time.monotonic() - began))
-        write(task, drawn, judged)
-    best = drawn[max(range(len(drawn)), key=lambda number: judged[number].val_accuracy)]
-    cost = exact_flops(task.plan, best)
-    around = (cost,) if task.budget.holds(cost) else reachable(space, task.budget.target)
+        seconds = time.monotonic() - began
+        return Candidate(reached, task.cost(architecture), seconds, architecture.widths, architecture.depths)
+
+    journal = Journal(task.run.path / "candidates.json", Candidate)
+    before = sum(one.seconds for one in journal.entries)
+    judged = journal.up_to(count, tried)
+    best = drawn[max(range(count), key=lambda number: judged[number].val_accuracy)]
+    cost = task.cost(best)
+    around = (cost,) if task.budget.holds(cost) else reachable(space, task.budget)
     return Pruned(best, task.start(best), cost, around, seconds_before=before)
-
-
-def read(task: PruneTask) -> list[Candidate]:
-    """The finished candidates of an interrupted run. TasError if the file with them is damaged."""
-    path = task.run.path / "candidates.json"
-    if not path.is_file():
-        return []
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return [Candidate(float(row["val_accuracy"]), float(row["seconds"])) for row in rows]
-    except (ValueError, KeyError, TypeError):
-        raise TasError(f"{path}: damaged; delete it to draw and train all candidates anew") from None
-
-
-@rank_zero_only
-def write(task: PruneTask, drawn: list[Architecture], judged: list[Candidate]) -> None:
-    """Keep what is known of the finished candidates."""
-    rows = [
-        {
-            "val_accuracy": one.val_accuracy,
-            "flops": exact_flops(task.plan, architecture),
-            "seconds": one.seconds,
-            "widths": dict(architecture.widths),
-            "depths": dict(architecture.depths),
-        }
-        for architecture, one in zip(drawn, judged)
-    ]
-    write_text(task.run.path / "candidates.json", json.dumps(rows, indent=1) + "\n")

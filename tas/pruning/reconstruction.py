@@ -71,13 +71,13 @@ def by_reader(task: PruneTask, rank: Ranking, fit: bool) -> Pruned:
     batches = task.judging_batches()
     grams = {
         chosen[name]: gram(moment, chosen[name])
-        for name, moment in second_moments(network, list(chosen), batches, task.options.seed).items()
+        for name, moment in second_moments(network, list(chosen), batches, task.seed).items()
     }
     remover = ChannelPruner(task, network, ByReader(rank, grams))
     pruned = remover.to_budget()
     if fit:
         order = [layer.name for layer in task.plan.layers if layer.name in chosen]
-        refit(task.network, pruned.network, order, remover.removed, batches, task.options.seed)
+        refit(task.network, pruned.network, order, remover.removed, batches, task.seed)
         pruned.network.train()
     return pruned
 

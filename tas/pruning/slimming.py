@@ -30,7 +30,9 @@ class Sparsity(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, TrainModule)
         if self.weight is None:
-            self.weight = shrinking_weight(module.lr, int(trainer.estimated_stepping_batches), module.momentum)
+            self.weight = shrinking_weight(
+                module.recipe.lr, int(trainer.estimated_stepping_batches), module.recipe.momentum
+            )
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -46,7 +48,7 @@ def slimming(task: PruneTask) -> Pruned:
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         raise refusal(task, "it has no batch norm")
     importance = tp.importance.BNScaleImportance(normalizer=None)
-    sparsity = Sparsity(sparsity_pruner(task, network, importance), task.options.sparsity_weight)
+    sparsity = Sparsity(sparsity_pruner(task, network, importance), task.options.pruning.sparsity_weight)
     before = train_here(task, network, sparsity)
     pruned = ChannelPruner(task, network, importance).to_budget()
     return replace(pruned, sparsity_weight=sparsity.weight, seconds_before=before)

@@ -38,20 +38,29 @@ class PruneTask:
     """Methods see its training images alone."""
     budget: Budget
     options: PruneOptions
-    """Those of the command; methods read the recipe of their training from them, and settings of their own."""
+    """Those of the command; methods read the recipe of their training, and their own settings."""
     run: Run
     """Where a method keeps what it goes on from after an interruption. It has been started."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
-        return self.data.in_channels, self.data.image_size, self.data.image_size
+        return self.data.input_shape
+
+    @property
+    def seed(self) -> int:
+        """Of all that the method draws."""
+        return self.options.keeping.seed
+
+    def cost(self, architecture: Architecture) -> int:
+        """What counts against the budget."""
+        return self.budget.cost(self.plan, architecture)
 
     def judging_batches(self) -> list[Batch]:
         """A few shuffled, augmented training batches; the same whenever they are asked for."""
-        count = -(-JUDGING_IMAGES // self.options.batch_size)
+        count = -(-JUDGING_IMAGES // self.options.recipe.batch_size)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.options.seed)
+            torch.manual_seed(self.seed)
             batches = list(islice(self.data.train_dataloader(), count))
         return [(images.cpu(), labels.cpu()) for images, labels in batches]
 
@@ -66,7 +75,7 @@ class PruneTask:
     def fresh(self, architecture: Architecture) -> nn.Module:
         """A network of an architecture with random weights, the same whenever the seed is."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.options.seed)
+            torch.manual_seed(self.seed)
             return build(architecture)
 
 
@@ -77,12 +86,10 @@ class Pruned:
     architecture: Architecture
     network: nn.Module
     """The network of that architecture, with the weights that it inherits."""
-    flops: int
-    """What counts against the budget: its multiply-adds."""
+    cost: int
+    """What counts against the budget; where single weights were set to zero, without these."""
     around: tuple[int, ...]
-    """Multiply-adds that the method reaches next to the target, ascending; told where the budget is not met."""
-    zeros: bool = False
-    """Whether single weights were pruned: the network has zeros in it, and `flops` does not count them."""
+    """Costs that the method reaches next to the target, ascending; told where the budget is not met."""
     sparsity_weight: float | None = None
     """Weight of the L1 penalty under which the method trained, if it did."""
     seconds_before: float = 0.0

@@ -1,7 +1,6 @@
 """The training inside methods, of the network that is to be pruned."""
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +12,6 @@ from tas.errors import TasError
 from tas.pruning.task import PruneTask
 from tas.training.module import TrainModule
 from tas.training.progress import RunBar
-from tas.training.short import training
 from tas.training.trainer import fit, make_trainer
 
 
@@ -50,7 +48,7 @@ class Gates(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         assert isinstance(module, TrainModule) and self.stepper is not None
-        steps = module.epochs * int(trainer.num_training_batches)
+        steps = module.recipe.epochs * int(trainer.num_training_batches)
         self.before_step(module, trainer.global_step / steps)
         self.stepper.step()
         self.stepper.zero_grad()
@@ -75,19 +73,21 @@ def train_here(task: PruneTask, network: nn.Module, callback: pl.Callback) -> fl
     Returns:
         Seconds that the training took before an interruption.
     """
-    options = task.options
-    if isinstance(callback, Gates) and options.precision.startswith("16"):
+    options, method, precision = task.options, task.options.pruning.method, task.options.machine.precision
+    if isinstance(callback, Gates) and precision.startswith("16"):
         raise TasError(
-            f"--precision {options.precision}: not with --method {options.method}, whose factors would get scaled "
-            "gradients; allowed: 32-true, bf16-mixed"
+            f"--precision {precision}: not with --method {method}, whose factors would get scaled gradients; "
+            "allowed: 32-true, bf16-mixed"
         )
-    module = training(network, task.full.num_classes, options)
+    # Lightning leaves the mode as it is, and torch_pruning leaves networks in evaluation.
+    module = TrainModule(network.train(), task.full.num_classes, options.recipe)
     if isinstance(callback, Gates):
         module.gates = callback.gates  # on the same device, in the same checkpoint
     timer, began = Timer(), time.monotonic()
     batches = len(task.data.train_dataloader())
-    trainer = make_trainer(options, task.run, batches, [RunBar(options.method), callback, timer])
-    fit(trainer, module, task.data, task.run, replace(options, resume=str(task.run.path)))
+    callbacks = [RunBar(method), callback, timer]
+    trainer = make_trainer(options.machine, options.recipe.epochs, task.seed, task.run, batches, callbacks)
+    fit(trainer, module, task.data, task.run, options)
     network.cpu().float()
     callback_gates = getattr(callback, "gates", None)
     if callback_gates is not None:

@@ -2,7 +2,6 @@
 
 from tas.architecture import Architecture
 from tas.config.checks import inside
-from tas.cost.count import exact_flops
 from tas.pruning.nearest import nearest
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.plan import Plan
@@ -17,11 +16,11 @@ def uniform(task: PruneTask) -> Pruned:
     Raises:
         TasError: No stage has more blocks than --blocks keeps.
     """
-    plan, depths = tie_residuals(task.plan), task.full.depths
-    if task.options.blocks is not None:
+    plan, depths, blocks = tie_residuals(task.plan), task.full.depths, task.options.pruning.blocks
+    if blocks is not None:
         most = max(depths.values(), default=0)
-        inside("blocks", task.options.blocks, task.options.blocks < most, f"less than the {most} of the longest stage")
-        depths = {stage: min(full, task.options.blocks) for stage, full in depths.items()}
+        inside("blocks", blocks, blocks < most, f"less than the {most} of the longest stage")
+        depths = {stage: min(full, blocks) for stage, full in depths.items()}
     steps = narrowing_steps(plan)
 
     def narrowed(count: int) -> Architecture:
@@ -31,9 +30,9 @@ def uniform(task: PruneTask) -> Pruned:
         everything = {name: widths[plan.tied.get(name, name)] for name in task.full.widths}
         return task.full.with_counts(everything, depths)
 
-    best = nearest(lambda count: exact_flops(task.plan, narrowed(count)), len(steps), task.budget.target)
+    best = nearest(lambda count: task.cost(narrowed(count)), len(steps), task.budget.target)
     architecture = narrowed(best.knob)
-    return Pruned(architecture, task.start(architecture), best.flops, best.around)
+    return Pruned(architecture, task.start(architecture), best.cost, best.around)
 
 
 def narrowing_steps(plan: Plan) -> list[str]:

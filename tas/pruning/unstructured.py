@@ -1,6 +1,7 @@
 """Single weights set to zero: the structure stays, and with it the time on ordinary hardware."""
 
 import copy
+import math
 from collections import Counter
 from typing import cast
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from tas.cost.count import nonzero_flops
+from tas.cost.measures import MEASURES
+from tas.pruning.channels import refusal
 from tas.pruning.nearest import nearest
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.layer_calls import layer_calls
@@ -20,16 +23,18 @@ def unstructured(task: PruneTask) -> Pruned:
 
     The architecture is the full one.
     """
+    if task.budget.measure != "flops":
+        raise refusal(task, f"it leaves all {MEASURES[task.budget.measure].words} in place; give --flops-target")
     positions: Counter[str] = Counter()
-    for layer in layer_calls(task.network, task.input_shape):
-        positions[layer.name] += layer.positions
+    for call in layer_calls(task.network, task.input_shape):
+        positions[call.name] += math.prod(call.resolution)
     weights = {name: weight_of(task.network, name).detach().flatten() for name in positions}
     costs = torch.cat([times * (weights[name] != 0) for name, times in positions.items()])
     order = torch.cat([weights[name].abs() for name in positions]).argsort()
     gone = torch.cat([torch.zeros(1, dtype=torch.int64), costs[order].cumsum(0)])  # by the weights set to zero
     best = nearest(lambda count: int(gone[-1] - gone[count]), len(order), task.budget.target)
     network = without_smallest(task.network, list(positions), best.knob)
-    return Pruned(task.full, network, nonzero_flops(network, task.input_shape), best.around, zeros=True)
+    return Pruned(task.full, network, nonzero_flops(network, task.input_shape), best.around)
 
 
 def without_smallest(network: nn.Module, names: list[str], count: int) -> nn.Module:

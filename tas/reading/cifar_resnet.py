@@ -18,20 +18,28 @@ def read_cifar_resnet(network: CifarResNet, input_shape: Sequence[int]) -> Plan:
     layers: list[Layer] = []
     stages: dict[str, Stage] = {}
     widths: dict[str, int] = {}
+    additions: list[str] = []
 
     def add(
         name: str, reads: Source, writes: Source, norm: str | None, stage: str | None = None, block: int = 0
     ) -> None:
-        kernel, positions = applied[name].kernel, applied[name].positions
-        layers.append(Layer(name, kernel, positions, (Segment(reads),), Segment(writes), stage, block, norm))
+        call = applied[name]
+        layers.append(
+            Layer(
+                *(name, call.kernel, call.resolution, (Segment(reads),), Segment(writes), stage, block, norm),
+                stride=call.stride,
+                bias=call.bias,
+            )
+        )
         if writes == name:
-            widths[name] = applied[name].out_channels
+            widths[name] = call.out_channels
 
     add("conv1", applied["conv1"].in_channels, "conv1", "bn1")
     stream = "conv1"  # what feeds the next layer
     for stage, blocks in network.stages():
         ends = []
         for index, block in enumerate(blocks):
+            additions.append(f"{stage}.{index}.add")
             assert isinstance(block, BasicBlock | Bottleneck)
             block_input = stream
             for conv, norm in block.searched.items():
@@ -41,14 +49,14 @@ def read_cifar_resnet(network: CifarResNet, input_shape: Sequence[int]) -> Plan:
             ends.append(stream)
             # A shortcut is (pool, convolution), (convolution, norm) or the identity. The last two depend on whether its
             # ends come out of one width, so a convolution may stand there in a pruned network alone, or not in it.
-            shortcut, positions = f"{stage}.{index}.shortcut", applied[stream].positions
+            shortcut, resolution = f"{stage}.{index}.shortcut", applied[stream].resolution
             if f"{shortcut}.1" in applied:
                 add(f"{shortcut}.1", block_input, stream, None, stage, index)
             else:
                 reads, writes = (Segment(block_input),), Segment(stream)
                 place = (stage, index, f"{shortcut}.1")
-                layers.append(Layer(f"{shortcut}.0", 1, positions, reads, writes, *place, if_unequal=True))
+                layers.append(Layer(f"{shortcut}.0", (1, 1), resolution, reads, writes, *place, if_unequal=True))
         stages[stage] = Stage(stage, tuple(map(str, range(len(blocks)))), tuple(ends))
         stream = stage
     add("fc", stream, network.fc.out_features, None)
-    return Plan(tuple(layers), stages, widths, network.fc.out_features)
+    return Plan(tuple(layers), stages, widths, network.fc.out_features, additions=tuple(additions))

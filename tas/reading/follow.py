@@ -1,11 +1,11 @@
 """Reading any network: its graph is traced by torch.fx, and its channels are followed through it."""
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import fx, nn
 from torch.fx import Node
 
@@ -108,13 +108,17 @@ class GraphFollower:
         return self.apply(RULES.get(called), node, f"{called} reads it, for which TAS has no rule")
 
     def apply(self, rule: Callable[..., Value] | None, node: Node, why_not: str) -> Value:
-        """The rule's answer; without a rule, or where its arguments are not those of torch, all is left alone."""
+        """The rule's answer; without a rule, or where its arguments are not those of torch, all is left alone.
+
+        What a rule that takes the arguments then raises is a bug of it, and is seen.
+        """
         if rule is None:
             return self.leave_alone(node, why_not)
         try:
-            return rule(self, node, *node.args, **node.kwargs)
-        except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+            inspect.signature(rule).bind(self, node, *node.args, **node.kwargs)
+        except TypeError:
             return self.leave_alone(node, why_not)
+        return rule(self, node, *node.args, **node.kwargs)
 
     def attribute(self, node: Node) -> Value:
         """A bare parameter or buffer: of interest if it is a vector along one dimension."""
@@ -196,26 +200,34 @@ class GraphFollower:
         weight, rank = module.weight, len(shape(node))
         outputs, inputs = weight.shape[:2]
         dim = 1 if is_conv else rank - 1
-        positions = shape(node)[2:] if is_conv else shape(node)[1:-1]
-        kernel, places = weight[0, 0].numel(), torch.Size(positions).numel()
+        layer = Layer(
+            name,
+            tuple(weight.shape[2:]) or (1, 1),
+            shape(node)[2:] if is_conv else shape(node)[1:-1],
+            (Segment(inputs),),
+            Segment(name),
+            stride=tuple(module.stride) if isinstance(module, nn.Conv2d) else (1, 1),
+            groups=module.groups if isinstance(module, nn.Conv2d) else 1,
+            bias=module.bias is not None,
+        )
         if module._parameters.keys() != {"weight", "bias"} or module._buffers:
             why = f"{name} has other parameters than a weight and a bias"
             self.leave_alone(node, why)
             self.widths.new(name, outputs)
             self.widths.freeze(name, why)
-            self.layers.append(Layer(name, kernel, places, (Segment(inputs),), Segment(name)))
+            self.layers.append(layer)
             return None
         if isinstance(value, Channels) and value.dim != dim:
             self.leave_alone(node, f"{name} works across another dimension")
             value = None
         if isinstance(module, nn.Conv2d) and module.groups > 1:
-            return self.grouped(node, name, module, value, kernel, places)
-        reads = value.segments if isinstance(value, Channels) else (Segment(inputs),)
+            return self.grouped(node, layer, module, value)
+        reads = value.segments if isinstance(value, Channels) else layer.reads
         self.widths.new(name, outputs)
-        self.layers.append(Layer(name, kernel, places, reads, Segment(name)))
+        self.layers.append(replace(layer, reads=reads))
         return Channels(dim, (Segment(name),))
 
-    def grouped(self, node: Node, name: str, conv: nn.Conv2d, value: Value, kernel: int, places: int) -> Value:
+    def grouped(self, node: Node, layer: Layer, conv: nn.Conv2d, value: Value) -> Value:
         """A grouped convolution loses whole groups, so that its outputs are as many as its inputs allow."""
         inputs = conv.in_channels // conv.groups
         if (
@@ -223,15 +235,15 @@ class GraphFollower:
             or conv.out_channels % conv.in_channels
             or any(self.widths.size(segment) % inputs for segment in value.segments)
         ):
-            self.leave_alone(node, f"{name} has groups that it does not fill")
-            self.layers.append(Layer(name, kernel, places, (Segment(inputs),), Segment(conv.out_channels)))
+            self.leave_alone(node, f"{layer.name} has groups that it does not fill")
+            self.layers.append(replace(layer, writes=Segment(conv.out_channels)))
             return None
         for segment in value.segments:
             self.widths.require_unit(segment, inputs)
-        self.channelwise.append(Channelwise(name, value.segments, 1))
+        self.channelwise.append(Channelwise(layer.name, value.segments, 1))
         result = value.repeated(conv.out_channels // conv.in_channels)
         for segment in result.segments:
-            self.layers.append(Layer(name, kernel, places, (Segment(inputs),), segment))
+            self.layers.append(replace(layer, writes=segment))
         return result
 
     def plan(self) -> Plan:
@@ -245,7 +257,6 @@ class GraphFollower:
         searched = {str(x.writes.source) for x in layers if isinstance(x.writes.source, str)}
         widths = {name: count for name, count in self.widths.channels.items() if name in searched}
         stages = find_stages(self.graph, self.modules, self.values, self.widths)
-        layers = [place_in_stage(layer, stages) for layer in layers]
         frozen = {
             name: self.widths.frozen[self.widths.find(name)]
             for name in self.widths.channels
@@ -261,7 +272,10 @@ class GraphFollower:
         logits = next(shape(node.all_input_nodes[0])[1] for node in self.graph.nodes if node.op == "output")
         units = {name: self.widths.units[name] for name in widths if self.widths.units[name] > 1}
         unordered = frozenset(self.widths.find(name) for name in self.widths.unordered) & widths.keys()
-        return Plan(tuple(layers), stages, widths, logits, tuple(channelwise), units, unordered, frozen)
+        plan = Plan((), stages, widths, logits, tuple(channelwise), units, unordered, frozen)
+        places = [plan.place_of(layer.name) for layer in layers]
+        placed = [replace(layer, stage=stage, block=block) for layer, (stage, block) in zip(layers, places)]
+        return replace(plan, layers=tuple(placed))
 
 
 def is_plain_batch_norm(module: nn.Module) -> bool:
@@ -270,13 +284,3 @@ def is_plain_batch_norm(module: nn.Module) -> bool:
         return False
     plain = type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
     return plain or [name for name, _ in module.named_children()] == ["drop", "act"]
-
-
-def place_in_stage(layer: Layer, stages: Any) -> Layer:
-    """The layer, with the stage and block that it stands in."""
-    for name, stage in stages.items():
-        for index, block in enumerate(stage.blocks):
-            path = f"{stage.container}.{block}".lstrip(".")
-            if layer.name == path or layer.name.startswith(f"{path}."):
-                return replace(layer, stage=name, block=index)
-    return layer

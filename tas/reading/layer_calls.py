@@ -1,6 +1,7 @@
 """The convolutions and linear layers that a forward pass goes through: what is counted, and where it stands."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,21 @@ class LayerCall:
     """A convolution or linear layer as one forward pass used it."""
 
     name: str
-    kernel: int
-    positions: int
+    kernel: tuple[int, ...]
+    """Height and width; of a linear layer (1, 1)."""
+    stride: tuple[int, ...]
+    groups: int
+    resolution: tuple[int, ...]
+    """Height and width of the output; of a linear layer all its dimensions but the first and the features."""
     in_channels: int
     """Input channels that each output channel reads; with groups, those of its group."""
     out_channels: int
+    bias: bool
+
+    @property
+    def multiply_adds(self) -> int:
+        """For one image."""
+        return math.prod(self.kernel) * math.prod(self.resolution) * self.in_channels * self.out_channels
 
 
 def layer_calls(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCall]:
@@ -31,13 +42,20 @@ def layer_calls(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCal
 
     def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if isinstance(module, nn.Linear):
-                found.append(LayerCall(name, 1, output[0].numel() // output.shape[-1], *module.weight.shape[::-1]))
-            else:
-                assert isinstance(module, nn.Conv2d)
-                kernel = module.weight[0, 0].numel()
-                positions = output[0, 0].numel()
-                found.append(LayerCall(name, kernel, positions, module.weight.shape[1], module.out_channels))
+            assert isinstance(module, nn.Conv2d | nn.Linear)
+            conv = module if isinstance(module, nn.Conv2d) else None
+            found.append(
+                LayerCall(
+                    name,
+                    kernel=tuple(module.weight.shape[2:]) if conv else (1, 1),
+                    stride=tuple(conv.stride) if conv else (1, 1),
+                    groups=conv.groups if conv else 1,
+                    resolution=tuple(output.shape[2:] if conv else output.shape[1:-1]),
+                    in_channels=module.weight.shape[1],
+                    out_channels=module.weight.shape[0],
+                    bias=module.bias is not None,
+                )
+            )
 
         return hook
 
@@ -45,9 +63,20 @@ def layer_calls(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCal
     for name, module in twin.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(record(name))
-    with torch.no_grad(), torch.device("meta"):
-        twin(torch.empty(1, *input_shape, dtype=dtype_of(twin)))
+    on_meta(twin, input_shape)
     return found
+
+
+def shape_of_output(network: nn.Module, input_shape: Sequence[int]) -> torch.Size:
+    """The shape of what a network gives for one image, (C, H, W); it is neither run nor changed."""
+    return on_meta(without_storage(network), input_shape).shape
+
+
+def on_meta(twin: nn.Module, input_shape: Sequence[int]) -> Tensor:
+    """What a copy without storage gives for one image, (C, H, W)."""
+    with torch.no_grad(), torch.device("meta"):
+        result: Tensor = twin(torch.empty(1, *input_shape, dtype=dtype_of(twin)))
+    return result
 
 
 def without_storage(network: nn.Module) -> nn.Module:

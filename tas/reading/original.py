@@ -1,12 +1,14 @@
 """The unpruned network of a task, fresh or with trained weights, and its plan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from tas.architecture import Architecture
+from tas.config.groups import Source
 from tas.errors import TasError, blame
-from tas.networks import NETWORKS, open_network
+from tas.networks import open_network
 from tas.networks.library import fill, pretrained_network, read_weights
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
@@ -27,34 +29,37 @@ class Original:
     """Where its weights are from, in words."""
 
 
-def open_original(
-    name: str, pretrained: bool, weights: str | None, num_classes: int, in_channels: int, image_size: int
-) -> Original:
+def open_original(source: Source, num_classes: int, input_shape: Sequence[int], blamed: str = "--network") -> Original:
     """The unpruned network for images and classes, fresh or with trained weights, and its structure.
+
+    Args:
+        source: Which network, and which weights.
+        num_classes: Classes of the images.
+        input_shape: (C, H, W) of one image, a square.
+        blamed: The flag that names the network.
 
     Raises:
         TasError: The network cannot be made or read, tells other classes apart, or the weights are not its own.
     """
-    with blame("--network"):
+    name, in_channels = source.name, input_shape[0]
+    with blame(blamed):
         complete = False
-        if pretrained:
+        if source.pretrained:
             network, complete = pretrained_network(name, num_classes, in_channels)
         else:
             network = open_network(name, num_classes, in_channels)
-        plan = read_plan(network, (in_channels, image_size, image_size), name)
+        plan = read_plan(network, input_shape, name)
         if plan.logits != num_classes:
             raise TasError(
                 f"{name} tells {plan.logits} classes apart, the images have {num_classes}; "
                 "let its function take num_classes"
             )
-    source = f"the weights of {name.partition('/')[0]}" if pretrained else "fresh weights"
-    if weights is not None:
-        with blame(f"--weights {weights}"):
-            complete = fill(network, read_weights(weights))
-        source = weights
-    size = None if name in NETWORKS else image_size
-    full = Architecture(name, num_classes, in_channels, plan.widths, plan.depths(), size)
-    trained = pretrained or weights is not None
-    if trained and not complete:
-        source += f", with a fresh classifier for {num_classes} classes"
-    return Original(network, plan, full, trained, complete, source)
+    words = f"the weights of {name.partition('/')[0]}" if source.pretrained else "fresh weights"
+    if source.weights is not None:
+        with blame(f"--weights {source.weights}"):
+            complete = fill(network, read_weights(source.weights))
+        words = source.weights
+    if source.trained and not complete:
+        words += f", with a fresh classifier for {num_classes} classes"
+    full = Architecture(name, num_classes, in_channels, input_shape[1], plan.widths, plan.depths())
+    return Original(network, plan, full, source.trained, complete, words)

@@ -1,5 +1,6 @@
 """What a network is made of: the one description behind cost, supernet and the cutting of smaller networks."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,10 +24,10 @@ class Layer:
     """A convolution or linear layer, and where the numbers of its channels come from."""
 
     name: str
-    kernel: int
-    """Weights for each pair of an input and an output channel: kernel height x width, 1 for a linear layer."""
-    positions: int
-    """Places at which the kernel is applied: output height x width (1 for a linear layer after pooling)."""
+    kernel: tuple[int, ...]
+    """Height and width; of a linear layer (1, 1)."""
+    resolution: tuple[int, ...]
+    """Height and width of the output; of a linear layer all its dimensions but the first and the features."""
     reads: tuple[Segment, ...]
     """Input channels that an output channel reads, concatenated. A stage's name stands for the output of the last block
     that the stage keeps."""
@@ -39,6 +40,19 @@ class Layer:
     """The batch norm that it alone feeds, and that every candidate of its width has for itself."""
     if_unequal: bool = False
     """A network has it only where `reads` and `writes` come out different; the unpruned one may lack it."""
+    stride: tuple[int, ...] = (1, 1)
+    groups: int = 1
+    bias: bool = False
+
+    @property
+    def taps(self) -> int:
+        """Weights for each pair of an input and an output channel."""
+        return math.prod(self.kernel)
+
+    @property
+    def positions(self) -> int:
+        """Places at which the kernel is applied: 1 for a linear layer after pooling."""
+        return math.prod(self.resolution)
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,21 @@ class Channelwise:
     """The dimension that has the channels: of the module's input, or of the bare parameter."""
     bare: bool = False
     """Whether it is a parameter of a module that does other things too."""
+    parameters: int = 0
+    """Its parameters for each feature. Those of a grouped convolution are its layer's."""
+    stage: str | None = None
+    """The stage it stands in; it runs if that stage keeps more than `block` blocks."""
+    block: int = 0
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Parameters of one place of the network that no width changes."""
+
+    parameters: int
+    stage: str | None = None
+    """The stage they stand in; they are there if that stage keeps more than `block` blocks."""
+    block: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,10 @@ class Plan:
     """Widths whose channels have a place that matters, a shuffle's for example: they cannot be sorted."""
     left_alone: Mapping[str, str] = field(default_factory=dict)
     """Layer -> why its output channels cannot be searched."""
+    additions: tuple[str, ...] = ()
+    """Modules that add two feature maps, which need not have equally many channels."""
+    rest: tuple[Rest, ...] = ()
+    """Parameters that are neither a layer's nor go with its features."""
     tied: Mapping[str, str] = field(default_factory=dict)
     """Width that an architecture lists, but that is always equal to another -> that one, which is in `widths`."""
 
@@ -95,17 +128,34 @@ class Plan:
         """Every width that an architecture lists -> its channels in the unpruned network, tied ones included."""
         return {**self.widths, **{name: self.widths[other] for name, other in self.tied.items()}}
 
-    def cases(self, layer: Layer, source: Source, depths: Mapping[str, tuple[int, ...]]) -> list["Case"]:
-        """The ways in which a layer can read a source, given the depths that each stage may keep; no two at once."""
+    def cases(
+        self, stage: str | None, block: int, source: Source, depths: Mapping[str, tuple[int, ...]]
+    ) -> list["Case"]:
+        """The ways in which what stands in a block can read a source; no two at once.
+
+        Args:
+            stage, block: Where it stands; a stage of None is always there.
+            source: What it reads.
+            depths: Those that each stage may keep.
+        """
         if isinstance(source, str) and source in self.stages:
             ends = self.stages[source].ends
             return [Case(ends[depth - 1], source, (depth,)) for depth in depths[source]]
-        if layer.stage is None:
+        if stage is None:
             return [Case(source)]
-        kept = tuple(depth for depth in depths[layer.stage] if depth > layer.block)
-        if kept == depths[layer.stage]:
+        kept = tuple(depth for depth in depths[stage] if depth > block)
+        if kept == depths[stage]:
             return [Case(source)]
-        return [Case(source, layer.stage, kept)] if kept else []
+        return [Case(source, stage, kept)] if kept else []
+
+    def place_of(self, path: str) -> tuple[str | None, int]:
+        """The stage, and the block of it, that a module or parameter stands in; (None, 0) outside of all stages."""
+        for name, stage in self.stages.items():
+            for index, block in enumerate(stage.blocks):
+                inside = f"{stage.container}.{block}".lstrip(".")
+                if path == inside or path.startswith(f"{inside}."):
+                    return name, index
+        return None, 0
 
     def resolve(self, source: Source, depths: Mapping[str, int]) -> Width:
         """The width that a source stands for when the stages keep so many blocks."""

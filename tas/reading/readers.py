@@ -1,13 +1,18 @@
 """From an `nn.Module` to the plan of what it is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
 from tas.networks.cifar_resnet import CifarResNet
 from tas.reading.cifar_resnet import read_cifar_resnet
 from tas.reading.follow import read_traced
+from tas.reading.parameters import with_parameters
 from tas.reading.plan import Plan
+
+READERS: dict[type[nn.Module], Callable[[Any, Sequence[int]], Plan]] = {CifarResNet: read_cifar_resnet}
+"""Class of a network -> what reads it, given (C, H, W) of one image. All other networks are traced."""
 
 
 def read_plan(network: nn.Module, input_shape: Sequence[int], name: str = "") -> Plan:
@@ -25,6 +30,7 @@ def read_plan(network: nn.Module, input_shape: Sequence[int], name: str = "") ->
         TasError: The network cannot be read: it does not take such images, its path depends on the data, a layer has
             two places in it, or nothing in it can be smaller.
     """
-    if isinstance(network, CifarResNet):
-        return read_cifar_resnet(network, input_shape)
-    return read_traced(network, input_shape, name or type(network).__name__)
+    for kind, reader in READERS.items():
+        if isinstance(network, kind):
+            return with_parameters(reader(network, input_shape), network)
+    return with_parameters(read_traced(network, input_shape, name or type(network).__name__), network)

@@ -21,14 +21,15 @@ def draw_architecture(plan: Plan, architecture: Architecture) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    names, most = list(plan.widths), max(plan.widths.values(), default=1)
+    channels = plan.all_widths()
+    names, most = list(architecture.widths), max(channels.values(), default=1)
     home = {layer.name: layer for layer in plan.layers}
     depths = architecture.depths
     kept = [home[name].stage is None or home[name].block < depths[str(home[name].stage)] for name in names]
     figure = Figure(figsize=(max(6.0, 0.22 * len(names)), 3.4), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(names))
-    axes.bar(places, list(plan.widths.values()), color="#dde3ea", label=f"{architecture.network}, unpruned")
+    axes.bar(places, [channels[name] for name in names], color="#dde3ea", label=f"{architecture.network}, unpruned")
     axes.bar(places, [architecture.widths[n] * k for n, k in zip(names, kept)], color="#2b6cb0", label="kept")
     for stage, full in plan.depths().items():
         inside = [place for place, name in enumerate(names) if home[name].stage == stage]

@@ -1,11 +1,9 @@
 """The directory of a run: what it leaves there, and how it is found again."""
 
-import json
 import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.config import CommonOptions
+from tas.config.groups import Keeping
+from tas.config.options import Options
 from tas.errors import TasError
 from tas.runs.files import write_text
 
@@ -26,29 +25,32 @@ ROOT = Path("runs")
 class Run:
     """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on.
 
-    When it is finished there are architecture.json, weights.pt, of a search space.txt, with --rank ranking.json (both
-    judgements of every network, the found one's last), and last of all metrics.json.
+    When it is finished there are architecture.json, weights.pt, of a search space.txt, and last of all metrics.json
+    (`tas.runs.results`).
 
     Args:
         path: The directory; it need not exist.
+        go_on: Whether what is unfinished in the directory is gone on with; an empty one is begun all the same. If not,
+            it must be free.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], go_on: bool = False) -> None:
         self.path = Path(path)
+        self.go_on = go_on
         self.config = self.path / "config.yaml"
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.architecture = self.path / "architecture.json"
         self.weights = self.path / "weights.pt"
         self.space = self.path / "space.txt"
-        self.ranking = self.path / "ranking.json"
         self.metrics = self.path / "metrics.json"
 
     @classmethod
-    def of(cls, options: CommonOptions, kind: str, label: str) -> "Run":
+    def of(cls, keeping: Keeping, kind: str, label: str) -> "Run":
         """The run that the options ask for: the one to resume, --output, or runs/KIND/LABEL-TIME."""
-        given = options.resume or options.output
-        if given:
-            return cls(given)
+        if keeping.resume:
+            return cls(keeping.resume, go_on=True)
+        if keeping.output:
+            return cls(keeping.output)
         stem = ROOT / kind / f"{label}-{time.strftime('%Y%m%d-%H%M%S')}"
         number, path = 2, stem
         while path.exists():
@@ -60,35 +62,38 @@ class Run:
         return self.metrics.is_file()
 
     @rank_zero_only  # with several processes they all come here
-    def check_free(self, options: CommonOptions) -> None:
+    def check_free(self) -> None:
         """TasError if the directory is another run's."""
-        if options.resume is None and self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+        if not self.go_on and self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
             raise TasError(f"--output {self.path}: exists already; give another directory, or go on with --resume")
 
     @rank_zero_only
-    def start(self, options: CommonOptions) -> None:
+    def start(self, options: Options) -> None:
         """Make the directory and write the complete options. TasError if it is another run's, or cannot be written."""
-        self.check_free(options)
+        self.check_free()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not (options.resume and self.config.is_file()):
+            if not (self.go_on and self.config.is_file()):
                 # Without `resume`, so that --config takes the file for a new run.
-                write_text(self.config, yaml.safe_dump(asdict(options) | {"resume": None}, sort_keys=False))
+                write_text(self.config, yaml.safe_dump(plain(options.flat()) | {"resume": None}, sort_keys=False))
         except OSError as error:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
 
     @rank_zero_only
-    def finish(self, architecture: Architecture, metrics: Mapping[str, Any], network: nn.Module) -> None:
-        """Write the results, metrics.json last: it is what makes the run a finished one.
+    def keep(self, architecture: Architecture, network: nn.Module) -> None:
+        """Write what was found or trained; the result, which makes the run a finished one, comes after it.
 
         Args:
             architecture: What was found or trained.
-            metrics: What was measured.
             network: The network of that architecture, for its weights: trained, or as training may start from it.
         """
         architecture.save(self.architecture)
         torch.save(network.cpu().state_dict(), self.weights)
-        write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as YAML has them: lists in the place of tuples."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def label(network: str, data: str) -> str:

@@ -31,6 +31,6 @@ def percent(share: float | None) -> str:
 
 
 def missed(finder: str, around: Sequence[float]) -> str:
-    """What is said of a FLOPs target that no network met; around it are the shares that can be reached."""
+    """What is said of a target that no network met; around it are the shares that can be reached, if known."""
     shares = " and ".join(f"{share:.4f}" for share in around)
-    return f"NOT MET; this is the nearest network, {finder} can reach {shares}"
+    return f"NOT MET; this is the nearest network{f', {finder} can reach {shares}' if shares else ''}"

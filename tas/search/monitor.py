@@ -1,12 +1,14 @@
 """What TensorBoard shows of a search beside its scalars."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
 
+from tas.cost.measures import MEASURES
 from tas.cost.tables import Probabilities
 from tas.search.module import SearchModule
 from tas.space.space import SearchSpace
@@ -16,21 +18,30 @@ if TYPE_CHECKING:
 
 
 class Distributions(pl.Callback):
-    """Puts a picture of all width and depth distributions into TensorBoard, ten times in a search."""
+    """Puts a picture of all width and depth distributions into TensorBoard, ten times in a search.
+
+    Args:
+        measures: The costs that have a budget.
+    """
+
+    def __init__(self, measures: Sequence[str] = ("flops",)) -> None:
+        self.measures = measures
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        band = ["flops/expected_ratio", "flops/derived_ratio", "flops/band_low", "flops/band_high"]
+        curves = ("expected_ratio", "derived_ratio", "band_low", "band_high")
+        bands = {
+            f"{MEASURES[name].words} ratio and target band": ["Multiline", [f"{name}/{curve}" for curve in curves]]
+            for name in self.measures
+        }
         turns = {key: ["Multiline", [f"weights/{key}", f"architecture/{key}"]] for key in ("loss", "accuracy")}
         if trainer.is_global_zero:
-            writer(trainer).add_custom_scalars(
-                {"search": {"FLOPs ratio and target band": ["Multiline", band], **turns}}
-            )
+            writer(trainer).add_custom_scalars({"search": {**bands, **turns}})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, SearchModule) and trainer.max_epochs is not None
         every = max(1, trainer.max_epochs // 10)
         if trainer.is_global_zero and (trainer.current_epoch + 1) % every == 0:
-            figure = distribution_figure(module.supernet.space, *module.supernet.probabilities())
+            figure = distribution_figure(module.supernet.space, *module.strategy.probabilities())
             # Counted in iterations, as Lightning counts for the scalars; global_step counts both optimisers' steps.
             step = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
             writer(trainer).add_figure("distributions", figure, step, close=False)

@@ -6,11 +6,9 @@ trained alone says how well it does: 1 is the same order, 0 none. Whether it cho
 trained alone like them.
 """
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,8 +18,6 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
 from tas.architecture import Architecture
-from tas.errors import TasError
-from tas.runs.files import write_text
 from tas.supernet.supernet import Supernet
 
 if TYPE_CHECKING:
@@ -36,43 +32,8 @@ class Judged:
     """Cross-entropy of the supernet forced to it."""
     val_accuracy: float
     """From 0 to 1, trained alone, on the same images."""
-    widths: Mapping[str, int] = field(default_factory=dict)
-    """Its widths; none in files of older versions."""
-    depths: Mapping[str, int] = field(default_factory=dict)
-    """Its depths; likewise."""
-
-
-def judge(
-    drawn: Sequence[Architecture],
-    loss_of: Callable[[Architecture], float],
-    accuracy_of: Callable[[Architecture, int], float],
-    path: Path,
-) -> list[Judged]:
-    """Judge networks in both ways, keeping each result: what an interrupted run has judged is not judged again.
-
-    Args:
-        drawn: The networks.
-        loss_of: The supernet's loss for a network.
-        accuracy_of: The accuracy of a network trained alone; also given its number, from 0.
-        path: A JSON file for the results.
-
-    Raises:
-        TasError: The file is there and damaged.
-    """
-    judged = read_judged(path) if path.is_file() else []
-    for number in range(len(judged), len(drawn)):
-        one = drawn[number]
-        judged.append(Judged(loss_of(one), accuracy_of(one, number), one.widths, one.depths))
-        write_text(path, json.dumps([asdict(one) for one in judged], indent=1) + "\n")
-    return judged
-
-
-def read_judged(path: Path) -> list[Judged]:
-    """What `judge` has kept. TasError if the file is damaged."""
-    try:
-        return [Judged(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError):
-        raise TasError(f"{path}: damaged; delete it to judge all networks anew") from None
+    widths: Mapping[str, int]
+    depths: Mapping[str, int]
 
 
 def forced_loss(

@@ -1,13 +1,12 @@
-"""From learned distributions and a budget to one architecture.
+"""From learned distributions and budgets to one architecture.
 
-The architecture handed over is the most probable one inside the budget. That is the argmax of every distribution where
+The architecture handed over is the most probable one inside the budgets. That is the argmax of every distribution where
 it fits; otherwise a mixed-integer programme finds it.
 """
 
 from tas.architecture import Architecture
-from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
-from tas.cost.tables import Probabilities, cost_tables
+from tas.cost.budget import Budget, all_hold
+from tas.cost.tables import Probabilities
 from tas.space.milp import Milp
 from tas.space.space import SearchSpace
 
@@ -20,32 +19,30 @@ def argmax(space: SearchSpace, widths: Probabilities, depths: Probabilities) -> 
     )
 
 
-def derive(space: SearchSpace, widths: Probabilities, depths: Probabilities, budget: Budget) -> Architecture:
-    """The most probable architecture inside the budget; where the space has none there, the one nearest to its target.
+def derive(space: SearchSpace, widths: Probabilities, depths: Probabilities, *budgets: Budget) -> Architecture:
+    """The most probable architecture inside all budgets; where the space has none there, the nearest to the targets.
 
-    Whether it is inside is for the caller to ask and to say: `budget.holds(exact_flops(space.plan, architecture))`.
+    Whether it is inside is for the caller to ask and to say: `budget.holds(budget.cost(space.plan, architecture))`.
 
     Args:
         space: The unpruned network and the candidates.
         widths: Width -> the probability of each candidate.
         depths: Stage -> the probability of each candidate.
-        budget: What the network may cost.
+        budgets: What the network may cost, one for each measure that counts.
     """
-    plan = space.plan
     likeliest = argmax(space, widths, depths)
-    if budget.holds(exact_flops(plan, likeliest)):
+    if all_hold(budgets, space.plan, likeliest):
         return likeliest
-    programme = Milp(space, cost_tables(plan, space.widths, space.depths))
+    milp = Milp(space, budgets)
     # The solver may overstep a bound by a millionth, the budget none: then it is asked again for a little less.
     for margin in (0.0, 1e-5):
-        found = programme.most_probable(widths, depths, Budget(budget.target, budget.tolerance - margin))
-        if found is None or budget.holds(exact_flops(plan, found)):
+        found = milp.most_probable(widths, depths, margin)
+        if found is None or all_hold(budgets, space.plan, found):
             break
-    return found or programme.nearest(budget.target)
+    return found or milp.nearest()
 
 
-def reachable(space: SearchSpace, target: float) -> tuple[int, ...]:
-    """The FLOPs of a space's networks next to a target, ascending: the most below it and the fewest above it, where
-    there are such. Quick where few networks cost about as much; elsewhere there is one at nearly any target."""
-    programme = Milp(space, cost_tables(space.plan, space.widths, space.depths))
-    return tuple(exact_flops(space.plan, found) for found in programme.next_to(target))
+def reachable(space: SearchSpace, budget: Budget) -> tuple[int, ...]:
+    """The costs of a space's networks next to a budget's target, ascending: the most below it and the least above it,
+    where there are such. Quick where few networks cost about as much; elsewhere there is one at nearly any target."""
+    return tuple(budget.cost(space.plan, found) for found in Milp(space, [budget]).next_to_target())

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
+from tas.cost.measures import MEASURES
 from tas.cost.tables import CostTable, Probabilities
 from tas.reading.plan import Width
 from tas.space.space import SearchSpace
@@ -31,11 +33,16 @@ class Milp:
 
     Every candidate is a 0/1 variable. A cost table is a sum over pairs of candidates, so each pair gets a variable that
     is 1 when both are chosen and the table is paid; tying the pairs' row and column sums to the candidates makes that
-    linear, and keeps the relaxation tight.
+    linear, and keeps the relaxation tight. Tables of several measures over the same pairs share their variables.
+
+    Args:
+        space: The candidates.
+        budgets: What the architecture may cost.
     """
 
-    def __init__(self, space: SearchSpace, tables: Sequence[CostTable]) -> None:
+    def __init__(self, space: SearchSpace, budgets: Sequence[Budget]) -> None:
         self.space = space
+        self.budgets = budgets
         self.size = 0
         self.rows = Rows()
         self.widths = {name: self.new(len(candidates)) for name, candidates in space.widths.items()}
@@ -43,9 +50,16 @@ class Milp:
         self.binaries = self.size
         for choice in (*self.widths.values(), *self.depths.values()):
             self.rows.add(choice, [1.0] * len(choice), 1, 1)
-        pairs = [(self.pair(table), table.flops) for table in tables]
-        self.cost_columns = np.concatenate([columns.ravel() for columns, _ in pairs])
-        self.costs = np.concatenate([flops.numpy().ravel() for _, flops in pairs])
+        self.pairs: dict[tuple[object, ...], NDArray[np.int64]] = {}
+        tables = [MEASURES[budget.measure].tables(space.plan, space.widths, space.depths) for budget in budgets]
+        self.costs = [
+            (
+                np.concatenate([self.pair(table).ravel() for table in own]),
+                np.concatenate([table.cost.numpy().ravel() for table in own]),
+            )
+            for own in tables
+        ]
+        """For each budget the columns that cost something, and what they cost."""
 
     def new(self, count: int) -> NDArray[np.int64]:
         """The columns of `count` more variables."""
@@ -54,7 +68,10 @@ class Milp:
 
     def pair(self, table: CostTable) -> NDArray[np.int64]:
         """The variables of one table, (candidates of `reads`, candidates of `writes`), tied to those candidates."""
-        joint = self.new(table.flops.numel()).reshape(tuple(table.flops.shape))
+        key = table.reads, table.writes, table.stage, table.depths
+        if key in self.pairs:
+            return self.pairs[key]
+        joint = self.pairs[key] = self.new(table.cost.numel()).reshape(tuple(table.cost.shape))
         for width, lines in ((table.reads, joint), (table.writes, joint.T)):
             for line, chosen in zip(lines, self.candidates(width)):
                 self.rows.add([*line, chosen], [1.0] * len(line) + [-1.0], -np.inf, 0)
@@ -67,40 +84,48 @@ class Milp:
         """The variables of a width's candidates; a fixed number of channels has none."""
         return [] if isinstance(width, int) else self.widths[width]
 
-    def most_probable(self, widths: Probabilities, depths: Probabilities, budget: Budget) -> Architecture | None:
-        """The most probable architecture with low <= cost <= high; None if there is none."""
+    def most_probable(self, widths: Probabilities, depths: Probabilities, margin: float = 0.0) -> Architecture | None:
+        """The most probable architecture inside all budgets, each narrower by a margin; None if there is none."""
         scores = [log_of(widths[name]) for name in self.widths] + [log_of(depths[name]) for name in self.depths]
         objective = np.zeros(self.size)
         objective[: self.binaries] = -np.concatenate(scores)
-        cost = LinearConstraint(self.cost_row(budget.target), budget.low / budget.target, budget.high / budget.target)
-        return self.solve(objective, self.size, cost)
+        narrower = [replace(budget, tolerance=budget.tolerance - margin) for budget in self.budgets]
+        inside = [
+            LinearConstraint(self.cost_row(place), budget.low / budget.target, budget.high / budget.target)
+            for place, budget in enumerate(narrower)
+        ]
+        return self.solve(objective, self.size, *inside)
 
-    def nearest(self, target: float) -> Architecture:
-        """The architecture whose cost is nearest to `target`."""
-        # One more variable, the distance: cost - distance <= target <= cost + distance.
-        row = self.cost_row(target)
-        above = coo_array(np.concatenate([row.toarray(), [[-1.0]]], axis=1))
-        below = coo_array(np.concatenate([row.toarray(), [[1.0]]], axis=1))
-        objective = np.zeros(self.size + 1)
-        objective[-1] = 1.0
-        bounds = (LinearConstraint(above, -np.inf, 1), LinearConstraint(below, 1, np.inf))
-        found = self.solve(objective, self.size + 1, *bounds)
+    def nearest(self) -> Architecture:
+        """The architecture whose costs are nearest to the targets: the sum of the distances, as shares, is least."""
+        # One more variable for each budget, the distance: cost - distance <= target <= cost + distance.
+        count = len(self.budgets)
+        bounds = []
+        for place in range(count):
+            row, distance = self.cost_row(place).toarray(), np.eye(1, count, place)
+            above = coo_array(np.concatenate([row, -distance], axis=1))
+            below = coo_array(np.concatenate([row, distance], axis=1))
+            bounds += [LinearConstraint(above, -np.inf, 1), LinearConstraint(below, 1, np.inf)]
+        objective = np.zeros(self.size + count)
+        objective[self.size :] = 1.0
+        found = self.solve(objective, self.size + count, *bounds)
         assert found is not None, "every space holds a network, and so one that is nearest"
         return found
 
-    def next_to(self, target: float) -> list[Architecture]:
-        """The architecture of most cost that costs no more than `target`, then that of least cost that costs no less;
-        one of them where the other does not exist."""
-        row = self.cost_row(target)
+    def next_to_target(self) -> list[Architecture]:
+        """By the first budget: the architecture of most cost that costs no more than its target, then that of least
+        cost that costs no less; one of them where the other does not exist."""
+        row = self.cost_row(0)
         cost = row.toarray()[0]
         below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1))
         above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf))
         return [found for found in (below, above) if found is not None]
 
-    def cost_row(self, unit: float) -> coo_array:
-        """The cost of a solution as a row, in units of `unit` FLOPs so that the solver's tolerances fit it."""
-        where = (np.zeros_like(self.cost_columns), self.cost_columns)
-        return coo_array((self.costs / unit, where), shape=(1, self.size))
+    def cost_row(self, place: int) -> coo_array:
+        """The cost of a solution by the budget at a place, as a row in units of its target, so that the solver's
+        tolerances fit it."""
+        columns, costs = self.costs[place]
+        return coo_array((costs / self.budgets[place].target, (np.zeros_like(columns), columns)), shape=(1, self.size))
 
     def solve(self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint) -> Architecture | None:
         """The architecture that minimises the objective, (size,), under the constraints; None if there is none."""

@@ -8,21 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from tas.architecture import Architecture
-from tas.cost.count import exact_flops, flops
+from tas.config.groups import Space
+from tas.cost.measures import MEASURES
 from tas.cutting.cut import cut
 from tas.errors import TasError, gist
-from tas.networks import NETWORKS
-from tas.networks.cifar_resnet import CifarResNet
+from tas.networks import name_of
+from tas.reading.layer_calls import shape_of_output
 from tas.reading.readers import read_plan
-from tas.reading.residuals import tie_residuals
-from tas.space.space import RATIOS, SearchSpace
+from tas.space.space import SearchSpace
 
 
 def search_space(
     network: nn.Module,
     example_input: Tensor,
     *,
-    ratios: Sequence[float] = RATIOS,
+    ratios: Sequence[float] = Space.ratios,
     round_to: int = 1,
     exclude: Sequence[str] = (),
     residuals: Literal["tied", "free"] = "tied",
@@ -35,7 +35,7 @@ def search_space(
     Args:
         network: From images (N, C, H, W) to logits (N, classes); it is not changed.
         example_input: Such images; only their shape matters.
-        ratios, round_to, exclude: As for `SearchSpace.of`.
+        ratios, round_to, exclude: As the options of these names.
         residuals: Whether widths of a CIFAR ResNet that identity shortcuts join are one, or free as in the paper.
         name: What `architecture.json` calls the network: "package.module:factory" if a function there makes it, so
             that `tas.build` and `tas.load` can make it again; by default its class.
@@ -47,14 +47,12 @@ def search_space(
         raise TasError(
             f"example_input has the shape {tuple(example_input.shape)}; it must be square images (N, C, H, W)"
         )
-    if isinstance(network, CifarResNet):
-        name = next(known for known, spec in NETWORKS.items() if spec == network.spec)
-    name = name or f"{type(network).__module__}:{type(network).__qualname__}"
+    name = name or name_of(network)
+    _, in_channels, image_size, _ = example_input.shape
     plan = read_plan(network, example_input.shape[1:], name)
-    image_size = None if name in NETWORKS else example_input.shape[-1]
-    full = Architecture(name, plan.logits, example_input.shape[1], plan.widths, plan.depths(), image_size)
-    chosen = tie_residuals(plan) if residuals == "tied" else plan
-    space = SearchSpace.of(chosen, full, ratios, round_to=round_to, exclude=exclude)
+    full = Architecture(name, plan.logits, in_channels, image_size, plan.widths, plan.depths())
+    options = Space(residuals=residuals, ratios=tuple(ratios), round_to=round_to, exclude=tuple(exclude))
+    space = SearchSpace.of(plan, full, options)
     check_cuts(network, space, example_input.shape[1:])
     return space
 
@@ -80,10 +78,12 @@ def check_cuts(network: nn.Module, space: SearchSpace, input_shape: Sequence[int
 def check_cut(network: nn.Module, space: SearchSpace, architecture: Architecture, input_shape: Sequence[int]) -> None:
     """TasError unless a network can be cut, takes images, and costs what the plan says."""
     name = space.full.network
+    small = cut(network, space.plan, architecture)
     try:
-        counted = flops(cut(network, space.plan, architecture), input_shape)
+        shape_of_output(small, input_shape)
     except Exception as error:  # whatever the user's code raises when a block or channels of it are gone
         raise TasError(f"{name} was read wrongly; a smaller network does not run: {gist(error)}") from None
-    planned = exact_flops(space.plan, architecture)
-    if counted != planned:
-        raise TasError(f"{name} was read wrongly; a smaller network has {counted} FLOPs, not {planned}")
+    for measure in MEASURES.values():
+        counted, planned = measure.count(small, input_shape), measure.exact(space.plan, architecture)
+        if counted != planned:
+            raise TasError(f"{name} was read wrongly; a smaller network has {counted} {measure.words}, not {planned}")

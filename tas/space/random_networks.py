@@ -1,13 +1,14 @@
 """Networks drawn at random from a search space, all at one cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.tables import CostTable, cost_tables
+from tas.cost.measures import MEASURES
+from tas.cost.tables import CostTable
 from tas.reading.plan import Width
 from tas.space.derivation import derive
 from tas.space.space import SearchSpace
@@ -19,26 +20,27 @@ BATCHES = 16
 """Batches without one inside the budget before one is brought there instead."""
 
 
-def random_architecture(space: SearchSpace, budget: Budget, generator: torch.Generator) -> Architecture:
-    """An architecture of the space drawn uniformly among those inside the budget.
+def random_architecture(space: SearchSpace, budgets: Sequence[Budget], generator: torch.Generator) -> Architecture:
+    """An architecture of the space drawn uniformly among those inside all budgets.
 
     Draws from the whole space are rejected until one is inside. Where that is too rare, the most probable architecture
-    inside the budget under random logits is taken (perturb-and-MAP, Papandreou & Yuille 2011), which is only nearly
+    inside the budgets under random logits is taken (perturb-and-MAP, Papandreou & Yuille 2011), which is only nearly
     uniform. Where the space has none inside, it is the nearest, as for `derive`.
 
     Args:
         space: The unpruned network and the candidates.
-        budget: What the network may cost.
+        budgets: What the network may cost.
         generator: Source of the draw, on the CPU.
     """
-    tables = cost_tables(space.plan, space.widths, space.depths)
+    tables = [MEASURES[budget.measure].tables(space.plan, space.widths, space.depths) for budget in budgets]
     choices = {**space.widths, **space.depths}
     for _ in range(BATCHES):
         drawn = {
             name: torch.randint(len(candidates), (BATCH,), generator=generator) for name, candidates in choices.items()
         }
-        costs = costs_of(tables, drawn)
-        inside = ((costs >= budget.low) & (costs <= budget.high)).nonzero()
+        costs = [costs_of(own, drawn) for own in tables]
+        holds = [(budget.low <= cost) & (cost <= budget.high) for budget, cost in zip(budgets, costs)]
+        inside = torch.stack(holds).all(0).nonzero()
         if len(inside):
             first = int(inside[0])
             chosen = {name: candidates[int(drawn[name][first])] for name, candidates in choices.items()}
@@ -50,11 +52,11 @@ def random_architecture(space: SearchSpace, budget: Budget, generator: torch.Gen
 
     widths = {name: random_probabilities(candidates) for name, candidates in space.widths.items()}
     depths = {name: random_probabilities(candidates) for name, candidates in space.depths.items()}
-    return derive(space, widths, depths, budget)
+    return derive(space, widths, depths, *budgets)
 
 
 def costs_of(tables: list[CostTable], drawn: Mapping[str, Tensor]) -> Tensor:
-    """The FLOPs of several architectures, (architectures,) float64.
+    """The costs of several architectures, (architectures,) float64.
 
     Args:
         tables: The costs.
@@ -67,7 +69,7 @@ def costs_of(tables: list[CostTable], drawn: Mapping[str, Tensor]) -> Tensor:
         return drawn[width] if isinstance(width, str) else torch.zeros(count, dtype=torch.int64)
 
     for table in tables:
-        cost = table.flops[chosen(table.reads), chosen(table.writes)]
+        cost = table.cost[chosen(table.reads), chosen(table.writes)]
         if table.stage is not None:
             cost = cost * torch.isin(drawn[table.stage], torch.tensor(table.depths))
         total += cost

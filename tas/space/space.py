@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from tas.architecture import Architecture
+from tas.config.groups import Space
 from tas.errors import TasError
 from tas.reading.plan import Plan
-
-RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""The paper's shares of a convolution's channels."""
+from tas.reading.residuals import tie_residuals
 
 
-def width_candidates(channels: int, ratios: Sequence[float] = RATIOS, multiple: int = 1) -> tuple[int, ...]:
+def width_candidates(channels: int, ratios: Sequence[float] = Space.ratios, multiple: int = 1) -> tuple[int, ...]:
     """int(channels * ratio) for each ratio, at least 1, ascending, without duplicates: 16 gives 4 6 8 9 11 12 14 16.
 
     With a `multiple` above 1 each is brought to the nearest multiple of it, at least one; the full width stays what it
@@ -46,39 +45,28 @@ class SearchSpace:
     depths: Mapping[str, tuple[int, ...]]
 
     @classmethod
-    def of(
-        cls,
-        plan: Plan,
-        full: Architecture,
-        ratios: Sequence[float] = RATIOS,
-        search_widths: bool = True,
-        search_depths: bool = True,
-        round_to: int = 1,
-        exclude: Sequence[str] = (),
-    ) -> "SearchSpace":
-        """The paper's space around an unpruned network, or a part of it.
+    def of(cls, plan: Plan, full: Architecture, options: Space = Space()) -> "SearchSpace":
+        """The space around an unpruned network.
 
         Args:
-            plan: Its structure.
+            plan: Its structure, every width by itself.
             full: Its widths and depths.
-            ratios: Candidate widths, as shares of the full ones.
-            search_widths, search_depths: Whether these are searched at all.
-            round_to: Widths are multiples of this, or full.
-            exclude: Patterns, as for file names, of layers and stages that keep their full width or depth.
+            options: What of it is searched, and between what.
 
         Raises:
-            TasError: A pattern fits no layer and no stage.
+            TasError: A pattern to exclude fits no layer and no stage.
         """
-        left_out = excluded(plan, exclude)
+        plan = tie_residuals(plan) if options.residuals == "tied" else plan
+        left_out = excluded(plan, options.exclude)
 
         def candidates(name: str, channels: int) -> tuple[int, ...]:
-            if not search_widths or name in left_out:
+            if options.search == "depth" or name in left_out:
                 return (channels,)
-            return width_candidates(channels, ratios, math.lcm(round_to, plan.units.get(name, 1)))
+            return width_candidates(channels, options.ratios, math.lcm(options.round_to, plan.units.get(name, 1)))
 
         widths = {name: candidates(name, channels) for name, channels in plan.widths.items()}
         depths = {
-            name: depth_candidates(blocks) if search_depths and name not in left_out else (blocks,)
+            name: depth_candidates(blocks) if options.search != "width" and name not in left_out else (blocks,)
             for name, blocks in full.depths.items()
         }
         return cls(plan, full, widths, depths)

@@ -35,6 +35,11 @@ class Choice(nn.Module):
         self.weights: Tensor
         self.fix(self.candidates[-1])
 
+    def used_by(self, module: nn.Module) -> None:
+        """Give a module this choice as its attribute `choice`, without registering it there: several share it, and the
+        supernet owns it."""
+        object.__setattr__(module, "choice", self)
+
     def draw(self, indices: Sequence[int], weights: Tensor) -> None:
         """Compute the candidates of these indices, ascending, mixed by these weights, (number of indices,)."""
         self.indices, self.weights = tuple(indices), weights

@@ -27,11 +27,15 @@ class SearchableLayer(nn.Module):
         mixes: Whether it mixes the candidates itself.
     """
 
+    choice: Choice | None
+
     def __init__(self, layer: nn.Conv2d | nn.Linear, reads: Features, choice: Choice | None, mixes: bool) -> None:
         super().__init__()
         self.layer = layer
         self.reads = reads
-        self.choice = choice
+        self.choice = None
+        if choice is not None:
+            choice.used_by(self)
         self.mixes = mixes
 
     def forward(self, input: Tensor) -> Tensor:

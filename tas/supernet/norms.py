@@ -24,11 +24,13 @@ class CandidateNorm(nn.BatchNorm2d):
         choice: The width.
     """
 
+    choice: Choice
+
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm, choice: Choice) -> None:
         like = norm.weight
         super().__init__(norm.num_features, norm.eps, norm.momentum, False, True, like.device, like.dtype)
         self.load_state_dict({name: buffer for name, buffer in norm.named_buffers() if "." not in name})
-        self.choice = choice
+        choice.used_by(self)
         # One after another, of each candidate as many as it has channels.
         self.scales = nn.Parameter(self.for_all(norm.weight))
         self.shifts = nn.Parameter(self.for_all(norm.bias))
@@ -64,11 +66,6 @@ class CandidateNorm(nn.BatchNorm2d):
     def for_all(self, full: Tensor) -> Tensor:
         """Of a number for each channel, those of every candidate's first channels, one candidate after another."""
         return torch.cat([full.detach()[:count] for count in self.choice.candidates])
-
-    def start_from(self, scale: Tensor, shift: Tensor) -> None:
-        """Give every candidate these scales and shifts, (features,)."""
-        self.scales.copy_(self.for_all(scale))
-        self.shifts.copy_(self.for_all(shift))
 
     def drawn(self) -> Candidates:
         """What is drawn at present."""

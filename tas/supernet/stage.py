@@ -30,10 +30,12 @@ class SearchableStage(nn.Module):
         choice: The depth.
     """
 
+    choice: Choice
+
     def __init__(self, blocks: nn.Sequential, choice: Choice) -> None:
         super().__init__()
         self.blocks = blocks
-        self.choice = choice
+        choice.used_by(self)
 
     def forward(self, x: Tensor) -> Tensor:
         depths = self.choice.drawn()

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tas.architecture import Architecture
-from tas.cutting.importance import sorted_by_importance
-from tas.networks.cifar_resnet import Add
 from tas.reading.plan import Channelwise, Layer, Stage
 from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment, Choice
@@ -39,7 +37,11 @@ class Supernet(nn.Module):
         like = next(network.parameters())  # the device and the type of number
         self.widths = {name: Choice(candidates, align).to(like) for name, candidates in space.widths.items()}
         self.depths = {name: Choice(candidates, align).to(like) for name, candidates in space.depths.items()}
-        # The layers own the choices: plain dicts do not register them a second time.
+        # Registered here, once each; the layers that share a choice only refer to it.
+        choices = {"width": self.widths, "depth": self.depths}
+        self.choices = nn.ModuleDict(
+            {f"{kind}/{name.replace('.', '/')}": own[name] for kind, own in choices.items() for name in own}
+        )
         self.homes = dict(self.network.named_modules())
         """Name in the unpruned network -> the module that has its parameters here."""
         for layer in space.plan.layers:
@@ -48,9 +50,8 @@ class Supernet(nn.Module):
             # Else it is a projection that the unpruned network does not have; the sum pads instead.
         for item in space.plan.channelwise:
             self.make_channelwise(item)
-        for name, module in self.homes.items():
-            if isinstance(module, Add):
-                self.replace(name, PaddedAdd())
+        for name in space.plan.additions:
+            self.replace(name, PaddedAdd())
         self.norms = [module for module in self.homes.values() if isinstance(module, CandidateNorm)]
         for name, stage in space.plan.stages.items():
             self.make_stage(stage, self.depths[name])
@@ -149,22 +150,6 @@ class Supernet(nn.Module):
                 tensors = own_tensors(module)
             state |= {f"{name}.{key}".lstrip("."): tensor.detach().clone() for key, tensor in tensors.items()}
         return state
-
-    @torch.no_grad()
-    def share_unpruned(self) -> None:
-        """Let all candidates start from the weights of the unpruned network, its channels sorted by importance.
-
-        What it computes as the unpruned network stays the same.
-        """
-        state = sorted_by_importance(self.weights(self.space.full), self.space.plan)
-        for name, module in self.homes.items():
-            if isinstance(module, CandidateNorm):
-                module.start_from(state[f"{name}.weight"], state[f"{name}.bias"])
-                tensors = dict(module.named_buffers(recurse=False))
-            else:
-                tensors = own_tensors(module)
-            for key, tensor in tensors.items():
-                tensor.copy_(state[f"{name}.{key}".lstrip(".")])
 
     def probabilities(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """For each width and for each depth, the probability of every candidate, differentiable in the logits."""

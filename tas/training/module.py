@@ -7,6 +7,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
+from tas.config.groups import Distillation, Recipe
 from tas.data.loaders import Batch
 from tas.distillation.features import FeatureDistillation
 from tas.distillation.loss import distillation_loss
@@ -21,37 +22,27 @@ class TrainModule(pl.LightningModule):
     Args:
         network: The network to train; its parameters are updated in place.
         num_classes: Length of its logits.
+        recipe: Length of the training, and its SGD, with Nesterov momentum.
         teachers: Have the same classes; None trains without any.
         features: Terms that compare this network's features with those teachers'; its parameters are trained, too.
-        epochs: Length of the training.
-        lr, momentum, weight_decay: Of SGD, with Nesterov momentum.
-        kd_alpha, kd_temperature: Of the distillation loss.
+        distillation: The weights of the distillation loss.
     """
 
     def __init__(
         self,
         network: nn.Module,
         num_classes: int,
+        recipe: Recipe,
         teachers: Teachers | None = None,
         features: FeatureDistillation | None = None,
-        *,
-        epochs: int,
-        lr: float,
-        momentum: float,
-        weight_decay: float,
-        kd_alpha: float,
-        kd_temperature: float,
+        distillation: Distillation = Distillation(),
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        self.recipe = recipe
         self.teachers = teachers
         self.features = features
-        self.epochs = epochs
-        self.lr = lr
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.kd_alpha = kd_alpha
-        self.kd_temperature = kd_temperature
+        self.distillation = distillation
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.teacher_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -60,10 +51,10 @@ class TrainModule(pl.LightningModule):
         regressors = [] if self.features is None else self.features.parameters()
         return torch.optim.SGD(
             [*self.network.parameters(), *regressors],
-            lr=self.lr,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            nesterov=self.momentum > 0,
+            lr=self.recipe.lr,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            nesterov=self.recipe.momentum > 0,
         )
 
     def on_fit_start(self) -> None:
@@ -76,10 +67,10 @@ class TrainModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         batches = self.trainer.num_training_batches
-        progress = (self.current_epoch * batches + batch_index) / (self.epochs * batches)
+        progress = (self.current_epoch * batches + batch_index) / (self.recipe.epochs * batches)
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        optimizer.param_groups[0]["lr"] = cosine(self.lr, progress)
+        optimizer.param_groups[0]["lr"] = cosine(self.recipe.lr, progress)
         self.log("schedule/lr", optimizer.param_groups[0]["lr"])
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -88,7 +79,8 @@ class TrainModule(pl.LightningModule):
         if self.teachers is None:
             loss = F.cross_entropy(logits, labels)
         else:
-            kd = distillation_loss(logits, self.teachers(images), labels, self.kd_alpha, self.kd_temperature)
+            given = self.distillation
+            kd = distillation_loss(logits, self.teachers(images), labels, given.kd_alpha, given.kd_temperature)
             terms = {"kd": kd} if self.features is None else {"kd": kd, **self.features()}
             loss = torch.stack(list(terms.values())).sum()
             self.log_dict({f"loss/{name}": term for name, term in terms.items()})

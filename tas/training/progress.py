@@ -1,6 +1,7 @@
 """The one progress bar of a run."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,13 +14,13 @@ class RunBar(ProgressBar):
 
     Args:
         label: What is running.
-        flops_target: Shown beside the FLOPs ratio that a search logs.
+        targets: Name of a number that the module logs -> what it is to come to, shown beside it.
     """
 
-    def __init__(self, label: str, flops_target: float | None = None) -> None:
+    def __init__(self, label: str, targets: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.label = label
-        self.flops_target = flops_target
+        self.targets = targets or {}
         self.bar: tqdm[Any] | None = None
 
     def disable(self) -> None:
@@ -53,8 +54,9 @@ class RunBar(ProgressBar):
         values = {key: value for key, value in self.get_metrics(trainer, module).items() if isinstance(value, float)}
         shown = {"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}"}
         shown |= {key: f"{value:.3f}" for key, value in values.items()}
-        if "flops" in shown and self.flops_target is not None:
-            shown["flops"] += f" (target {self.flops_target:g})"
+        for name, target in self.targets.items():
+            if name in shown:
+                shown[name] += f" (target {target:g})"
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from tas.config import CommonOptions
+from tas.config.groups import Machine, Recipe
 from tas.training.interrupts import HeedInterrupt
 from tas.training.module import TrainModule
 from tas.training.progress import RunBar
@@ -12,33 +12,34 @@ from tas.training.trainer import SeedEachEpoch, open_trainer, quiet
 
 
 def train_apart(
-    network: nn.Module, images: DataLoader, num_classes: int, options: CommonOptions, label: str
+    network: nn.Module,
+    images: DataLoader,
+    num_classes: int,
+    recipe: Recipe,
+    machine: Machine,
+    seed: int,
+    label: str,
 ) -> torch.device:
-    """Train a network without leaving anything of it but its weights; it ends on the CPU. The label says which.
+    """Train a network without leaving anything of it but its weights; it ends on the CPU.
+
+    Args:
+        network: Trained in place.
+        images: Its training batches.
+        num_classes: Length of its logits.
+        recipe, machine: How it is trained, and on what.
+        seed: Of the augmentation.
+        label: What the progress bar calls it.
 
     Returns:
         The device that it was trained on.
     """
     quiet()
-    callbacks = [HeedInterrupt(), SeedEachEpoch(options.seed), RunBar(label)]
-    trainer = open_trainer(options, logger=False, enable_checkpointing=False, callbacks=callbacks)
-    trainer.fit(training(network, num_classes, options), images)
+    callbacks = [HeedInterrupt(), SeedEachEpoch(seed), RunBar(label)]
+    trainer = open_trainer(machine, recipe.epochs, logger=False, enable_checkpointing=False, callbacks=callbacks)
+    # Lightning leaves the mode as it is, and torch_pruning leaves networks in evaluation.
+    trainer.fit(TrainModule(network.train(), num_classes, recipe), images)
     network.cpu().float()
     return trainer.strategy.root_device
-
-
-def training(network: nn.Module, num_classes: int, options: CommonOptions) -> TrainModule:
-    """The training of a network by the recipe of the options, without a teacher."""
-    return TrainModule(
-        network.train(),  # Lightning leaves the mode as it is, and torch_pruning leaves networks in evaluation
-        num_classes,
-        epochs=options.epochs,
-        lr=options.lr,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        kd_alpha=0.0,
-        kd_temperature=1.0,
-    )
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -11,7 +11,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from tas.config import CommonOptions, flag
+from tas.config.checks import flag
+from tas.config.groups import Machine
+from tas.config.options import Options
 from tas.errors import TasError, gist
 from tas.runs.run import Run
 from tas.training.checkpoints import WholeFileCheckpointIO, check_readable
@@ -29,11 +31,15 @@ class SeedEachEpoch(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
 
 
-def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+def make_trainer(
+    machine: Machine, epochs: int, seed: int, run: Run, batches: int, callbacks: list[pl.Callback]
+) -> pl.Trainer:
     """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch.
 
     Args:
-        options: Those of the command.
+        machine: What it computes on.
+        epochs: Length of the training.
+        seed: Of the augmentation.
         run: Where things go.
         batches: Of one epoch.
         callbacks: What the command adds.
@@ -47,36 +53,34 @@ def make_trainer(options: CommonOptions, run: Run, batches: int, callbacks: list
         save_on_train_epoch_end=True,
     )
     return open_trainer(
-        options,
+        machine,
+        epochs,
         logger=TensorBoardLogger(run.path, name="", version=""),
-        callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(options.seed), *callbacks],
+        callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(seed), *callbacks],
         plugins=[WholeFileCheckpointIO()],
         log_every_n_steps=min(10, batches),
         num_sanity_val_steps=0,
-        check_val_every_n_epoch=options.epochs + 1,  # a command that validates does so after the last epoch
+        check_val_every_n_epoch=epochs + 1,  # a command that validates does so after the last epoch
     )
 
 
-def open_trainer(options: CommonOptions, **settings: Any) -> pl.Trainer:
-    """A Trainer on the devices of the options, for their epochs; TasError where Lightning refuses them."""
+def open_trainer(machine: Machine, epochs: int, **settings: Any) -> pl.Trainer:
+    """A Trainer on a machine's devices; TasError where Lightning refuses them."""
+    given = {name: value for name, value in asdict(machine).items() if name != "workers"}
+    devices = machine.devices
     try:
         return pl.Trainer(
-            accelerator=options.accelerator,
-            devices=int(options.devices) if options.devices.lstrip("-").isdigit() else options.devices,
-            strategy=options.strategy,
-            precision=cast(Any, options.precision),
-            num_nodes=options.num_nodes,
-            max_epochs=options.epochs,
+            **given | {"devices": int(devices) if devices.lstrip("-").isdigit() else devices},
+            max_epochs=epochs,
             enable_model_summary=False,
             **settings,
         )
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        given = ("accelerator", "devices", "strategy", "precision", "num_nodes")
-        flags = " ".join(f"{flag(key)} {getattr(options, key)}" for key in given)
+        flags = " ".join(f"{flag(key)} {value}" for key, value in given.items())
         raise TasError(f"{flags}: Lightning refuses this ({gist(error)})") from None
 
 
-def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: CommonOptions) -> None:
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: Options) -> None:
     """Start the run's directory and train, from its checkpoint if it has one.
 
     Args:
@@ -90,7 +94,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, op
     if checkpoint is not None:
         check_readable(checkpoint)
     assert trainer.logger is not None
-    trainer.logger.log_hyperparams(asdict(options))
+    trainer.logger.log_hyperparams(options.flat())
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
 
 

@@ -17,6 +17,7 @@ from tas.config import SearchOptions, TrainOptions
 from tas.cutting.build import build
 from tas.runs.run import Run
 from tests.conftest import ROOT, environment, run_script
+from tests.spaces import unpruned
 
 DIGITS = ["--epochs", "2"]
 """A search this short still has the ten steps after which Lightning writes to TensorBoard."""
@@ -108,8 +109,8 @@ def make_search(tmp_path: Path) -> Callable[..., Run]:
 
     def make(name: str = "made", classes: int = 10, channels: int = 1, **options: Any) -> Run:
         run = Run(tmp_path / "runs" / "search" / name)
-        run.start(SearchOptions(**options))
-        full = Architecture.full("resnet20", classes, channels)
+        run.start(SearchOptions.of(**options))
+        full = unpruned("resnet20", classes, channels)
         halved = Architecture("resnet20", classes, channels, {n: c // 2 for n, c in full.widths.items()}, full.depths)
         run.finish(halved, {}, build(halved))
         return run
@@ -124,7 +125,7 @@ def make_teacher(tmp_path: Path) -> Callable[..., Run]:
     def make(name: str = "teacher", classes: int = 10, channels: int = 1, network: str = "resnet20") -> Run:
         run = Run(tmp_path / name)
         run.start(TrainOptions())
-        full = Architecture.full(network, classes, channels)
+        full = unpruned(network, classes, channels)
         run.finish(full, {"test_accuracy": 0.1}, build(full))
         return run
 

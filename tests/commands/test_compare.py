@@ -291,7 +291,7 @@ def test_wrong_input_is_refused_before_anything_runs(
 def test_a_method_is_held_against_random_networks_of_what_it_may_change() -> None:
     original = open_original("resnet20", False, None, 10, 3, 16)
     full = original.full
-    _, job = list_jobs(CompareOptions(methods=("sss",), seeds=(0,), training=(), output="out"))
+    _, job = list_jobs(CompareOptions.of(methods=("sss",), seeds=(0,), training=(), output="out"))
     shallow = replace(full, depths={**full.depths, "stage1": 1})
     thin = replace(full, widths={name: channels // 2 for name, channels in full.widths.items()})
     for network, of_widths, of_depths in ((shallow, 1, 3), (thin, 8, 1)):

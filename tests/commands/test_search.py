@@ -27,7 +27,7 @@ from tests.commands.conftest import (
     yaml_of,
 )
 from tests.conftest import run_script
-from tests.spaces import paper_space, plan_of
+from tests.spaces import unpruned, paper_space, plan_of
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 
@@ -72,7 +72,7 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
 def test_the_found_network_is_in_the_band_and_costs_what_the_metrics_say(searched: tuple[Path, str]) -> None:
     run = only_run(searched[0], "search")
     metrics, found = metrics_of(run), Architecture.load(run.architecture)
-    network, full = tas.build(found), tas.build(Architecture.full("resnet20", num_classes=10, in_channels=1))
+    network, full = tas.build(found), tas.build(unpruned("resnet20", num_classes=10, in_channels=1))
     assert metrics["flops"] == tas.flops(network, (1, 8, 8))
     assert metrics["flops_full"] == tas.flops(full, (1, 8, 8))
     assert metrics["params"] == tas.parameters(network)
@@ -83,7 +83,7 @@ def test_the_found_network_is_in_the_band_and_costs_what_the_metrics_say(searche
 
 def test_a_search_writes_its_complete_options_which_config_accepts(searched: tuple[Path, str]) -> None:
     run = only_run(searched[0], "search")
-    assert parse("search", SearchOptions, ["--config", str(run.config)]) == SearchOptions(epochs=2)
+    assert parse("search", SearchOptions, ["--config", str(run.config)]) == SearchOptions.of(epochs=2)
 
 
 def test_the_summary_tells_what_came_out_and_what_to_type_next(searched: tuple[Path, str]) -> None:
@@ -216,7 +216,7 @@ def test_a_search_of_one_kind_keeps_the_other_full(
     status, *_ = cli("search", *QUICK, "--search", which, "--flops-target", "0.6", "--output", "run")
     assert status == 0
     found = Architecture.load(tmp_path / "run" / "architecture.json")
-    full = Architecture.full("resnet20", num_classes=10, in_channels=1)
+    full = unpruned("resnet20", num_classes=10, in_channels=1)
     changed = {part for part in ("widths", "depths") if getattr(found, part) != getattr(full, part)}
     assert changed == searches
     metrics = metrics_of(Run(tmp_path / "run"))
@@ -316,7 +316,7 @@ def test_a_target_below_the_smallest_network_is_told_what_that_is(which: str, re
     line = refused("search", "--flops-target", "0.01", "--search", which)
     assert "--flops-target 0.01: the smallest network" in line
     smallest = float(line.split("keeps ")[1].split()[0])
-    full = Architecture.full("resnet20", num_classes=10, in_channels=1)
+    full = unpruned("resnet20", num_classes=10, in_channels=1)
     space = paper_space(full, search_widths=which != "depth", search_depths=which != "width")
     built = [tas.flops(tas.build(architecture), (1, 8, 8)) for architecture in (space.smallest(), full)]
     assert smallest == pytest.approx(built[0] / built[1], abs=1e-4)

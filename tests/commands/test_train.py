@@ -40,7 +40,7 @@ def test_kd_trains_the_newest_search_and_its_teacher_and_says_so(trained: tuple[
     assert out.count("teacher: training resnet20 once") == 1
     assert str(teacher.path.relative_to(directory)) in out
     assert Architecture.load(run.architecture) == Architecture.load(search.architecture)
-    full = Architecture.full("resnet20", num_classes=10, in_channels=1)
+    full = unpruned("resnet20", num_classes=10, in_channels=1)
     assert Architecture.load(teacher.architecture) == full
 
 
@@ -69,7 +69,7 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(trained: tu
 def test_the_network_costs_what_the_metrics_say(trained: tuple[Path, str]) -> None:
     run = only_run(trained[0], "train")
     metrics, network = metrics_of(run), tas.load(run.path)
-    full = tas.build(Architecture.full("resnet20", num_classes=10, in_channels=1))
+    full = tas.build(unpruned("resnet20", num_classes=10, in_channels=1))
     assert metrics["flops"] == tas.flops(network, (1, 8, 8))
     assert metrics["flops_full"] == tas.flops(full, (1, 8, 8))
     assert metrics["flops_ratio"] == metrics["flops"] / metrics["flops_full"]
@@ -90,7 +90,7 @@ def test_a_training_writes_its_complete_options_which_config_accepts(trained: tu
     directory, _ = trained
     options = parse("train", TrainOptions, ["--config", str(only_run(directory, "train").config)])
     search = str(only_run(directory, "search").path.relative_to(directory))
-    assert options == TrainOptions(architecture=search, data="digits", data_dir="data", epochs=1, kd=True)
+    assert options == TrainOptions.of(architecture=search, data="digits", data_dir="data", epochs=1, kd=True)
 
 
 def test_tensorboard_has_loss_accuracy_and_learning_rate(trained: tuple[Path, str]) -> None:
@@ -152,7 +152,7 @@ def test_without_kd_there_is_no_teacher(cli: Callable, few_digits: None, make_se
 def test_an_unpruned_network_is_trained_by_name(cli: Callable, few_digits: None) -> None:
     assert cli("train", *PLAIN, "--output", "run").status == 0
     assert metrics_of(Run("run"))["flops_ratio"] == 1.0
-    full = Architecture.full("resnet20", num_classes=10, in_channels=1)
+    full = unpruned("resnet20", num_classes=10, in_channels=1)
     assert Architecture.load("run/architecture.json") == full
 
 
@@ -412,6 +412,7 @@ def test_an_output_that_is_taken_is_refused_before_a_teacher_is_trained(
 
 TINY = """
 from torch import nn
+from tests.spaces import unpruned
 
 def make(num_classes=10, in_channels=1):
     layers = [nn.Conv2d(in_channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]

@@ -6,11 +6,11 @@ import torch
 from tas.architecture import Architecture
 from tas.comparison.agreement import Found, agreements, distance, mean_distance
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.space.random_networks import random_architecture
-from tests.spaces import paper_space
+from tests.spaces import unpruned, paper_space
 
-FULL = Architecture.full("resnet20", 10)
+FULL = unpruned("resnet20", 10)
 SPACE = paper_space(FULL)
 VARIED = len(FULL.widths) + len(FULL.depths)
 

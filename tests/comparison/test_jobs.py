@@ -9,7 +9,7 @@ from tas.errors import TasError
 
 
 def asked(**options: Any) -> CompareOptions:
-    return CompareOptions(**({"methods": ("uniform", "tas"), "seeds": (0,), "output": "dir"} | options))
+    return CompareOptions.of(**({"methods": ("uniform", "tas"), "seeds": (0,), "output": "dir"} | options))
 
 
 def jobs_of(**options: Any) -> dict[str, Job]:

@@ -15,14 +15,15 @@ from tas.config import CompareOptions
 from tas.errors import TasError
 from tas.runs.lock import locked
 from tas.runs.run import Run
+from tests.spaces import unpruned
 
-FULL = Architecture.full("resnet20", 10)
+FULL = unpruned("resnet20", 10)
 METRICS = '{"flops_ratio": %s, "target_met": true, "test_accuracy": 0.5, "params": 7, "epochs": 1, "seconds": 2}'
 
 
 def jobs_in(home: Path, **options: Any) -> list[Job]:
     """Teacher, structure and taught training of one seed."""
-    return list_jobs(CompareOptions(methods=("l1",), training=("kd",), seeds=(0,), output=str(home), **options))
+    return list_jobs(CompareOptions.of(methods=("l1",), training=("kd",), seeds=(0,), output=str(home), **options))
 
 
 def begun(job: Job, change: Callable[[dict[str, Any]], object] = lambda saved: None) -> Job:
@@ -87,7 +88,7 @@ def test_options_that_a_method_does_not_read_may_change(tmp_path: Path) -> None:
 
 def test_how_networks_are_ranked_may_change_where_none_are(tmp_path: Path) -> None:
     def search(**options: Any) -> Job:
-        jobs = list_jobs(CompareOptions(methods=("tas",), seeds=(0,), output=str(tmp_path), search=options))
+        jobs = list_jobs(CompareOptions.of(methods=("tas",), seeds=(0,), output=str(tmp_path), search=options))
         return next(job for job in jobs if job.kind == "structure")
 
     job = begun(search(rank_epochs=5))

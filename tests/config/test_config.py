@@ -121,30 +121,30 @@ def test_the_ends_of_a_range_are_allowed(options: type[CommonOptions], key: str,
 
 def test_network_and_architecture_exclude_each_other() -> None:
     with pytest.raises(TasError, match="--network and --architecture"):
-        TrainOptions(network="resnet20", architecture="found.json")
+        TrainOptions.of(network="resnet20", architecture="found.json")
 
 
 def test_a_teacher_goes_with_kd_only() -> None:
-    assert TrainOptions(kd=True, teacher=("run", "other")).teacher == ("run", "other")
+    assert TrainOptions.of(kd=True, teacher=("run", "other")).teacher == ("run", "other")
     with pytest.raises(TasError, match="--teacher goes with --kd"):
-        TrainOptions(teacher=("run",))
+        TrainOptions.of(teacher=("run",))
     with pytest.raises(TasError, match="--teacher names several"):
-        TrainOptions(teacher=("run", "other"), init="teacher")
+        TrainOptions.of(teacher=("run", "other"), init="teacher")
 
 
 @pytest.mark.parametrize("key", ["attention_transfer", "hints"])
 def test_the_feature_terms_go_with_kd_only(key: str) -> None:
-    assert getattr(TrainOptions(kd=True, **{key: 2.0}), key) == 2.0
+    assert getattr(TrainOptions.of(kd=True, **{key: 2.0}), key) == 2.0
     with pytest.raises(TasError, match=f"{flag(key)} goes with --kd"):
-        TrainOptions(**{key: 2.0})
+        TrainOptions.of(**{key: 2.0})
 
 
 def test_zeros_are_kept_only_where_weights_are_given() -> None:
-    assert TrainOptions(keep_zeros=True, init="inherited").keep_zeros
-    assert TrainOptions(keep_zeros=True, network="resnet20", weights="pruned").keep_zeros
+    assert TrainOptions.of(keep_zeros=True, init="inherited").keep_zeros
+    assert TrainOptions.of(keep_zeros=True, network="resnet20", weights="pruned").keep_zeros
     for given in ({}, {"init": "teacher"}, {"network": "resnet20"}):
         with pytest.raises(TasError, match="--keep-zeros goes with --init inherited"):
-            TrainOptions(keep_zeros=True, **given)
+            TrainOptions.of(keep_zeros=True, **given)
 
 
 @pytest.mark.parametrize("options", COMMANDS.values())

@@ -7,13 +7,13 @@ import torch
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget, cost_loss
-from tas.cost.count import exact_flops
-from tas.cost.expected import ExpectedFlops
+from tas.cost.measures import exact_flops
+from tas.cost.expected import ExpectedCost
 from tas.cost.tables import cost_tables
 from tas.cutting.build import build
 from tas.reading.readers import read_plan
 from tas.space.derivation import argmax
-from tests.spaces import paper_space
+from tests.spaces import unpruned, paper_space
 
 
 def test_the_band_lies_around_the_target_and_holds_its_ends():
@@ -44,7 +44,7 @@ def test_the_slope_is_that_of_the_logarithm_and_nothing_inside(derived, slope):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("share_of_derived", "direction"), [(0.5, -1), (2.0, 1), (1.0, 0)])
 def test_a_step_down_the_loss_moves_the_expected_cost_toward_the_band(share_of_derived, direction, seed):
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     plan, space = read_plan(build(full), (3, 32, 32)), paper_space(full)
     tables = cost_tables(plan, space.widths, space.depths)
     generator = torch.Generator().manual_seed(seed)
@@ -60,11 +60,11 @@ def test_a_step_down_the_loss_moves_the_expected_cost_toward_the_band(share_of_d
     def probabilities():
         return tuple({name: logits.softmax(0) for name, logits in part.items()} for part in (widths, depths))
 
-    before = ExpectedFlops(tables)(*probabilities())
+    before = ExpectedCost(tables)(*probabilities())
     derived = exact_flops(plan, argmax(space, *probabilities()))
     cost_loss(before, derived, Budget(share_of_derived * derived)).backward()
     with torch.no_grad():
         for logits in (*widths.values(), *depths.values()):
             logits -= 0.1 * logits.grad
-    change = (ExpectedFlops(tables)(*probabilities()) - before).item()
+    change = (ExpectedCost(tables)(*probabilities()) - before).item()
     assert math.copysign(1, change) == direction if direction else change == 0

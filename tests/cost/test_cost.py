@@ -12,12 +12,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tas.architecture import Architecture
-from tas.cost.count import exact_flops, flops, nonzero_flops, parameters
-from tas.cost.expected import ExpectedFlops
+from tas.cost.count import flops, nonzero_flops, parameters
+from tas.cost.measures import exact_flops
+from tas.cost.expected import ExpectedCost
 from tas.cost.tables import cost_tables
 from tas.cutting.build import build
 from tas.space.space import SearchSpace
-from tests.spaces import paper_space, plan_of
+from tests.spaces import unpruned, paper_space, plan_of
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published"
 FLOPS_OF_PUBLISHED = {
@@ -65,7 +66,7 @@ def closed_form(architecture, size=32):
 def random_space(network, seed, searched=6, depths=(1, 2, 3)):
     """A space small enough to list: a few widths and all depths are searched, the others have a random value each."""
     rng = random.Random(seed)
-    full = Architecture.full(network, 10)
+    full = unpruned(network, 10)
     widths = {name: (rng.randint(1, width),) for name, width in full.widths.items()}
     # Of the first block of each stage, where conditional projections and changes of stage are, and of the others.
     near = [name for name in widths if name.split(".")[1:2] in ([], ["0"], ["1"])]
@@ -122,7 +123,7 @@ def test_flops_of_published_architectures(name):
 @given(st.data())
 @pytest.mark.parametrize("network", ["resnet20", "resnet44", "resnet164"])
 def test_exact_flops_are_those_of_the_network_that_is_built(network, data):
-    full = Architecture.full(network, 10)
+    full = unpruned(network, 10)
     size = data.draw(st.sampled_from([8, 9, 32]))
     rng = random.Random(data.draw(st.integers(0, 2**32)))
     # Where the widest allowed is small, equal widths on both sides of a shortcut are common.
@@ -136,7 +137,7 @@ def test_exact_flops_are_those_of_the_network_that_is_built(network, data):
 
 def test_no_projection_is_paid_for_where_widths_happen_to_be_equal():
     # The unpruned bottleneck network projects from 16 to 64 here; a network with 16 on both sides does not.
-    full = Architecture.full("resnet164", 10)
+    full = unpruned("resnet164", 10)
     equal = Architecture("resnet164", 10, 3, {**full.widths, "stage1.0.conv3": 16}, full.depths)
     assert exact_flops(plan_of("resnet164"), equal) == flops(build(equal), IMAGE)
 
@@ -153,7 +154,7 @@ def test_expected_flops_and_their_gradient_are_those_of_a_sum_over_all_networks(
     log_probability = sum(logits[choice].log_softmax(0)[list(column)] for choice, column in enumerate(zip(*rows)))
     brute_force = (log_probability.exp() * torch.tensor(costs, dtype=torch.float64)).sum()
     tables = cost_tables(plan_of(network), space.widths, space.depths)
-    expected = ExpectedFlops(tables)(*probabilities(space, logits))
+    expected = ExpectedCost(tables)(*probabilities(space, logits))
     torch.testing.assert_close(expected, brute_force, rtol=1e-12, atol=0)
     # Widths of blocks that no depth keeps have no part in the cost, and so no gradient.
     gradients = torch.autograd.grad(expected, logits, materialize_grads=True)
@@ -171,7 +172,7 @@ def test_the_gradient_of_expected_flops_passes_gradcheck():
     def share_of_full(*some):
         some = iter(some)
         rows = [next(some) if vary else fixed for fixed, vary in zip(logits, searched)]
-        return ExpectedFlops(tables)(*probabilities(space, rows)) / full
+        return ExpectedCost(tables)(*probabilities(space, rows)) / full
 
     assert torch.autograd.gradcheck(
         share_of_full, [row for row, vary in zip(logits, searched) if vary], atol=1e-9, rtol=1e-6
@@ -180,7 +181,7 @@ def test_the_gradient_of_expected_flops_passes_gradcheck():
 
 @pytest.mark.parametrize("network", ["resnet56", "resnet164"])
 def test_with_certain_choices_the_expected_flops_are_exact(network):
-    space = paper_space(Architecture.full(network, 10))
+    space = paper_space(unpruned(network, 10))
     rng = random.Random(0)
     index = {name: rng.randrange(len(values)) for name, values in (*space.widths.items(), *space.depths.items())}
     certain = [
@@ -192,20 +193,20 @@ def test_with_certain_choices_the_expected_flops_are_exact(network):
         {name: values[index[name]] for name, values in space.depths.items()},
     )
     tables = cost_tables(plan_of(network), space.widths, space.depths)
-    assert ExpectedFlops(tables)(*certain).item() == exact_flops(plan_of(network), chosen)
+    assert ExpectedCost(tables)(*certain).item() == exact_flops(plan_of(network), chosen)
 
 
 def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double_precision():
-    space = paper_space(Architecture.full("resnet20", 10), ratios=(1.0,), search_depths=False)
+    space = paper_space(unpruned("resnet20", 10), ratios=(1.0,), search_depths=False)
     ones = [{name: torch.ones(1) for name in part} for part in (space.widths, space.depths)]
-    expected = ExpectedFlops(cost_tables(plan_of("resnet20"), space.widths, space.depths))(*ones)
+    expected = ExpectedCost(cost_tables(plan_of("resnet20"), space.widths, space.depths))(*ones)
     assert expected.dtype == torch.float64
     assert expected.item() == 40_813_184  # above 2**24, where single precision leaves out odd numbers
 
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet110", "resnet164"])
 def test_the_smallest_network_of_a_space_is_cheaper_than_random_ones_and_the_unpruned_one_dearer(network):
-    space, plan = paper_space(Architecture.full(network, 10)), plan_of(network)
+    space, plan = paper_space(unpruned(network, 10)), plan_of(network)
     low, high = exact_flops(plan, space.smallest()), exact_flops(plan, space.full)
     rng = random.Random(0)
     for _ in range(20):
@@ -252,7 +253,7 @@ def test_nonzero_flops_are_those_of_the_weights_that_are_left_wherever_they_are_
 
 
 def test_counting_leaves_the_network_as_it_was():
-    network = build(Architecture.full("resnet20", 10)).train()
+    network = build(unpruned("resnet20", 10)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     flops(network, IMAGE)
     assert network.training

@@ -13,9 +13,10 @@ from tas.distillation.features import FeatureDistillation, Staged, attention_los
 from tas.errors import TasError
 from tas.reading.readers import read_plan
 from tests.small_networks import indexed
+from tests.spaces import unpruned
 
 IMAGE = (1, 8, 8)
-FULL = Architecture.full("resnet20", num_classes=3, in_channels=1)
+FULL = unpruned("resnet20", num_classes=3, in_channels=1)
 ENDS = ("stage1.2", "stage2.2", "stage3.2")
 
 
@@ -29,7 +30,7 @@ def made(architecture: Architecture, seed: int = 0) -> nn.Module:
 
 
 def staged(architecture: Architecture, seed: int = 0) -> Staged:
-    plan = read_plan(build(Architecture.full(architecture.network, 3, 1)), IMAGE)
+    plan = read_plan(build(unpruned(architecture.network, 3, 1)), IMAGE)
     return Staged(made(architecture, seed), stage_ends(plan, architecture.depths))
 
 
@@ -110,7 +111,7 @@ def test_the_terms_are_the_losses_of_the_stages_outputs() -> None:
 
 
 def test_with_several_teachers_each_term_is_the_mean_of_their_terms() -> None:
-    student, teachers = staged(narrow()), [staged(FULL, 1), staged(Architecture.full("resnet32", 3, 1), 2)]
+    student, teachers = staged(narrow()), [staged(FULL, 1), staged(unpruned("resnet32", 3, 1), 2)]
     both = FeatureDistillation(student, teachers, IMAGE, attention_transfer=10.0, hints=2.0)
     images = torch.randn(4, *IMAGE)
     expected = terms(both, images)

@@ -8,11 +8,12 @@ from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.distillation.loss import distillation_loss
 from tas.distillation.teachers import Teacher, Teachers, fast_in_bfloat16, predicts_alike
+from tests.spaces import unpruned
 
 
 def network(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    return build(Architecture.full("resnet20", num_classes=3, in_channels=1))
+    return build(unpruned("resnet20", num_classes=3, in_channels=1))
 
 
 def test_a_teacher_gives_what_its_network_does_without_gradients() -> None:

@@ -8,6 +8,7 @@ from tas.architecture import Architecture
 from tas.cost.count import flops, parameters
 from tas.cutting.build import build
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, shortcut
+from tests.spaces import unpruned
 
 BLOCKS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
 
@@ -59,20 +60,20 @@ def bottleneck_parameters(blocks, classes):
     ],
 )
 def test_flops_and_parameters_of_networks_of_basic_blocks(network, pinned):
-    built = build(Architecture.full(network, 10))
+    built = build(unpruned(network, 10))
     assert flops(built, (3, 32, 32)) == basic_flops(BLOCKS[network], 10) == pinned
     assert parameters(built) == basic_parameters(BLOCKS[network], 10)
 
 
 def test_flops_and_parameters_of_resnet164():
-    built = build(Architecture.full("resnet164", 100))
+    built = build(unpruned("resnet164", 100))
     assert flops(built, (3, 32, 32)) == bottleneck_flops(18, 100) == 247_669_760
     assert parameters(built) == bottleneck_parameters(18, 100)
 
 
 @pytest.mark.parametrize("network", [*BLOCKS, "resnet164"])
 def test_the_number_in_the_name_counts_the_convolutions_and_the_linear_layer_on_the_main_path(network):
-    full = Architecture.full(network, 10)
+    full = unpruned(network, 10)
     assert len(full.widths) + 1 == int(network.removeprefix("resnet"))
 
 
@@ -130,7 +131,7 @@ def test_a_block_is_the_rectified_sum_of_its_convolutions_and_its_shortcut(block
 
 
 def test_the_stages_run_at_full_half_and_quarter_resolution():
-    built = build(Architecture.full("resnet20", 10)).eval()
+    built = build(unpruned("resnet20", 10)).eval()
     shapes = {}
     for name, stage in built.stages():
         stage.register_forward_hook(lambda module, inputs, output, name=name: shapes.update({name: output.shape[1:]}))
@@ -139,7 +140,7 @@ def test_the_stages_run_at_full_half_and_quarter_resolution():
 
 
 def test_in_an_unpruned_network_of_basic_blocks_only_halving_blocks_project():
-    built = build(Architecture.full("resnet32", 10))
+    built = build(unpruned("resnet32", 10))
     projecting = [
         f"{stage}.{index}"
         for stage, blocks in built.stages()

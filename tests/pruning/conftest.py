@@ -8,7 +8,7 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.config import PruneOptions
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.cutting.build import build
 from tas.data.digits import Digits
 from tas.data.images import ImageData, Images
@@ -51,7 +51,7 @@ def make_task(tmp_path: Path, few_digits: None) -> Callable[..., PruneTask]:
         settings = {"epochs": 1, "candidates": 2, "accelerator": "cpu", **options}
         settings |= {"network": name, "method": method, "flops_target": share}
         run = Run(tmp_path / f"{method}-run")
-        chosen = PruneOptions(**settings)
+        chosen = PruneOptions.of(**settings)
         run.start(chosen)
         return PruneTask(network, plan, full, True, data, budget, chosen, run)
 

@@ -5,7 +5,8 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
-from tas.cost.count import exact_flops, flops
+from tas.cost.count import flops
+from tas.cost.measures import exact_flops
 from tas.errors import TasError
 from tas.pruning.channels import ChannelPruner
 from tas.pruning.importance import OfFilters

@@ -9,7 +9,7 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.cutting.build import build
 from tas.cutting.cut import cut
 from tas.errors import TasError

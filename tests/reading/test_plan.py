@@ -12,13 +12,14 @@ from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.reading.layer_calls import layer_calls
 from tas.reading.readers import read_plan
+from tests.spaces import unpruned
 
 NETWORKS = ["resnet20", "resnet44", "resnet164"]
 
 
 @functools.cache
 def network_and_plan(name, size=32):
-    network = build(Architecture.full(name, 10))
+    network = build(unpruned(name, 10))
     return network, read_plan(network, (3, size, size))
 
 
@@ -38,7 +39,7 @@ def test_the_plan_lists_the_layers_of_a_forward_pass_in_its_order(name, size):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_sources_of_a_plan_give_the_channels_of_the_unpruned_network(name):
     network, plan = network_and_plan(name)
-    full = Architecture.full(name, 10)
+    full = unpruned(name, 10)
     width = {**full.widths, 3: 3, 10: 10}
     applied = {layer.name: layer for layer in layer_calls(network, (3, 32, 32))}
     for layer in plan.layers:
@@ -51,7 +52,7 @@ def test_the_sources_of_a_plan_give_the_channels_of_the_unpruned_network(name):
 def test_every_width_is_written_by_the_convolution_of_its_name(name):
     _, plan = network_and_plan(name)
     written = {layer.name: layer.writes.source for layer in plan.layers}
-    for width in Architecture.full(name, 10).widths:
+    for width in unpruned(name, 10).widths:
         assert written[width] == width
 
 
@@ -112,7 +113,7 @@ def test_at_any_depths_a_layer_has_one_case_if_it_runs_and_none_if_not(data):
 
 
 def test_reading_leaves_the_network_as_it_was():
-    network = build(Architecture.full("resnet20", 10)).train()
+    network = build(unpruned("resnet20", 10)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     read_plan(network, (3, 32, 32))
     assert network.training

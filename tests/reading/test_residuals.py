@@ -7,7 +7,8 @@ from torch import nn
 import tas
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops, flops
+from tas.cost.count import flops
+from tas.cost.measures import exact_flops
 from tas.cutting.build import build
 from tas.errors import TasError
 from tas.networks.cifar_resnet import CifarResNet
@@ -15,11 +16,11 @@ from tas.reading.residuals import tie_residuals
 from tas.space.random_networks import random_architecture
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
-from tests.spaces import plan_of
+from tests.spaces import unpruned, plan_of
 
 
 def tied_space(name: str, size: int = 8) -> SearchSpace:
-    full = Architecture.full(name, 10)
+    full = unpruned(name, 10)
     return SearchSpace.of(tie_residuals(plan_of(name, size=size)), full)
 
 

@@ -15,15 +15,16 @@ from tas.errors import TasError
 from tas.runs.files import write_text
 from tas.runs.load import load
 from tas.runs.run import Run, newest_search
+from tests.spaces import unpruned
 
-SMALL = Architecture.full("resnet20", num_classes=3, in_channels=1)
+SMALL = unpruned("resnet20", num_classes=3, in_channels=1)
 
 
 def finished(path: Path, seed: int = 0) -> Run:
     """A finished training run of a network that was never trained."""
     torch.manual_seed(seed)
     run = Run(path)
-    run.start(TrainOptions(output=str(path)))
+    run.start(TrainOptions.of(output=str(path)))
     run.finish(SMALL, {"test_accuracy": 0.5}, build(SMALL))
     return run
 
@@ -79,21 +80,21 @@ def test_runs_of_the_same_second_get_directories_of_their_own(tmp_path: Path, mo
 
 
 def test_output_and_resume_name_the_directory() -> None:
-    assert Run.of(SearchOptions(output="here"), "search", "x").path == Path("here")
-    assert Run.of(SearchOptions(output="here", resume="there"), "search", "x").path == Path("there")
+    assert Run.of(SearchOptions.of(output="here"), "search", "x").path == Path("here")
+    assert Run.of(SearchOptions.of(output="here", resume="there"), "search", "x").path == Path("there")
 
 
 def test_an_output_that_holds_something_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     for path in (tmp_path, tmp_path / "mine.txt"):
         with pytest.raises(TasError, match=f"--output {path}: exists already"):
-            Run(path).start(SearchOptions(output=str(path)))
+            Run(path).start(SearchOptions.of(output=str(path)))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
 def test_an_empty_directory_will_do_as_output(tmp_path: Path) -> None:
-    Run(tmp_path).start(SearchOptions(output=str(tmp_path)))
+    Run(tmp_path).start(SearchOptions.of(output=str(tmp_path)))
     assert (tmp_path / "config.yaml").is_file()
 
 
@@ -105,8 +106,8 @@ def test_an_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_resumed_run_keeps_the_options_that_it_began_with(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    run.start(SearchOptions(epochs=3))
-    run.start(SearchOptions(epochs=3, workers=1, resume=str(run.path)))
+    run.start(SearchOptions.of(epochs=3))
+    run.start(SearchOptions.of(epochs=3, workers=1, resume=str(run.path)))
     saved = yaml.safe_load(run.config.read_text())
     assert (saved["epochs"], saved["workers"], saved["resume"]) == (3, 0, None)
 
@@ -176,7 +177,7 @@ def test_damaged_weights_are_named_in_one_line(content: bytes, tmp_path: Path) -
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     run = finished(tmp_path / "run")
-    Architecture.full("resnet20", num_classes=4, in_channels=1).save(run.architecture)
+    unpruned("resnet20", num_classes=4, in_channels=1).save(run.architecture)
     with pytest.raises(TasError, match="does not hold the weights of"):
         load(run.path)
 

@@ -5,9 +5,9 @@ import pytest
 from tas.architecture import Architecture
 from tas.runs.picture import draw_architecture
 from tas.runs.summary import change, millions, percent, summary
-from tests.spaces import plan_of
+from tests.spaces import unpruned, plan_of
 
-FULL = Architecture.full("resnet20", num_classes=10)
+FULL = unpruned("resnet20", num_classes=10)
 
 
 def test_the_summary_is_two_aligned_columns_under_its_title() -> None:
@@ -62,5 +62,5 @@ def test_the_picture_names_every_stage_with_the_blocks_kept() -> None:
 @pytest.mark.parametrize("network", ["resnet110", "resnet164"])
 def test_the_picture_of_a_deep_network_can_be_saved(network: str, tmp_path) -> None:
     path = tmp_path / "architecture.png"
-    draw_architecture(plan_of(network), Architecture.full(network, num_classes=10)).savefig(path)
+    draw_architecture(plan_of(network), unpruned(network, num_classes=10)).savefig(path)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.cutting.build import build
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
@@ -20,7 +20,7 @@ from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
 from tas.training.schedules import cosine, linear
 from tests.conftest import bare_trainer
-from tests.spaces import paper_space
+from tests.spaces import unpruned, paper_space
 
 SHAPE = (1, 8, 8)
 
@@ -28,7 +28,7 @@ SHAPE = (1, 8, 8)
 @cache
 def planned() -> tuple[Architecture, torch.nn.Module, Plan, SearchSpace]:
     torch.manual_seed(0)
-    full = Architecture.full("resnet20", num_classes=3, in_channels=1)
+    full = unpruned("resnet20", num_classes=3, in_channels=1)
     network = build(full)
     return full, network, read_plan(network, SHAPE), paper_space(full, 8)
 

@@ -2,11 +2,11 @@ import torch
 
 from tas.architecture import Architecture
 from tas.search.monitor import distribution_figure
-from tests.spaces import paper_space
+from tests.spaces import unpruned, paper_space
 
 
 def test_the_picture_of_what_is_learned_has_a_row_for_each_choice() -> None:
-    space = paper_space(Architecture.full("resnet20", num_classes=10))
+    space = paper_space(unpruned("resnet20", num_classes=10))
     widths = {name: torch.full((len(values),), 1 / len(values)) for name, values in space.widths.items()}
     depths = {name: torch.full((len(values),), 1 / len(values)) for name, values in space.depths.items()}
     figure = distribution_figure(space, widths, depths)
@@ -15,7 +15,7 @@ def test_the_picture_of_what_is_learned_has_a_row_for_each_choice() -> None:
 
 
 def test_the_picture_shows_the_probabilities() -> None:
-    space = paper_space(Architecture.full("resnet20", num_classes=10))
+    space = paper_space(unpruned("resnet20", num_classes=10))
     learned = [
         {name: torch.arange(1.0, len(values) + 1) / 100 for name, values in choices.items()}
         for choices in (space.widths, space.depths)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import tas
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.cutting.build import build
 from tas.data.images import SearchData
 from tas.data.opening import open_data
@@ -22,7 +22,7 @@ from tas.search.ranking import Judged, forced_loss, judge, kendall_tau, read_jud
 from tas.space.random_networks import random_architecture
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
-from tests.spaces import plan_of
+from tests.spaces import unpruned, plan_of
 
 
 def test_kendall_tau_counts_pairs_in_the_same_order_less_those_in_the_other():
@@ -35,7 +35,7 @@ def test_kendall_tau_counts_pairs_in_the_same_order_less_those_in_the_other():
 
 
 def test_what_was_judged_before_an_interruption_is_not_judged_again(tmp_path: Path):
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     asked: list[int] = []
 
     def accuracy(architecture: Architecture, number: int) -> float:
@@ -62,7 +62,7 @@ def test_what_was_judged_before_an_interruption_is_not_judged_again(tmp_path: Pa
 
 def test_the_forced_loss_is_that_of_the_cut_network_with_statistics_of_its_own():
     torch.manual_seed(0)
-    full = Architecture.full("resnet20", 10, 1)
+    full = unpruned("resnet20", 10, 1)
     space = SearchSpace.of(tie_residuals(plan_of("resnet20", 10, 1, 8)), full)
     halves = SearchData(open_data("digits", "", None, batch_size=64, train_images=300))
     supernet = Supernet(build(full), space, "pad")

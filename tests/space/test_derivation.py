@@ -9,16 +9,16 @@ import torch
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.space.derivation import argmax, derive, reachable
 from tas.space.space import SearchSpace
-from tests.spaces import paper_space, plan_of
+from tests.spaces import unpruned, paper_space, plan_of
 
 
 def small_space(seed, depths=(1, 2, 3)):
     """A few widths of ResNet-20 with two or three candidates, the depths of its stages, and nothing else to choose."""
     rng = random.Random(seed)
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     widths = {name: (rng.randint(width // 2, width),) for name, width in full.widths.items()}
     for name, count in zip(rng.sample(list(widths), 4), (2, 2, 2, 3)):
         widths[name] = tuple(sorted(rng.sample(range(1, full.widths[name] + 1), count)))
@@ -65,7 +65,7 @@ def test_argmax_takes_the_most_probable_candidate_of_everything():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_argmax_is_handed_over_when_it_is_inside(seed):
-    space, plan = paper_space(Architecture.full("resnet20", 10)), plan_of("resnet20")
+    space, plan = paper_space(unpruned("resnet20", 10)), plan_of("resnet20")
     widths, depths = random_probabilities(space, seed)
     likeliest = argmax(space, widths, depths)
     # The band's end lies exactly on its cost: inside is inside.
@@ -111,7 +111,7 @@ def test_a_band_that_holds_one_cost_alone_is_met_exactly(seed):
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.5, 0.8])
 def test_where_no_depths_fit_the_nearest_in_cost_is_handed_over(share, seed):
-    space, plan = paper_space(Architecture.full("resnet56", 10), search_widths=False), plan_of("resnet56")
+    space, plan = paper_space(unpruned("resnet56", 10), search_widths=False), plan_of("resnet56")
     widths, depths = random_probabilities(space, seed)
     target = (share + 0.01 * seed) * exact_flops(plan, space.full)
     budget = Budget(target, 1e-6)
@@ -154,7 +154,7 @@ def test_a_target_below_or_above_the_whole_space_gives_its_cheapest_or_dearest_n
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_probabilities_that_underflowed_do_not_keep_a_search_out_of_its_budget(share):
     # A search that became certain of the widest and deepest of everything: all else has probability zero.
-    space, plan = paper_space(Architecture.full("resnet20", 10)), plan_of("resnet20")
+    space, plan = paper_space(unpruned("resnet20", 10)), plan_of("resnet20")
     widths, depths = (
         {name: (500.0 * torch.arange(len(values))).softmax(0) for name, values in candidates.items()}
         for candidates in (space.widths, space.depths)
@@ -185,7 +185,7 @@ def test_as_few_choices_as_possible_fall_on_probabilities_that_underflowed(seed)
 
 
 def test_resnet110_is_derived_and_no_more_probable_candidate_could_be_put_back():
-    space, plan = paper_space(Architecture.full("resnet110", 10)), plan_of("resnet110")
+    space, plan = paper_space(unpruned("resnet110", 10)), plan_of("resnet110")
     widths, depths = random_probabilities(space, seed=0)
     budget = Budget(0.48 * exact_flops(plan, space.full), 0.02)
     likeliest = argmax(space, widths, depths)

@@ -3,16 +3,16 @@ import torch
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.count import exact_flops
+from tas.cost.measures import exact_flops
 from tas.cost.tables import cost_tables
 from tas.space.random_networks import costs_of, random_architecture
-from tests.spaces import paper_space
+from tests.spaces import unpruned, paper_space
 
 
 # The middle share is rare among all networks of the space; the last is out of its reach, and its smallest is nearest.
 @pytest.mark.parametrize(("share", "met"), [(0.5, True), (0.05, True), (0.001, False)])
 def test_a_drawn_network_is_inside_the_budget_and_follows_from_the_generator(share: float, met: bool) -> None:
-    space = paper_space(Architecture.full("resnet20", 10))
+    space = paper_space(unpruned("resnet20", 10))
     budget = Budget(share * exact_flops(space.plan, space.full), 0.02)
     drawn = [random_architecture(space, budget, torch.Generator().manual_seed(seed)) for seed in (0, 1, 0)]
     assert drawn[0] == drawn[2]
@@ -24,7 +24,7 @@ def test_a_drawn_network_is_inside_the_budget_and_follows_from_the_generator(sha
 
 
 def test_the_costs_of_many_networks_are_those_of_each() -> None:
-    space = paper_space(Architecture.full("resnet20", 10))
+    space = paper_space(unpruned("resnet20", 10))
     generator = torch.Generator().manual_seed(0)
     choices = {**space.widths, **space.depths}
     drawn = {name: torch.randint(len(values), (20,), generator=generator) for name, values in choices.items()}

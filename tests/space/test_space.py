@@ -13,7 +13,7 @@ from tas.architecture import Architecture
 from tas.errors import TasError
 from tas.space.of_network import search_space
 from tas.space.space import RATIOS, depth_candidates, width_candidates
-from tests.spaces import paper_space
+from tests.spaces import unpruned, paper_space
 
 PERCENT = st.sets(st.integers(1, 100), min_size=1).map(sorted)
 
@@ -68,7 +68,7 @@ def test_above_three_blocks_a_depth_is_odd_or_full(blocks):
 
 
 def test_the_space_has_the_candidates_of_every_width_and_depth_of_the_network():
-    full = Architecture.full("resnet56", 10)
+    full = unpruned("resnet56", 10)
     space = paper_space(full)
     assert space.full is full
     assert list(space.widths) == list(full.widths)
@@ -78,7 +78,7 @@ def test_the_space_has_the_candidates_of_every_width_and_depth_of_the_network():
 
 
 def test_what_is_not_searched_has_the_unpruned_network_s_value_alone():
-    full = Architecture.full("resnet56", 10)
+    full = unpruned("resnet56", 10)
     only_depths = paper_space(full, search_widths=False)
     assert only_depths.widths == {name: (width,) for name, width in full.widths.items()}
     assert only_depths.depths == paper_space(full).depths
@@ -88,13 +88,13 @@ def test_what_is_not_searched_has_the_unpruned_network_s_value_alone():
 
 
 def test_given_ratios_take_the_place_of_the_paper_s():
-    space = paper_space(Architecture.full("resnet20", 10), ratios=(0.25, 1.0))
+    space = paper_space(unpruned("resnet20", 10), ratios=(0.25, 1.0))
     assert space.widths["conv1"] == (4, 16)
     assert space.widths["stage3.0.conv1"] == (16, 64)
 
 
 def test_the_smallest_network_has_the_first_candidate_of_everything():
-    full = Architecture.full("resnet56", 100, in_channels=1)
+    full = unpruned("resnet56", 100, in_channels=1)
     smallest = paper_space(full).smallest()
     assert smallest.widths == {name: int(width * 0.3) for name, width in full.widths.items()}
     assert set(smallest.depths.values()) == {1}
@@ -188,7 +188,7 @@ def test_the_table_lists_widths_depths_and_what_is_left_alone():
 def test_a_table_has_no_part_for_what_a_network_does_not_have():
     network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
     assert "depth" not in str(search_space(network, torch.empty(1, 3, 8, 8)))
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     table = str(paper_space(full))
     assert "left alone" not in table
     assert all(name in table for name in (*full.widths, *full.depths))
@@ -201,10 +201,10 @@ def test_the_example_must_be_square_images(shape):
 
 
 def test_a_cifar_resnet_is_known_by_its_name_and_reading_it_draws_no_random_number():
-    network = tas.build(Architecture.full("resnet56", 10))
+    network = tas.build(unpruned("resnet56", 10))
     state = torch.get_rng_state()
     space = search_space(network, torch.empty(1, 3, 32, 32), residuals="free")
-    assert space == paper_space(Architecture.full("resnet56", 10))
+    assert space == paper_space(unpruned("resnet56", 10))
     tied = search_space(network, torch.empty(1, 3, 32, 32))
     assert tied.full == space.full and set(tied.widths) | set(tied.plan.tied) == set(space.widths)
     assert torch.equal(torch.get_rng_state(), state)

@@ -17,14 +17,14 @@ from tas.cutting.build import build
 from tas.cutting.importance import sorted_by_importance
 from tas.supernet.norms import CandidateNorm
 from tas.supernet.supernet import Supernet
-from tests.spaces import paper_space
+from tests.spaces import unpruned, paper_space
 
 BOTH = ["resnet20", "resnet164"]
 
 
 def make(name, seed=0):
     torch.manual_seed(seed)
-    full = Architecture.full(name, 10)
+    full = unpruned(name, 10)
     network = build(full)
     space = paper_space(full, 8)
     return network, space.plan, space, Supernet(network, space)
@@ -55,7 +55,7 @@ def double_supernet(name):
 @pytest.mark.parametrize("name", BOTH)
 def test_a_fresh_supernet_is_the_unpruned_network_to_the_last_bit(name, train):
     torch.manual_seed(0)
-    full = Architecture.full(name, 10)
+    full = unpruned(name, 10)
     network = build(full)
     randomise_norms(network)
     supernet = Supernet(network, paper_space(full, 9)).train(train)
@@ -69,7 +69,7 @@ def test_a_fresh_supernet_is_the_unpruned_network_to_the_last_bit(name, train):
 @pytest.mark.parametrize("name", BOTH)
 def test_the_network_that_it_is_made_of_stays_as_it_was(name):
     torch.manual_seed(0)
-    full = Architecture.full(name, 10)
+    full = unpruned(name, 10)
     network = build(full)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     kinds = {key: type(module) for key, module in network.named_modules()}
@@ -224,7 +224,7 @@ def test_not_mixing_the_depths_changes_nothing_of_the_widths_that_are_drawn():
 
 def test_more_samples_than_candidates_draw_all_there_are():
     torch.manual_seed(0)
-    full = Architecture.full("resnet20", 10)
+    full = unpruned("resnet20", 10)
     network = build(full)
     space = paper_space(full, ratios=(0.5, 1.0))
     supernet = Supernet(network, space)
@@ -341,7 +341,7 @@ def test_a_layer_shares_its_choice_with_the_supernet():
 
 
 def test_the_maps_that_it_makes_at_once_are_those_that_each_norm_makes_itself():
-    supernet = Supernet(build(Architecture.full("resnet20", 10)), paper_space(Architecture.full("resnet20", 10)))
+    supernet = Supernet(build(unpruned("resnet20", 10)), paper_space(unpruned("resnet20", 10)))
     supernet.sample(1.0, 2, torch.Generator().manual_seed(0))
     images = torch.randn(4, 3, 32, 32)
     torch.testing.assert_close(supernet(images), supernet.network(images))
@@ -364,8 +364,8 @@ def bytes_kept(module, images):
 
 
 def test_it_keeps_no_more_of_its_feature_maps_than_the_unpruned_network():
-    network = build(Architecture.full("resnet56", 10))
-    supernet = Supernet(network, paper_space(Architecture.full("resnet56", 10)))
+    network = build(unpruned("resnet56", 10))
+    supernet = Supernet(network, paper_space(unpruned("resnet56", 10)))
     images = torch.randn(5, 3, 32, 32)  # not as many as any layer has channels
     generator = torch.Generator().manual_seed(0)
     plain, _ = bytes_kept(network, images)

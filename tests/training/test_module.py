@@ -16,8 +16,9 @@ from tas.distillation.teachers import Teacher, Teachers
 from tas.training.module import TrainModule
 from tas.training.schedules import cosine
 from tests.conftest import bare_trainer
+from tests.spaces import unpruned
 
-SMALL = Architecture.full("resnet20", num_classes=3, in_channels=1)
+SMALL = unpruned("resnet20", num_classes=3, in_channels=1)
 
 
 def network(seed: int) -> nn.Module:

@@ -26,7 +26,7 @@ def test_a_network_is_judged_where_it_was_trained(device: str) -> None:
     before = classifier.weight.detach().clone()
     images = TensorDataset(torch.rand(80, 1, 2, 2), torch.zeros(80, dtype=torch.int64))
     batches = DataLoader(images, batch_size=8)
-    options = PruneOptions(epochs=2, accelerator="gpu" if device == "cuda" else "cpu", devices="1")
+    options = PruneOptions.of(epochs=2, accelerator="gpu" if device == "cuda" else "cpu", devices="1")
     used = train_apart(network, batches, 2, options, "trial")
     assert used.type == device
     assert classifier.weight.device.type == "cpu" and not torch.equal(classifier.weight, before)

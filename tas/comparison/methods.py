@@ -1,0 +1,80 @@
+"""The methods that a comparison knows: searches, the methods of `tas prune`, and variants of both."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tas.config import CompareOptions
+from tas.config.checks import named
+from tas.errors import TasError
+from tas.pruning.methods import METHODS
+
+UNPRUNED = "unpruned"
+"""What stands for a method in the results of the unpruned network."""
+
+
+@dataclass(frozen=True)
+class ComparedMethod:
+    """A method as a comparison runs it."""
+
+    command: Literal["search", "prune"]
+    fixed: Mapping[str, Any]
+    """The options of the command that make it this method."""
+    varied: Mapping[str, Any] = field(default_factory=dict)
+    """Those that a variant has given it."""
+    reads: tuple[str, ...] = ()
+    """Options of the group `Pruning` that it reads."""
+    seedless: bool = False
+    """Whether it finds the same network whatever the seed."""
+    leaves_zeros: bool = False
+    """Whether what it leaves is no smaller network, and is not to be compared with one."""
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it searches with a supernet."""
+        return self.command == "search"
+
+    def goes_with(self, training: str) -> bool:
+        """Whether a way of training has a meaning after it: single weights set to zero leave the structure whole."""
+        return not self.leaves_zeros or training.startswith("finetune")
+
+
+KNOWN = {
+    "tas": ComparedMethod("search", {"search": "both"}),
+    "tas-width": ComparedMethod("search", {"search": "width"}),
+    "tas-depth": ComparedMethod("search", {"search": "depth"}),
+} | {
+    name: ComparedMethod(
+        "prune", {"method": name}, reads=own.options, seedless=own.seedless, leaves_zeros=own.leaves_zeros
+    )
+    for name, own in METHODS.items()
+}
+"""Name -> method, without variants."""
+
+
+def methods_of(options: CompareOptions) -> dict[str, ComparedMethod]:
+    """The methods that --methods and --controls may name. TasError if a variant has no usable name or method."""
+    found = dict(KNOWN)
+    for name, own in (options.variants or {}).items():
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in (*KNOWN, UNPRUNED):
+            raise TasError(
+                f"--variants: {name!r} cannot be a name; allowed: letters, digits, . _ - and neither a method's name "
+                f"nor {UNPRUNED}"
+            )
+        base = own.get("method")
+        if base not in KNOWN:
+            raise TasError(f"--variants: {name} has the method {base!r}; allowed: {', '.join(KNOWN)}")
+        varied = {key: value for key, value in own.items() if key != "method"}
+        one = KNOWN[base]
+        found[name] = ComparedMethod(one.command, one.fixed, varied, one.reads, one.seedless, one.leaves_zeros)
+    return found
+
+
+def check_methods(options: CompareOptions) -> None:
+    """TasError unless --methods, --controls and --ranked name methods, each once."""
+    known = methods_of(options)
+    named("methods", options.methods, list(known))
+    named("controls", options.controls, list(known), may_be_empty=True)
+    searches = [name for name, own in known.items() if own.is_search]
+    named("ranked", options.ranking.ranked, searches, may_be_empty=True)

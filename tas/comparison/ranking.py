@@ -1,0 +1,215 @@
+"""Two kinds of job: random networks trained alone, and a search's supernet held against what that gave.
+
+A search can only choose well among networks that its supernet tells apart. Both judgements are made on the
+architecture's half of the training images; the networks are trained on the weights' half, from random weights.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from statistics import fmean
+
+import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from tas.architecture import Architecture
+from tas.config import SearchOptions
+from tas.config.files import read_yaml
+from tas.config.groups import OTHER_RUN, Dataset, Keeping, Machine, Ranking, Recipe, Source, Space, Target
+from tas.config.options import Options
+from tas.cutting.build import build
+from tas.data.images import SearchData
+from tas.data.opening import open_dataset
+from tas.errors import TasError
+from tas.reading.original import open_original
+from tas.runs.files import write_text
+from tas.runs.journal import Journal
+from tas.runs.run import Run
+from tas.search.ranking import Judged, draw_ranking, forced_loss, kendall_tau
+from tas.search.task import budgets_of, reopen_search
+from tas.space.random_networks import random_architecture
+from tas.space.space import SearchSpace
+from tas.training.short import evaluate, train_apart
+from tas.training.trainer import open_trainer, quiet
+
+
+@dataclass(frozen=True, kw_only=True)
+class AloneOptions(Options):
+    """Draw random networks of a search's space inside its budget, and train each alone."""
+
+    source: Source = Source()
+    dataset: Dataset = Dataset()
+    target: Target = Target()
+    space: Space = Space()
+    ranking: Ranking = Ranking()
+    recipe: Recipe = Recipe()
+    machine: Machine = Machine()
+    keeping: Keeping = Keeping()
+
+    @classmethod
+    def of_search(cls, options: SearchOptions, ranking: Ranking) -> "AloneOptions":
+        """Those of the networks that a search is held against: equal where two searches choose among the same."""
+        return cls(
+            source=Source(network=options.source.network),
+            dataset=options.dataset,
+            target=options.target,
+            space=options.space,
+            ranking=replace(ranking, ranked=()),
+            recipe=replace(options.recipe, epochs=ranking.rank_epochs, lr=ranking.rank_lr),
+            machine=options.machine,
+            keeping=Keeping(seed=options.keeping.seed),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankOptions(Options):
+    """Hold a search's supernet against networks that were trained alone."""
+
+    machine: Machine = Machine()
+    keeping: Keeping = Keeping()
+    search: str = field(default="", metadata=OTHER_RUN)
+    """The finished search."""
+    alone: str = field(default="", metadata=OTHER_RUN)
+    """The networks that were trained alone."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One network, trained alone."""
+
+    val_accuracy: float
+    """From 0 to 1, on the architecture's half."""
+    widths: Mapping[str, int]
+    depths: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class RankingResult:
+    """What a ranking measured."""
+
+    kendall_tau: float | None
+    """1 for the order in which training alone ranks the networks, 0 for none; None where all were judged equal."""
+    kendall_p_value: float | None
+    """Probability of one as strong without any correlation."""
+    ranked: int
+    """How many random networks there were."""
+    ranked_accuracy_mean: float
+    ranked_accuracy_best: float
+    """Of these, trained alone."""
+    found_accuracy: float
+    """Of the network that the search found, trained alike."""
+    found_beats: int
+    """How many of the random ones it is better than."""
+
+    @classmethod
+    def read(cls, run: Run) -> "RankingResult":
+        """That of a finished ranking."""
+        return cls(**json.loads(run.metrics.read_text(encoding="utf-8")))
+
+
+def alone_networks(run: Run) -> Journal[Alone]:
+    """The networks that a run has trained alone."""
+    return Journal(run.path / "networks.json", Alone)
+
+
+def judged_networks(run: Run) -> Journal[Judged]:
+    """Both judgements of every network of a ranking, the found one's last."""
+    return Journal(run.path / "ranking.json", Judged)
+
+
+def train_alone(options: AloneOptions, run: Run) -> None:
+    """Train the networks that are not trained yet."""
+    seed, count = options.keeping.seed, options.ranking.rank
+    data = open_dataset(options.dataset, options.recipe, options.machine, seed)
+    halves = SearchData(data, seed)
+    original = open_original(options.source, data.num_classes, data.input_shape)
+    space = SearchSpace.of(original.plan, original.full, options.space)
+    budgets = budgets_of(options.target, space)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [random_architecture(space, budgets, generator) for _ in range(count)]
+    run.start(options)
+
+    def trained(number: int) -> Alone:
+        one = drawn[number]
+        reached = accuracy_alone(one, halves, options, f"network {number + 1} of {count}")
+        return Alone(reached, one.widths, one.depths)
+
+    networks = alone_networks(run).up_to(count, trained)
+    finish(run, {"networks": len(networks)})
+
+
+def accuracy_alone(architecture: Architecture, halves: SearchData, options: AloneOptions, label: str) -> float:
+    """The accuracy on the architecture's half of a network trained alone on the weights' half.
+
+    Args:
+        architecture: The network.
+        halves: The images.
+        options: How it is trained.
+        label: What the progress bar calls it.
+    """
+    seed = options.keeping.seed
+    torch.manual_seed(seed)
+    network = build(architecture)
+    batches = halves.data.training_batches(halves.data.train_images(), halves.weights_half)
+    how = options.recipe, options.machine, seed, label
+    device = train_apart(network, batches, architecture.num_classes, *how)
+    return evaluate(network, halves.val_dataloader(), device)
+
+
+def rank(options: RankOptions, run: Run) -> None:
+    """Judge the networks by the supernet, and the found one in both ways; leaves ranking.json and a picture."""
+    search, alone = Run(options.search), Run(options.alone)
+    task, module = reopen_search(search)
+    how = alone_options(alone)
+    run.start(options)
+    quiet()
+    device = open_trainer(options.machine, 1, logger=False, enable_checkpointing=False).strategy.root_device
+    supernet, halves = module.supernet.to(device), task.halves
+    images = halves.data.train_images()
+    trained = alone_networks(alone).entries
+    found = Architecture.load(search.architecture)
+
+    def judged(number: int) -> Judged:
+        one = trained[number] if number < len(trained) else None
+        architecture = found if one is None else found.with_counts(one.widths, one.depths)
+        batches = halves.data.training_batches(images, halves.weights_half)
+        loss = forced_loss(supernet, architecture, batches, halves.val_dataloader(), device)
+        accuracy = accuracy_alone(found, halves, how, "found network") if one is None else one.val_accuracy
+        return Judged(loss, accuracy, architecture.widths, architecture.depths)
+
+    *others, own = judged_networks(run).up_to(len(trained) + 1, judged)
+    draw(others, own, run)
+    tau, p_value = kendall_tau(others)
+    told = math.isfinite(tau)
+    result = RankingResult(
+        kendall_tau=tau if told else None,
+        kendall_p_value=p_value if told else None,
+        ranked=len(others),
+        ranked_accuracy_mean=fmean(one.val_accuracy for one in others),
+        ranked_accuracy_best=max(one.val_accuracy for one in others),
+        found_accuracy=own.val_accuracy,
+        found_beats=sum(one.val_accuracy < own.val_accuracy for one in others),
+    )
+    finish(run, asdict(result))
+
+
+def alone_options(run: Run) -> AloneOptions:
+    """The options with which networks were trained alone. TasError if the run holds none."""
+    if not run.finished():
+        raise TasError(f"{run.path}: no finished trainings of random networks")
+    saved = read_yaml(str(run.config), run.config, AloneOptions.listed())
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    return AloneOptions.of(**values)
+
+
+@rank_zero_only
+def draw(judged: list[Judged], found: Judged, run: Run) -> None:
+    """Leave the picture."""
+    draw_ranking(judged, found).savefig(run.path / "ranking.png", dpi=150)
+
+
+@rank_zero_only
+def finish(run: Run, measured: Mapping[str, object]) -> None:
+    """Write what was measured; with that the run is finished."""
+    write_text(run.metrics, json.dumps(measured, indent=2) + "\n")

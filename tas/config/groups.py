@@ -1,0 +1,360 @@
+"""The options, each once, in groups: every component takes the group that it is for.
+
+A group's first line is its heading in --help, and the sentence under a field explains the option. Flags and YAML keys
+are the fields' names, without the group's: they stay flat.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tas.config.checks import above, at_least, distinct, inside
+from tas.errors import TasError
+from tas.pruning.methods import METHODS
+
+WHERE = {"where": True}
+"""Marks an option that says where something is, or where it is computed, and not what: a run may go on with another."""
+
+OTHER_RUN = {"other_run": True}
+"""Marks an option that names other runs: it changes when they are all moved together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Network and the weights that it starts from."""
+
+    network: str | None = "resnet20"
+    """The unpruned network: resnet20, resnet32, resnet44, resnet56, resnet110, resnet164, torchvision/NAME, timm/NAME,
+    or package.module:factory, a function of one's own that makes a network. `tas train` trains it as it is, in the
+    place of an --architecture."""
+    pretrained: bool = False
+    """Start from the trained weights of the library that --network names. `tas train` has an architecture's from its
+    search."""
+    weights: str | None = field(default=None, metadata=OTHER_RUN)
+    """Start from the trained weights in this file (a state dict) or finished training run. `tas train` has an
+    architecture's from its search."""
+
+    def __post_init__(self) -> None:
+        if self.pretrained and self.weights is not None:
+            raise TasError("--pretrained and --weights exclude each other; give one")
+
+    @property
+    def name(self) -> str:
+        """The network's name, where one is known to be given."""
+        assert self.network is not None
+        return self.network
+
+    @property
+    def trained(self) -> bool:
+        """Whether trained weights are given."""
+        return self.pretrained or self.weights is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Images."""
+
+    data: str | None = "digits"
+    """The data set: digits, cifar10, cifar100, folder or imagenet. None, with `tas train`, takes that of the search, or
+    digits without one."""
+    data_dir: str | None = field(default="data", metadata=WHERE)
+    """Directory of the data set; the CIFARs are downloaded into it when absent. None, with `tas train`, takes that of
+    the search, or "data" without one."""
+    image_size: int | None = None
+    """With --data folder: height and width, in pixels, to which images are brought; none leaves them as they are. With
+    --data imagenet: height and width of the crops; none is 224."""
+    train_images: int | None = None
+    """Use no more than so many of the training images, equally many of every class: the first ones. None uses all;
+    with `tas train` as many as the search did."""
+
+    def __post_init__(self) -> None:
+        if self.train_images is not None:
+            at_least(1, train_images=self.train_images)
+        if self.image_size is not None:
+            at_least(8, image_size=self.image_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Training of the weights."""
+
+    epochs: int = 60
+    """Passes over the training images: of a search over their two halves, of `tas prune` where the method trains, of
+    `tas compare` when a found network is trained."""
+    batch_size: int = 64
+    """Images in a batch."""
+    lr: float = 0.1
+    """Learning rate of the weights at the start; it falls to 0 along a cosine."""
+    momentum: float = 0.9
+    """Nesterov momentum of the weights' SGD."""
+    weight_decay: float = 5e-4
+    """L2 penalty of the weights' SGD."""
+
+    def __post_init__(self) -> None:
+        at_least(1, batch_size=self.batch_size, epochs=self.epochs)
+        at_least(0, weight_decay=self.weight_decay)
+        above(0, lr=self.lr)
+        inside("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Machine: what computes, and in which numbers."""
+
+    workers: int = field(default=0, metadata=WHERE)
+    """Processes that make batches of images; 0 makes them in the main one."""
+    accelerator: str = field(default="auto", metadata=WHERE)
+    """Lightning's: cpu, gpu, mps, ... or auto."""
+    devices: str = "auto"
+    """Lightning's: how many devices, or which."""
+    strategy: str = field(default="auto", metadata=WHERE)
+    """Lightning's: ddp, fsdp, ... or auto."""
+    precision: str = "32-true"
+    """Lightning's: 32-true, bf16-mixed, 16-mixed, ..."""
+    num_nodes: int = 1
+    """Lightning's: how many machines."""
+
+    def __post_init__(self) -> None:
+        at_least(0, workers=self.workers)
+        at_least(1, num_nodes=self.num_nodes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Budget."""
+
+    tolerance: float = 0.05
+    """How far the found network may be from the target, as a share of the target."""
+
+    def __post_init__(self) -> None:
+        inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(Tolerance):
+    """Budget."""
+
+    flops_target: float | None = None
+    """FLOPs to keep, as a share of the unpruned network's; above 0, at most 1. None is 0.5, unless another target is
+    given."""
+    params_target: float | None = None
+    """Parameters to keep, likewise; beside --flops-target or instead of it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for measure, share in self.shares().items():
+            inside(f"{measure}_target", share, 0 < share <= 1, "above 0, at most 1")
+
+    def shares(self) -> dict[str, float]:
+        """Measure -> the share of the unpruned network's cost to keep, of those that have a target."""
+        given = {"flops": self.flops_target, "params": self.params_target}
+        return {name: share for name, share in given.items() if share is not None} or {"flops": 0.5}
+
+    def __str__(self) -> str:
+        """The targets in words, for a summary."""
+        shares = self.shares()
+        if len(shares) == 1:
+            return f"{next(iter(shares.values())):g} +- {self.tolerance:.0%}"
+        return f"{', '.join(f'{share:g} of the {name}' for name, share in shares.items())} +- {self.tolerance:.0%}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets(Tolerance):
+    """Budgets."""
+
+    tolerance: float = 0.02
+    """How far a found network may be from its target, as a share of the target."""
+    flops_targets: tuple[float, ...] | None = None
+    """FLOPs to keep, as shares of the unpruned network's; above 0, at most 1. None is 0.5, unless another target is
+    given."""
+    params_targets: tuple[float, ...] = ()
+    """Parameters to keep, likewise: networks are found for each of these targets alone, too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # As folders are named for them: 0.50000001 and 0.5 would share one.
+        for key in ("flops_targets", "params_targets"):
+            distinct(key, [f"{target:g}" for target in getattr(self, key) or ()], may_be_empty=True)
+            for target in getattr(self, key) or ():
+                inside(key, target, 0 < target <= 1, "shares above 0, at most 1")
+        inside("flops_targets", "empty", bool(self.shares()), "one target or more, of FLOPs or of parameters")
+
+    def shares(self) -> list[tuple[str, float]]:
+        """Measure and share of every target."""
+        flops = (() if self.params_targets else (0.5,)) if self.flops_targets is None else self.flops_targets
+        return [*(("flops", share) for share in flops), *(("params", share) for share in self.params_targets)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Space: what can be found."""
+
+    search: Literal["width", "depth", "both"] = "both"
+    """What is searched: width, depth or both."""
+    residuals: Literal["tied", "free"] = "tied"
+    """Convolutions of a CIFAR ResNet that a residual sum joins: tied, they share one width, and the shortcut stays the
+    identity; or free, each has a width of its own, as in the paper, and a projection comes where they differ."""
+    ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    """Candidate widths, as shares of a convolution's channels, e.g. --ratios [0.25,0.5,1.0]."""
+    round_to: int = 1
+    """Widths are multiples of this, or the full ones; 8 suits most processors."""
+    exclude: tuple[str, ...] = ()
+    """Layers and stages that keep their full width or depth, e.g. --exclude [conv1,layer4.*]."""
+
+    def __post_init__(self) -> None:
+        inside("search", self.search, self.search in ("width", "depth", "both"), "width, depth or both")
+        usable = bool(self.ratios) and all(0 < ratio <= 1 for ratio in self.ratios) and max(self.ratios) == 1
+        inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
+        at_least(1, round_to=self.round_to)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """Strategy: how the search learns."""
+
+    align: Literal["pad", "interpolate"] = "pad"
+    """How candidates of different widths are mixed: pad, filled up with zeros, so that every channel keeps its place;
+    or interpolate, their channels interpolated to the widest one's, as in the paper."""
+    warmup: float = 0.3
+    """Share of the epochs in which the weights alone are trained, before the widths and depths move; the paper's is
+    0."""
+    samples: int = 2
+    """|I|: candidates of each width that are sampled and mixed in every step."""
+    depth_training: Literal["drawn", "mixed"] = "drawn"
+    """What the weights learn on: drawn, one depth of each stage in every step, so that a network of few blocks is
+    trained as what it is; or mixed, the outputs of all depths at once, as in the paper. The logits learn on all."""
+    cost_weight: float = 2.0
+    """lambda: the weight of the cost loss beside the cross-entropy; 0 searches without a budget's pull."""
+    tau_start: float = 1.0
+    """Temperature of the Gumbel-softmax until the widths and depths move; then it changes linearly. The paper's is 10;
+    the gradient of the loss falls with it, that of the cost does not."""
+    tau_end: float = 0.1
+    """Temperature at the end."""
+    arch_optimizer: Literal["sgd", "adam"] = "sgd"
+    """What moves the widths' and depths' logits: sgd, each by what it changes in the loss, so that their sums, which
+    the derivation weighs against the cost, add up losses; or adam, the paper's, all by steps about as large, also those
+    that change nothing."""
+    arch_lr: float | None = None
+    """Learning rate of the logits. None takes, with sgd, 1600 / their steps, at most 5, so that a longer search moves
+    them as far on more images; with adam 0.02, where the paper's is 0.001 for searches of 600 epochs."""
+    arch_weight_decay: float = 0.0
+    """L2 penalty of the logits; the paper's is 0.001."""
+
+    def __post_init__(self) -> None:
+        inside("warmup", self.warmup, 0 <= self.warmup < 1, "from 0 to below 1")
+        at_least(1, samples=self.samples)
+        at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
+        at_least(0.001, tau_start=self.tau_start, tau_end=self.tau_end)
+        if self.arch_lr is not None:
+            above(0, arch_lr=self.arch_lr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Method of pruning."""
+
+    method: str = field(default="uniform", metadata={"choices": tuple(METHODS)})
+    """How the structure is chosen."""
+    blocks: int | None = None
+    """With --method uniform: blocks that every stage keeps, or all of them where it has no more; all unless given."""
+    candidates: int = 10
+    """With --method random: networks that are drawn, trained and ranked."""
+    sparsity_weight: float | None = None
+    """With --method slimming: weight of the L1 penalty on the scales of the batch norms; with --method sss on the
+    factors of the blocks. None takes the one that shrinks a factor by 1, its starting value, over the training."""
+
+    def __post_init__(self) -> None:
+        inside("method", self.method, self.method in METHODS, ", ".join(METHODS))
+        at_least(1, candidates=self.candidates)
+        if self.blocks is not None:
+            at_least(1, blocks=self.blocks)
+        if self.sparsity_weight is not None:
+            above(0, sparsity_weight=self.sparsity_weight)
+        for key in {key for method in METHODS.values() for key in method.options}:
+            readers = [name for name, method in METHODS.items() if key in method.options]
+            default = type(self).__dataclass_fields__[key].default
+            if getattr(self, key) != default and self.method not in readers:
+                flag = key.replace("_", "-")
+                raise TasError(f"--{flag} goes with --method {' or '.join(readers)}, not with {self.method}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Ranking: whether searches can see."""
+
+    rank: int = 0
+    """Train so many random networks inside the budget alone, and report Kendall's rank correlation between their
+    accuracy and each search's supernet's loss for them: whether the search could see. 0 does not; 20 or more tell
+    something."""
+    rank_epochs: int = 10
+    """With --rank: passes over the weights' half of the training images for each network."""
+    rank_lr: float = 0.1
+    """With --rank: learning rate of each network at the start, from random weights."""
+    ranked: tuple[str, ...] = ()
+    """With --rank: the searches that are asked, where they are among --methods; an empty list takes all of them."""
+
+    def __post_init__(self) -> None:
+        inside("rank", self.rank, self.rank == 0 or self.rank >= 2, "0, or 2 and more")
+        at_least(1, rank_epochs=self.rank_epochs)
+        above(0, rank_lr=self.rank_lr)
+        if self.ranked and not self.rank:
+            raise TasError("--ranked goes with --rank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Distillation: what a student learns from its teachers."""
+
+    kd: bool = False
+    """Distil the knowledge of a teacher: the unpruned network, trained first unless that was done before."""
+    teacher: tuple[str, ...] = field(default=(), metadata=OTHER_RUN)
+    """With --kd: finished training runs, e.g. --teacher runs/train/a runs/train/b. The student learns from the average
+    of their logits; --init teacher takes the first's weights. Without any, the unpruned network teaches."""
+    kd_alpha: float = 0.9
+    """With --kd: weight of the teacher's part in the loss, from 0 to 1."""
+    kd_temperature: float = 4.0
+    """With --kd: temperature at which the two networks' outputs are compared."""
+    attention_transfer: float = 0.0
+    """With --kd: weight (beta) of the term that draws where the student is active, at the end of every stage, to where
+    its teachers are; 0 leaves it out, 1000 is its paper's."""
+    hints: float = 0.0
+    """With --kd: weight of the term that draws the student's features at the end of the middle stage, through a 1x1
+    convolution that trains with it, to its teachers'; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        inside("kd_alpha", self.kd_alpha, 0 <= self.kd_alpha <= 1, "from 0 to 1")
+        above(0, kd_temperature=self.kd_temperature)
+        at_least(0, attention_transfer=self.attention_transfer, hints=self.hints)
+        if self.feature_flags and not self.kd:
+            raise TasError(f"{self.feature_flags} goes with --kd")
+        if len(self.teacher) > 1 and not self.kd:
+            raise TasError("--teacher names several; without --kd, --init teacher takes the weights of one")
+
+    @property
+    def feature_flags(self) -> str:
+        """The flags of the feature terms that are wanted; empty without any."""
+        wanted = {"--attention-transfer": self.attention_transfer, "--hints": self.hints}
+        return " ".join(flag for flag, weight in wanted.items() if weight > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """Run: its seed, and where it is kept."""
+
+    seed: int = 0
+    """Of initialisation, splits, shuffles, augmentation and sampling."""
+    output: str | None = field(default=None, metadata=WHERE)
+    """Directory for what the run leaves; none makes runs/COMMAND/NETWORK-DATA-TIME."""
+    resume: str | None = field(default=None, metadata=WHERE)
+    """Directory of an interrupted run to go on with, from its last checkpoint and with its options."""
+
+    def __post_init__(self) -> None:
+        inside("seed", self.seed, 0 <= self.seed < 2**32, "0 to 4294967295")
+
+
+def whole(group: Any) -> dict[str, Any]:
+    """The options of a group that say what a run is, not where: name -> value."""
+    return {
+        name: getattr(group, name)
+        for name, spec in group.__dataclass_fields__.items()
+        if not spec.metadata.get("where")
+    }

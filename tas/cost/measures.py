@@ -1,0 +1,80 @@
+"""The costs that people pay: one table from a name to what it is. A new one is a file here and one entry.
+
+A FLOP is one multiply-add of a convolution or a linear layer, as in the paper. Batch norm, activations, pooling,
+interpolation and biases are not counted. A parameter is a number that training sets: weights, biases, the scales and
+shifts of norms.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from tas.architecture import Architecture
+from tas.cost.count import flops, parameters
+from tas.cost.tables import CostTable, Term, tables_of
+from tas.reading.plan import Plan
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One kind of cost, which is a sum over what a network is made of."""
+
+    name: str
+    """In options, files and curves."""
+    words: str
+    """In tables and messages."""
+    terms: Callable[[Plan], Iterator[Term]]
+    """What a network of this plan pays."""
+    count: Callable[[nn.Module, Sequence[int]], int]
+    """The same of a network as it is, given (C, H, W) of one image."""
+
+    def tables(
+        self, plan: Plan, widths: Mapping[str, tuple[int, ...] | Tensor], depths: Mapping[str, tuple[int, ...]]
+    ) -> list[CostTable]:
+        """The cost of every network that the candidates allow, as for `tables_of`."""
+        return tables_of(self.terms(plan), plan, widths, depths)
+
+    def exact(self, plan: Plan, architecture: Architecture) -> int:
+        """The cost of one architecture, from the plan of the unpruned network: every choice has one candidate."""
+        widths = {name: (value,) for name, value in architecture.widths.items()}
+        depths = {name: (value,) for name, value in architecture.depths.items()}
+        return sum(int(table.cost) for table in self.tables(plan, widths, depths))
+
+
+def flops_terms(plan: Plan) -> Iterator[Term]:
+    """The multiply-adds of every layer."""
+    for layer in plan.layers:
+        scale = layer.taps * layer.positions * layer.writes.repeat
+        for segment in layer.reads:
+            ends = segment.source, layer.writes.source
+            yield Term(*ends, scale * segment.repeat, 0, layer.stage, layer.block, layer.if_unequal)
+
+
+def params_terms(plan: Plan) -> Iterator[Term]:
+    """The weights, biases and norms of every layer, what goes with single channels, and the rest."""
+    for layer in plan.layers:
+        each_output = layer.writes.repeat * (layer.bias + 2 * (layer.norm is not None))
+        for segment in layer.reads:
+            scale = layer.taps * layer.writes.repeat * segment.repeat
+            ends = segment.source, layer.writes.source
+            yield Term(*ends, scale, each_output, layer.stage, layer.block, layer.if_unequal)
+            each_output = 0  # once, however many parts it reads
+    for item in plan.channelwise:
+        for part in item.segments:
+            width = plan.resolve(part.source, plan.depths())
+            yield Term(1, width, item.parameters * part.repeat, 0, item.stage, item.block)
+    for rest in plan.rest:
+        yield Term(1, 1, rest.parameters, 0, rest.stage, rest.block)
+
+
+FLOPS = Measure("flops", "FLOPs", flops_terms, flops)
+PARAMS = Measure("params", "parameters", params_terms, lambda network, input_shape: parameters(network))
+
+MEASURES = {measure.name: measure for measure in (FLOPS, PARAMS)}
+"""Name -> measure."""
+
+
+def exact_flops(plan: Plan, architecture: Architecture) -> int:
+    """The FLOPs of one architecture, from the plan of the unpruned network."""
+    return FLOPS.exact(plan, architecture)

@@ -1,0 +1,127 @@
+"""What each command measured: a frozen record for each, written to a run's metrics.json and read from it here alone."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+from tas.errors import TasError
+from tas.runs.files import write_text
+from tas.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What all commands measure."""
+
+    command: ClassVar[str]
+    """The command whose result it is."""
+    flops: int
+    """Multiply-adds of the network for one image."""
+    flops_full: int
+    """Those of the unpruned network."""
+    flops_ratio: float
+    """The first as a share of the second."""
+    params: int
+    """Parameters of the network."""
+    params_full: int
+    params_ratio: float
+    seconds: float
+    """The time that the run took, interruptions left out."""
+    seed: int
+    flops_nonzero: int | None = None
+    """Where single weights are zero, and stay so: the multiply-adds with the others."""
+    flops_nonzero_ratio: float | None = None
+    """As a share of the unpruned network's multiply-adds."""
+
+    @property
+    def counted_ratio(self) -> float:
+        """The share of the FLOPs that counts: without those of zero weights, where there are such."""
+        return self.flops_ratio if self.flops_nonzero_ratio is None else self.flops_nonzero_ratio
+
+    def write(self, run: Run) -> None:
+        """Write it; with that the run is finished."""
+        write_text(run.metrics, json.dumps({"command": self.command} | asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """The result of a finished run. TasError unless it is one of this command."""
+        result = read_result(run)
+        if not isinstance(result, cls):
+            raise TasError(f"{run.path}: not a finished run of tas {cls.command}, but of tas {result.command}")
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundResult(Result):
+    """What the commands measure that find a network."""
+
+    flops_target: float | None
+    """The share of the FLOPs that was aimed at; None: no target was set for them."""
+    params_target: float | None
+    target_met: bool
+    """Whether the network is inside every budget."""
+    reachable: tuple[float, ...] | None
+    """Where a single one is not met: the shares next to its target that can be reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeliest:
+    """What the distributions of a search alone would choose, whatever it costs: how far the budget moved the choice."""
+
+    flops_ratio: float
+    widths: Mapping[str, int]
+    depths: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(FoundResult):
+    """Of `tas search`."""
+
+    command = "search"
+    val_accuracy: float
+    """On the architecture's half, of the found network with the supernet's weights, from 0 to 1."""
+    confidence: float
+    """The mean over all choices of the highest probability less the next."""
+    likeliest: Likeliest
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneResult(FoundResult):
+    """Of `tas prune`."""
+
+    command = "prune"
+    method: str
+    sparsity_weight: float | None
+    """Weight of the L1 penalty under which the method trained, if it did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult(Result):
+    """Of `tas train`."""
+
+    command = "train"
+    test_accuracy: float
+    """On all test images, after the last epoch, from 0 to 1."""
+    teacher_accuracy: float | None
+    """Of the teachers together, likewise; None without any."""
+    kd: bool
+    epochs: int
+
+
+KINDS: dict[str, type[Result]] = {kind.command: kind for kind in (SearchResult, PruneResult, TrainResult)}
+
+
+def read_result(run: Run) -> Result:
+    """The result of a finished run, of whichever command. TasError, naming the file, if it holds none."""
+    try:
+        values = json.loads(run.metrics.read_text(encoding="utf-8"))
+        kind = KINDS[values.pop("command")]
+        if kind is SearchResult:
+            values["likeliest"] = Likeliest(**values["likeliest"])
+        record: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return kind(**record)
+    except OSError as error:
+        raise TasError(f"{run.metrics}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise TasError(f"{run.metrics}: not the result of a run of this version of tas") from None

@@ -1,0 +1,201 @@
+"""The paper's strategy: mixtures of a few candidates under Gumbel noise, weights and logits trained by turns."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from tas.config.groups import Recipe, Strategy
+from tas.cost.budget import Budget, cost_loss
+from tas.cost.expected import ExpectedCost
+from tas.cost.measures import MEASURES
+from tas.cost.tables import Probabilities
+from tas.data.loaders import Batch
+from tas.errors import check_finite
+from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.supernet.supernet import Supernet
+from tas.training.schedules import cosine, linear
+
+ARCH_TRAVEL = 1600.0
+"""Learning rate x steps of the logits' SGD where no learning rate is given: longer searches see more images and move
+the logits as far."""
+
+MOST_ARCH_LR = 5.0
+"""The logits' SGD takes no larger rate of itself: in a search of a few steps each would throw them about."""
+
+ADAM_ARCH_LR = 0.02
+"""Learning rate of the logits' Adam where none is given."""
+
+
+class GumbelMixture:
+    """Alternating optimisation of a supernet (the paper's algorithm 1).
+
+    Each iteration samples a network and updates the weights on cross-entropy, by SGD along a cosine; then samples
+    another and updates the logits on cross-entropy + cost_weight x cost losses.
+
+    Args:
+        supernet: The supernet.
+        budgets: The costs aimed at.
+        recipe: Of the weights; its epochs are those of the search.
+        options: How widths and depths are sampled and moved.
+        seed: Of the sampling.
+    """
+
+    def __init__(
+        self, supernet: Supernet, budgets: Sequence[Budget], recipe: Recipe, options: Strategy, seed: int
+    ) -> None:
+        self.supernet = supernet
+        self.recipe = recipe
+        self.options = options
+        self.seed = seed
+        self.generator = torch.Generator()
+        self.costs = [BudgetedCost(supernet, budget) for budget in budgets]
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """SGD of the weights, and the optimiser of the logits. Their learning rates are set in every step."""
+        weights = torch.optim.SGD(
+            self.supernet.weight_parameters(),
+            lr=self.recipe.lr,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            nesterov=self.recipe.momentum > 0,
+        )
+        makers: dict[str, Callable[..., torch.optim.Optimizer]] = {
+            "sgd": torch.optim.SGD,
+            "adam": partial(torch.optim.Adam, betas=(0.5, 0.999)),
+        }
+        logits = self.supernet.architecture_parameters()
+        return [weights, makers[self.options.arch_optimizer](logits, weight_decay=self.options.arch_weight_decay)]
+
+    def step(
+        self,
+        batch: Mapping[str, Batch],
+        moment: Moment,
+        optimizers: Sequence[Stepper],
+        backward: Backward,
+    ) -> Scalars:
+        """A step of the weights and, after the warm-up, one of the logits."""
+        options, (weights, logits) = self.options, optimizers
+        searched = (moment.progress - options.warmup) / (1 - options.warmup)
+        tau = linear(options.tau_start, options.tau_end, max(0.0, searched))
+        # Seeding by the iteration makes what is sampled a function of it alone: a resumed run samples the same.
+        self.generator.manual_seed(self.seed * 1_000_003 + moment.iteration)
+        weights.param_groups[0]["lr"] = cosine(self.recipe.lr, moment.progress)
+        logits.param_groups[0]["lr"] = self.arch_lr_over((1 - options.warmup) * moment.iterations)
+        scalars: dict[str, float | Tensor] = {
+            "schedule/tau": tau,
+            "schedule/lr": weights.param_groups[0]["lr"],
+            "schedule/arch_lr": logits.param_groups[0]["lr"],
+        }
+        scalars |= self.weights_step(batch["weights"], weights, backward, tau)
+        if searched >= 0:
+            scalars |= self.architecture_step(batch["architecture"], logits, backward, tau)
+        return scalars
+
+    def arch_lr_over(self, steps: float) -> float:
+        """The learning rate of the logits, which move in so many steps."""
+        if self.options.arch_lr is not None:
+            return self.options.arch_lr
+        return ADAM_ARCH_LR if self.options.arch_optimizer == "adam" else min(MOST_ARCH_LR, ARCH_TRAVEL / steps)
+
+    def weights_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
+    ) -> dict[str, float | Tensor]:
+        """One step of SGD on the weights of a sampled network."""
+        with without_gradient(self.supernet.architecture_parameters()):
+            self.supernet.sample(
+                tau, self.options.samples, self.generator, mix_depths=self.options.depth_training == "mixed"
+            )
+            loss, scalars = self.loss(batch, "weights")
+            descend(loss, optimizer, backward)
+        return scalars
+
+    def architecture_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
+    ) -> dict[str, float | Tensor]:
+        """One step on the logits of widths and depths, on another sampled network."""
+        with without_gradient(self.supernet.weight_parameters()):
+            self.supernet.sample(tau, self.options.samples, self.generator)
+            loss, scalars = self.loss(batch, "architecture")
+            widths, depths = self.probabilities()
+            losses = []
+            for cost in self.costs:
+                cost_scalars, penalty = cost.measured(widths, depths)
+                losses.append(penalty)
+                scalars |= cost_scalars
+            penalty = torch.stack(losses).sum()
+            descend(loss + self.options.cost_weight * penalty.to(loss), optimizer, backward)
+        return scalars | {"architecture/cost_loss": penalty.detach().float()}
+
+    def loss(self, batch: Batch, step: str) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """The cross-entropy of what the supernet computes, and what is logged of it under the step's name."""
+        images, labels = batch
+        logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits, labels)
+        check_finite(loss.detach(), "--lr or --arch-lr")
+        return loss, {f"{step}/loss": loss.detach(), f"{step}/accuracy": batch_accuracy(logits, labels)}
+
+    def probabilities(self) -> tuple[Probabilities, Probabilities]:
+        """The softmax of the logits."""
+        return self.supernet.probabilities()
+
+    def shown(self, scalars: Scalars) -> Scalars:
+        """The weights' loss, and the derived share of each cost."""
+        derived = {cost.name: scalars.get(f"{cost.name}/derived_ratio") for cost in self.costs}
+        return {"loss": scalars["weights/loss"]} | {name: value for name, value in derived.items() if value is not None}
+
+
+class BudgetedCost:
+    """One cost of a supernet's networks, and the budget that it has to meet.
+
+    Args:
+        supernet: Its space has the candidates.
+        budget: The band.
+    """
+
+    def __init__(self, supernet: Supernet, budget: Budget) -> None:
+        space, measure = supernet.space, MEASURES[budget.measure]
+        self.name = budget.measure
+        self.budget = budget
+        self.full = measure.exact(space.plan, space.full)
+        self.expected = ExpectedCost(measure.tables(space.plan, space.widths, space.depths))
+
+    def measured(self, widths: Probabilities, depths: Probabilities) -> tuple[dict[str, float | Tensor], Tensor]:
+        """What is logged of the cost under these distributions, and its loss, differentiable in them."""
+        expected, derived = self.expected(widths, depths), float(self.expected.at_argmax(widths, depths))
+        scalars: dict[str, float | Tensor] = {
+            f"{self.name}/expected_ratio": expected.item() / self.full,
+            f"{self.name}/derived_ratio": derived / self.full,
+            f"{self.name}/band_low": self.budget.low / self.full,
+            f"{self.name}/band_high": self.budget.high / self.full,
+        }
+        return scalars, cost_loss(expected, derived, self.budget)
+
+
+@contextmanager
+def without_gradient(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Inside, these parameters get no gradient: a step computes those of its own parameters alone."""
+    learned = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
+
+
+def descend(loss: Tensor, optimizer: Stepper, backward: Backward) -> None:
+    """Gradients, and an update of what the optimiser has."""
+    optimizer.zero_grad()
+    backward(loss)
+    optimizer.step()
+
+
+def batch_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The share of images whose class has the highest logit."""
+    return multiclass_accuracy(logits.detach(), labels, logits.shape[1], average="micro")
