@@ -11,22 +11,17 @@ import json
 from dataclasses import replace
 
 import torch
-import yaml
 
-from tas.config import SearchOptions
-from tas.config.parsing import from_values
 from tas.runs.run import Run
 from tas.search.ranking import forced_loss
-from tas.search.task import open_search
+from tas.search.task import reopen_search
 from tas.space.derivation import argmax
 
 
 def main(run: Run) -> None:
     """Print the lines of a run."""
-    saved = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    task = open_search(from_values("search", SearchOptions, saved))
-    module, halves = task.module(), task.halves
-    module.load_state_dict(torch.load(run.checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+    task, module = reopen_search(run)
+    halves = task.halves
     likeliest = argmax(task.space, *module.supernet.probabilities())
     images = halves.data.train_images()
     for depth in range(1, max(task.space.full.depths.values()) + 1):

@@ -17,8 +17,8 @@ from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.distillation.loss import distillation_loss
 from tas.distillation.teachers import Teacher, fast_in_bfloat16, predicts_alike
+from tas.networks import open_network
 from tas.training.memory import keep_freed_memory
-from tests.spaces import unpruned
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
     student = build(architecture).to(options.device, memory_format=torch.channels_last)
-    network = build(unpruned(architecture.network, architecture.num_classes)).to(options.device)
+    network = open_network(architecture.network, architecture.num_classes).to(options.device)
     low = fast_in_bfloat16(images.device) and predicts_alike(network, images, torch.bfloat16)
     teacher = Teacher(network, torch.bfloat16 if low else None)
     steps: list[Step] = [

@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tas.data.loaders import Batch
+from tas.search.strategies.gumbel_mixture import GumbelMixture, descend
+from tas.search.strategy import Backward, Stepper
 from tas.supernet.choice import Choice
 from tas.supernet.layers import SearchableLayer
 from tas.supernet.norms import CandidateNorm
@@ -14,6 +17,35 @@ from tas.supernet.supernet import Supernet
 def interpolate(x: Tensor, channels: int) -> Tensor:
     """CWI by PyTorch's own operator: (N, C, H, W) to (N, channels, H, W)."""
     return F.adaptive_avg_pool3d(x.unsqueeze(1), (channels, *x.shape[2:])).squeeze(1)
+
+
+class LiteralMixtures(GumbelMixture):
+    """The two steps with gradients of all parameters in each, in contiguous memory."""
+
+    def weights_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
+    ) -> dict[str, float | Tensor]:
+        """One step of the weights."""
+        self.supernet.sample(tau, self.options.samples, self.generator)
+        loss, scalars = self.loss(batch, "weights")
+        descend(loss, optimizer, backward)
+        return scalars
+
+    def architecture_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
+    ) -> dict[str, float | Tensor]:
+        """One step of the logits."""
+        self.supernet.sample(tau, self.options.samples, self.generator)
+        loss, scalars = self.loss(batch, "architecture")
+        for cost in self.costs:
+            loss = loss + self.options.cost_weight * cost.measured(*self.probabilities())[1].to(loss)
+        descend(loss, optimizer, backward)
+        return scalars
+
+    def loss(self, batch: Batch, step: str) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """The cross-entropy of what the supernet computes."""
+        images, labels = batch
+        return F.cross_entropy(self.supernet(images).float(), labels), {}
 
 
 class LiteralConv2d(nn.Module):
@@ -31,9 +63,11 @@ class LiteralConv2d(nn.Module):
 class LiteralMixture(nn.Module):
     """sum_j w_j CWI(BN_j(O[:, :C_j]), max C), with a norm for each candidate, or none."""
 
+    choice: Choice
+
     def __init__(self, choice: Choice, has_norm: bool) -> None:
         super().__init__()
-        self.choice = choice
+        choice.used_by(self)
         kinds = [nn.BatchNorm2d(c) if has_norm else nn.Identity() for c in choice.candidates]
         self.norms = nn.ModuleList(kinds)
 
@@ -49,10 +83,12 @@ class LiteralMixture(nn.Module):
 class LiteralStage(nn.Module):
     """sum_l q_l CWI(O_l, C), C the widest of the outputs."""
 
+    choice: Choice
+
     def __init__(self, searchable: SearchableStage) -> None:
         super().__init__()
         self.blocks = searchable.blocks
-        self.choice: Choice = searchable.choice
+        searchable.choice.used_by(self)
 
     def forward(self, x: Tensor) -> Tensor:
         ends = []

@@ -61,6 +61,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--samples", type=int, default=2, help="|I|")
     parser.add_argument("--align", default="pad", choices=["pad", "interpolate"], help="how candidates are mixed")
+    parser.add_argument(
+        "--depth-training", default="drawn", choices=["drawn", "mixed"], help="what the weights learn on"
+    )
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     options.device, options.precision, options.image_size, options.pairs = "cpu", "float32", 32, options.rounds

@@ -4,9 +4,9 @@
     python benchmarks/search_step.py --network torchvision/resnet18 --image-size 64 --no-literal
     python benchmarks/search_step.py --network resnet20 --samples 1 2 3 5 8
 
-One pair is a plain step, a search iteration (a weight step and an architecture step, as
-`tas.search.module` takes them) and optionally a literal iteration, one after the other in one process, so that whatever
-else the machine does meets all.
+One pair is a plain step, a search iteration (a weight step and an architecture step, as the strategy takes them in a
+search) and optionally a literal iteration, one after the other in one process, so that whatever else the machine does
+meets all.
 The plain step is that of the unpruned network in the memory format, compiled or not, in which it takes least.
 """
 
@@ -17,33 +17,36 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from literal import make_literal
+from literal import LiteralMixtures, make_literal
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
 from tas.architecture import Architecture
-from tas.cost.budget import Budget, cost_loss
+from tas.config.groups import Recipe, Space, Strategy
+from tas.cost.budget import Budget
 from tas.cost.measures import exact_flops
-from tas.cost.expected import ExpectedCost
-from tas.cost.tables import cost_tables
 from tas.data.cifar import Cifar10
 from tas.data.images import Images, SearchData
-from tas.networks import NETWORKS, open_network
+from tas.networks import open_network
 from tas.reading.readers import read_plan
+from tas.search.strategies.gumbel_mixture import GumbelMixture
+from tas.search.strategy import Moment
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
 from tas.training.memory import keep_freed_memory
 
 Step = Callable[[], None]
 CLASSES = 10
+ITERATIONS = 10_000
+"""Of the search that is timed in its middle."""
 
 
 @dataclass(frozen=True)
@@ -73,81 +76,37 @@ class Row:
 
 
 class Search:
-    """A search iteration without Lightning around it.
+    """A search's iterations on one batch, by the strategy itself, without Lightning around it.
 
     Args:
-        supernet: Eq. 4 as `tas` computes it, or literal.
-        expected_flops: The cost of the candidates.
-        budget: The FLOPs aimed at.
-        samples: |I|.
-        mix_depths: Whether the weights learn on all depths of a stage, or on one that is drawn.
-        toggle: Whether a step computes gradients of its own parameters alone.
+        strategy: As a search has it, or literal.
         images, labels: One batch, which serves both steps.
-        autocast: Makes the context of the forward passes.
+        autocast: Makes the context of a step.
     """
 
     def __init__(
-        self,
-        supernet: Supernet,
-        expected_flops: ExpectedCost,
-        budget: Budget,
-        samples: int,
-        mix_depths: bool,
-        toggle: bool,
-        images: Tensor,
-        labels: Tensor,
-        autocast: Callable[[], object],
+        self, strategy: GumbelMixture, images: Tensor, labels: Tensor, autocast: Callable[[], AbstractContextManager]
     ) -> None:
-        self.supernet, self.expected_flops, self.budget, self.samples = supernet, expected_flops, budget, samples
-        self.mix_depths, self.toggle = mix_depths, toggle
-        self.images, self.labels, self.autocast = images, labels, autocast
-        self.generator = torch.Generator().manual_seed(0)
-        self.groups = (supernet.weight_parameters(), supernet.architecture_parameters())
-        self.optimizers = (
-            torch.optim.SGD(self.groups[0], 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4),
-            torch.optim.Adam(self.groups[1], 1e-3, betas=(0.5, 0.999), weight_decay=1e-3),
-        )
+        self.strategy, self.images, self.labels, self.autocast = strategy, images, labels, autocast
+        self.batch = {"weights": (images, labels), "architecture": (images, labels)}
+        self.optimizers = strategy.optimizers()
+        self.moments = (Moment(ITERATIONS // 2 + number, ITERATIONS) for number in range(ITERATIONS // 2))
+        self.tau = (strategy.options.tau_start + strategy.options.tau_end) / 2
 
-    @contextmanager
-    def learning(self, group: int) -> Iterator[None]:
-        """Gradients for one of the two groups of parameters."""
-        others = self.groups[1 - group] if self.toggle else []
-        for parameter in others:
-            parameter.requires_grad_(False)
-        yield
-        for parameter in others:
-            parameter.requires_grad_(True)
-
-    def loss(self, mix_depths: bool) -> Tensor:
-        """Cross-entropy of a sampled network, at a temperature in the middle of a search."""
-        self.supernet.sample(5.0, self.samples, self.generator, mix_depths)
+    def iteration(self) -> None:
+        """Both steps, in the middle of a search."""
         with self.autocast():
-            return F.cross_entropy(self.supernet(self.images).float(), self.labels)
+            self.strategy.step(self.batch, next(self.moments), self.optimizers, Tensor.backward)
 
     def weights_step(self) -> None:
         """One step of the weights."""
-        with self.learning(0):
-            self.descend(self.loss(self.mix_depths), 0)
+        with self.autocast():
+            self.strategy.weights_step(self.batch["weights"], self.optimizers[0], Tensor.backward, self.tau)
 
     def architecture_step(self) -> None:
         """One step of the logits."""
-        with self.learning(1):
-            loss = self.loss(mix_depths=True)
-            widths, depths = self.supernet.probabilities()
-            derived = float(self.expected_flops.at_argmax(widths, depths))
-            penalty = cost_loss(self.expected_flops(widths, depths), derived, self.budget)
-            self.descend(loss + 2 * penalty.to(loss), 1)
-
-    def descend(self, loss: Tensor, group: int) -> None:
-        """Gradients and an update of one group."""
-        self.optimizers[group].zero_grad()
-        loss.backward()
-        self.optimizers[group].step()
-
-    def iteration(self) -> None:
-        """Both steps."""
-        self.weights_step()
-        self.architecture_step()
+        with self.autocast():
+            self.strategy.architecture_step(self.batch["architecture"], self.optimizers[1], Tensor.backward, self.tau)
 
 
 def training_step(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
@@ -272,24 +231,25 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     network = open_network(name, CLASSES, 3)
     shape = (3, options.image_size, options.image_size)
     plan = read_plan(network, shape, name)
-    size = None if name in NETWORKS else options.image_size
-    full = Architecture(name, CLASSES, 3, plan.widths, plan.depths(), size)
-    space = SearchSpace.of(plan, full)
-    cost, budget = ExpectedCost(cost_tables(plan, space.widths, space.depths)), Budget(0.5 * exact_flops(plan, full))
+    full = Architecture(name, CLASSES, 3, options.image_size, plan.widths, plan.depths())
+    space = SearchSpace.of(plan, full, Space(residuals="free"))
+    budget = Budget(0.5 * exact_flops(plan, full))
     # Each in its best memory format, as the plain step is: the literal one slices channels.
     layout = torch.contiguous_format if literal else torch.channels_last
     images = torch.randn(options.batch_size, *shape, device=options.device).contiguous(memory_format=layout)
     labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
     supernet = Supernet(network, space, "interpolate" if literal else options.align)
     supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
-    low = options.precision == "bf16"
+    depths = "mixed" if literal else options.depth_training
+    how = Strategy(warmup=0.0, tau_start=10.0, arch_optimizer="adam", samples=samples, depth_training=depths)
+    recipe = Recipe(lr=0.01)
+    strategy = (LiteralMixtures if literal else GumbelMixture)(supernet, [budget], recipe, how, 0)
 
-    def autocast() -> object:
+    def autocast() -> AbstractContextManager:
+        low = options.precision == "bf16"
         return torch.autocast(options.device, torch.bfloat16) if low else nullcontext()
 
-    mix_depths = literal or options.depth_training == "mixed"
-    search = Search(supernet, cost, budget, samples, mix_depths, not literal, images, labels, autocast)
-    return search, network.to(options.device)
+    return Search(strategy, images, labels, autocast), network.to(options.device)
 
 
 def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
@@ -307,7 +267,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     ratios = [pair[1] / pair[0] for pair in pairs]
     medians = [statistics.median(column) for column in zip(*pairs)]
     waiting = waiting_ms(options.batch_size)
-    own = list(ours.supernet.parameters())
+    own = list(ours.strategy.supernet.parameters())
     bare = copy.deepcopy(network)
     kept = saved_bytes(plain_step(bare, images, labels, autocast), list(bare.parameters()))
     kept_search = max(saved_bytes(step, own) for step in (ours.weights_step, ours.architecture_step))

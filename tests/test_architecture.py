@@ -23,7 +23,7 @@ def test_what_is_saved_loads_equal(network, tmp_path):
 def test_a_saved_architecture_keeps_what_was_chosen(tmp_path):
     full = unpruned("resnet20", 10)
     widths = {name: width - position % 3 for position, (name, width) in enumerate(full.widths.items())}
-    small = Architecture("resnet20", 10, 3, widths, {"stage1": 1, "stage2": 2, "stage3": 3})
+    small = Architecture("resnet20", 10, 3, 32, widths, {"stage1": 1, "stage2": 2, "stage3": 3})
     small.save(tmp_path / "architecture.json")
     assert Architecture.load(tmp_path / "architecture.json") == small != full
 
@@ -51,6 +51,7 @@ def fields_of_resnet20() -> dict:
         "network": full.network,
         "num_classes": full.num_classes,
         "in_channels": full.in_channels,
+        "image_size": full.image_size,
         "widths": dict(full.widths),
         "depths": dict(full.depths),
     }
@@ -74,12 +75,15 @@ def rename_first_width(fields: dict) -> None:
 
 WRONG_FIELDS = {
     # what is wrong: (the change, what the message must say beside the file's name)
-    "a key too many": (put("colour", "red"), ["network, num_classes, in_channels, widths, depths"]),
-    "a key too few": (lambda fields: fields.pop("depths"), ["network, num_classes, in_channels, widths, depths"]),
+    "a key too many": (put("colour", "red"), ["network, num_classes, in_channels, image_size, widths, depths"]),
+    "a key too few": (
+        lambda fields: fields.pop("depths"),
+        ["network, num_classes, in_channels, image_size, widths, depths"],
+    ),
     "an unknown network": (put("network", "resnet21"), ["'resnet21'", "did you mean 'resnet", *NETWORKS]),
-    "a network that is a number": (put("network", 20), ["20", *NETWORKS]),
-    "a network that is null": (put("network", None), [*NETWORKS]),
-    "a network that is a list": (put("network", ["resnet20"]), [*NETWORKS]),
+    "a network that is a number": (put("network", 20), ["20", "a network's name"]),
+    "a network that is null": (put("network", None), ["None", "a network's name"]),
+    "a network that is a list": (put("network", ["resnet20"]), ["resnet20", "a network's name"]),
     "the layers of another network": (put("network", "resnet32"), ["widths", "'stage1.3.conv1'", "resnet32"]),
     "the layers of a deeper network": (
         put("widths", dict(unpruned("resnet32", 10).widths)),
@@ -91,23 +95,32 @@ WRONG_FIELDS = {
     "an unknown stage": (put("depths", "stage4", 1), ["depths", "'stage4'"]),
     "a width above the layer's": (put("widths", "conv1", 17), ["widths", "'conv1'", "17", "1 to 16"]),
     "a depth above the stage's": (put("depths", "stage2", 4), ["depths", "'stage2'", "4", "1 to 3"]),
-    "a width of zero": (put("widths", "stage3.2.conv1", 0), ["'stage3.2.conv1'", "0", "1 to 64"]),
-    "a negative width": (put("widths", "stage3.2.conv1", -1), ["'stage3.2.conv1'", "-1", "1 to 64"]),
-    "a depth of zero": (put("depths", "stage1", 0), ["'stage1'", "0", "1 to 3"]),
-    "a width that is a bool": (put("widths", "conv1", True), ["'conv1'", "True", "1 to 16"]),
-    "a depth that is a bool": (put("depths", "stage1", True), ["'stage1'", "True", "1 to 3"]),
-    "a width that is a float": (put("widths", "conv1", 8.0), ["'conv1'", "8.0", "1 to 16"]),
-    "a depth that is a float": (put("depths", "stage1", 2.0), ["'stage1'", "2.0", "1 to 3"]),
-    "a width that is text": (put("widths", "conv1", "8"), ["'conv1'", "'8'", "1 to 16"]),
-    "a width that is null": (put("widths", "conv1", None), ["'conv1'", "None", "1 to 16"]),
+    "a width of zero": (put("widths", "stage3.2.conv1", 0), ["'stage3.2.conv1'", "0", "from 1 up"]),
+    "a negative width": (put("widths", "stage3.2.conv1", -1), ["'stage3.2.conv1'", "-1", "from 1 up"]),
+    "a depth of zero": (put("depths", "stage1", 0), ["'stage1'", "0", "from 1 up"]),
+    "a width that is a bool": (put("widths", "conv1", True), ["'conv1'", "True", "from 1 up"]),
+    "a depth that is a bool": (put("depths", "stage1", True), ["'stage1'", "True", "from 1 up"]),
+    "a width that is a float": (put("widths", "conv1", 8.0), ["'conv1'", "8.0", "from 1 up"]),
+    "a depth that is a float": (put("depths", "stage1", 2.0), ["'stage1'", "2.0", "from 1 up"]),
+    "a width that is text": (put("widths", "conv1", "8"), ["'conv1'", "'8'", "from 1 up"]),
+    "a width that is null": (put("widths", "conv1", None), ["'conv1'", "None", "from 1 up"]),
     "widths that are a list": (put("widths", [16, 16]), ["widths"]),
     "depths that are a number": (put("depths", 3), ["depths"]),
     "no classes": (put("num_classes", 0), ["num_classes", "0", "from 1 up"]),
     "classes that are a bool": (put("num_classes", True), ["num_classes", "True", "from 1 up"]),
     "classes that are a float": (put("num_classes", 10.0), ["num_classes", "10.0", "from 1 up"]),
     "no channels": (put("in_channels", 0), ["in_channels", "0", "from 1 up"]),
+    "no image size": (lambda fields: fields.pop("image_size"), ["image_size"]),
+    "an image size of zero": (put("image_size", 0), ["image_size", "0", "from 1 up"]),
     "channels that are text": (put("in_channels", "3"), ["in_channels", "'3'", "from 1 up"]),
 }
+
+
+OF_ANOTHER_NETWORK = [name for name in WRONG_FIELDS if "network" in name and "that is" not in name] + [
+    *("a misspelt layer", "a missing layer", "a missing stage", "an unknown stage"),
+    *("a width above the layer's", "a depth above the stage's"),
+]
+"""What is seen when the network is made: the file alone does not tell it."""
 
 
 def assert_refused(path, says):
@@ -120,7 +133,21 @@ def assert_refused(path, says):
         assert part in message
 
 
-@pytest.mark.parametrize("wrong", WRONG_FIELDS)
+@pytest.mark.parametrize("wrong", OF_ANOTHER_NETWORK)
+def test_what_is_not_the_network_s_own_is_refused_when_it_is_built(wrong, tmp_path):
+    change, says = WRONG_FIELDS[wrong]
+    fields = fields_of_resnet20()
+    change(fields)
+    path = tmp_path / "architecture.json"
+    path.write_text(json.dumps(fields))
+    with pytest.raises(TasError) as error:
+        build(Architecture.load(path))
+    assert "\n" not in str(error.value)
+    for part in says:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("wrong", [name for name in WRONG_FIELDS if name not in OF_ANOTHER_NETWORK])
 def test_wrong_fields_are_refused_with_the_file_and_what_is_allowed(wrong, tmp_path):
     change, says = WRONG_FIELDS[wrong]
     fields = fields_of_resnet20()
@@ -136,9 +163,9 @@ WRONG_TEXTS = {
     "not JSON": (b"widths:\n  conv1: 16\n", "JSON"),
     "not text": (b"\xff\xfe\x00\x80", "JSON"),
     "nested without end": (b"[" * 100_000, "JSON"),
-    "a list": (b"[1, 2]", "network, num_classes, in_channels, widths, depths"),
-    "a number": (b"20", "network, num_classes, in_channels, widths, depths"),
-    "null": (b"null", "network, num_classes, in_channels, widths, depths"),
+    "a list": (b"[1, 2]", "network, num_classes, in_channels, image_size, widths, depths"),
+    "a number": (b"20", "network, num_classes, in_channels, image_size, widths, depths"),
+    "null": (b"null", "network, num_classes, in_channels, image_size, widths, depths"),
 }
 
 
@@ -157,12 +184,14 @@ def test_a_path_without_a_file_is_refused_by_name(tmp_path):
 
 def test_an_architecture_made_in_python_is_checked_too():
     full = unpruned("resnet20", 10)
-    with pytest.raises(TasError, match="1 to 16"):
-        Architecture("resnet20", 10, 3, {**full.widths, "conv1": 32}, full.depths)
-    with pytest.raises(TasError, match="resnet20, resnet32"):
-        unpruned("resnet18", 10)
+    with pytest.raises(TasError, match="from 1 up"):
+        Architecture("resnet20", 10, 3, 32, {**full.widths, "conv1": 0}, full.depths)
     with pytest.raises(TasError, match="num_classes"):
-        unpruned("resnet20", 0)
+        Architecture("resnet20", 0, 3, 32, full.widths, full.depths)
+    with pytest.raises(TasError, match="1 to 16"):
+        build(Architecture("resnet20", 10, 3, 32, {**full.widths, "conv1": 32}, full.depths))
+    with pytest.raises(TasError, match="resnet20, resnet32"):
+        build(Architecture("resnet18", 10, 3, 32, full.widths, full.depths))
 
 
 @pytest.mark.parametrize("in_channels", [1, 3])
@@ -182,7 +211,7 @@ def test_every_parameter_of_a_built_network_gets_a_gradient(network):
     # The narrowest and, in its last stage, the shallowest network has every kind of shortcut.
     full = unpruned(network, 5)
     widths = {name: 1 + position % 4 for position, name in enumerate(full.widths)}
-    built = build(Architecture(network, 5, 3, widths, {"stage1": 3, "stage2": 2, "stage3": 1}))
+    built = build(Architecture(network, 5, 3, 32, widths, {"stage1": 3, "stage2": 2, "stage3": 1}))
     built(torch.randn(2, 3, 9, 9)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in built.parameters())
 
@@ -190,7 +219,9 @@ def test_every_parameter_of_a_built_network_gets_a_gradient(network):
 def test_build_gives_the_chosen_widths_and_depths():
     full = unpruned("resnet20", 10)
     widths = {name: 1 + position for position, name in enumerate(full.widths) if position < 16}
-    built = build(Architecture("resnet20", 10, 3, {**full.widths, **widths}, {"stage1": 3, "stage2": 2, "stage3": 1}))
+    built = build(
+        Architecture("resnet20", 10, 3, 32, {**full.widths, **widths}, {"stage1": 3, "stage2": 2, "stage3": 1})
+    )
     assert [len(stage) for _, stage in built.stages()] == [3, 2, 1]
     for name, width in {**full.widths, **widths}.items():
         stage, *block = name.split(".")

@@ -95,6 +95,8 @@ def test_no_circle_of_modules():
 
 def test_every_package_says_what_it_holds():
     for module, file in MODULES.items():
+        if file.stem != "__init__":
+            continue
         said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
         assert said and said.splitlines()[0].endswith((".", ":")), module
 

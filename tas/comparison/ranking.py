@@ -15,13 +15,11 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.architecture import Architecture
 from tas.config import SearchOptions
-from tas.config.files import read_yaml
 from tas.config.groups import OTHER_RUN, Dataset, Keeping, Machine, Ranking, Recipe, Source, Space, Target
 from tas.config.options import Options
 from tas.cutting.build import build
 from tas.data.images import SearchData
 from tas.data.opening import open_dataset
-from tas.errors import TasError
 from tas.reading.original import open_original
 from tas.runs.files import write_text
 from tas.runs.journal import Journal
@@ -66,6 +64,8 @@ class AloneOptions(Options):
 class RankOptions(Options):
     """Hold a search's supernet against networks that were trained alone."""
 
+    dataset: Dataset = Dataset()
+    recipe: Recipe = Recipe()
     machine: Machine = Machine()
     keeping: Keeping = Keeping()
     search: str = field(default="", metadata=OTHER_RUN)
@@ -132,42 +132,42 @@ def train_alone(options: AloneOptions, run: Run) -> None:
 
     def trained(number: int) -> Alone:
         one = drawn[number]
-        reached = accuracy_alone(one, halves, options, f"network {number + 1} of {count}")
+        reached = accuracy_alone(one, halves, options.recipe, options.machine, seed, f"network {number + 1} of {count}")
         return Alone(reached, one.widths, one.depths)
 
     networks = alone_networks(run).up_to(count, trained)
     finish(run, {"networks": len(networks)})
 
 
-def accuracy_alone(architecture: Architecture, halves: SearchData, options: AloneOptions, label: str) -> float:
+def accuracy_alone(
+    architecture: Architecture, halves: SearchData, recipe: Recipe, machine: Machine, seed: int, label: str
+) -> float:
     """The accuracy on the architecture's half of a network trained alone on the weights' half.
 
     Args:
         architecture: The network.
         halves: The images.
-        options: How it is trained.
+        recipe, machine, seed: How it is trained, and on what.
         label: What the progress bar calls it.
     """
-    seed = options.keeping.seed
     torch.manual_seed(seed)
     network = build(architecture)
     batches = halves.data.training_batches(halves.data.train_images(), halves.weights_half)
-    how = options.recipe, options.machine, seed, label
-    device = train_apart(network, batches, architecture.num_classes, *how)
+    device = train_apart(network, batches, architecture.num_classes, recipe, machine, seed, label)
     return evaluate(network, halves.val_dataloader(), device)
 
 
 def rank(options: RankOptions, run: Run) -> None:
     """Judge the networks by the supernet, and the found one in both ways; leaves ranking.json and a picture."""
-    search, alone = Run(options.search), Run(options.alone)
-    task, module = reopen_search(search)
-    how = alone_options(alone)
+    search, seed = Run(options.search), options.keeping.seed
+    # Where the data are, and what computes, may have changed since.
+    task, module = reopen_search(search, **asdict(options.dataset), **asdict(options.machine))
     run.start(options)
     quiet()
     device = open_trainer(options.machine, 1, logger=False, enable_checkpointing=False).strategy.root_device
     supernet, halves = module.supernet.to(device), task.halves
     images = halves.data.train_images()
-    trained = alone_networks(alone).entries
+    trained = alone_networks(Run(options.alone)).entries
     found = Architecture.load(search.architecture)
 
     def judged(number: int) -> Judged:
@@ -175,7 +175,10 @@ def rank(options: RankOptions, run: Run) -> None:
         architecture = found if one is None else found.with_counts(one.widths, one.depths)
         batches = halves.data.training_batches(images, halves.weights_half)
         loss = forced_loss(supernet, architecture, batches, halves.val_dataloader(), device)
-        accuracy = accuracy_alone(found, halves, how, "found network") if one is None else one.val_accuracy
+        if one is None:
+            accuracy = accuracy_alone(found, halves, options.recipe, options.machine, seed, "found network")
+        else:
+            accuracy = one.val_accuracy
         return Judged(loss, accuracy, architecture.widths, architecture.depths)
 
     *others, own = judged_networks(run).up_to(len(trained) + 1, judged)
@@ -192,15 +195,6 @@ def rank(options: RankOptions, run: Run) -> None:
         found_beats=sum(one.val_accuracy < own.val_accuracy for one in others),
     )
     finish(run, asdict(result))
-
-
-def alone_options(run: Run) -> AloneOptions:
-    """The options with which networks were trained alone. TasError if the run holds none."""
-    if not run.finished():
-        raise TasError(f"{run.path}: no finished trainings of random networks")
-    saved = read_yaml(str(run.config), run.config, AloneOptions.listed())
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
-    return AloneOptions.of(**values)
 
 
 @rank_zero_only

@@ -4,7 +4,6 @@ One unit throughout: a FLOP is one multiply-add of a convolution or a linear lay
 activations, pooling, interpolation and biases are not counted. `torch.utils.flop_counter` counts two per multiply-add.
 """
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -36,7 +35,7 @@ def nonzero_flops(network: nn.Module, input_shape: Sequence[int]) -> int:
     """
     modules = dict(network.named_modules())
     return sum(
-        math.prod(call.resolution) * int(torch.count_nonzero(cast(Tensor, modules[call.name].weight)))
+        call.positions * int(torch.count_nonzero(cast(Tensor, modules[call.name].weight)))
         for call in layer_calls(network, input_shape)
     )
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.cutting.cut import Resizable, cut
+from tas.cutting.cut import Resizable, check_architecture, cut
 from tas.networks import open_network
 from tas.reading.readers import read_plan
 
@@ -13,7 +13,7 @@ def build(architecture: Architecture) -> nn.Module:
     """The plain network of an architecture, freshly initialised.
 
     It maps images (N, in_channels, H, W) to logits (N, num_classes). The unpruned network is made by its name, and the
-    architecture is cut out of it.
+    architecture is cut out of it, or made by the network itself where it can do that.
 
     Raises:
         TasError: The network cannot be made, or has not the widths and depths that the architecture names.
@@ -21,6 +21,8 @@ def build(architecture: Architecture) -> nn.Module:
     a, before = architecture, torch.get_rng_state()
     network = open_network(a.network, a.num_classes, a.in_channels)
     plan = read_plan(network, (a.in_channels, a.image_size, a.image_size), a.network)
-    if isinstance(network, Resizable):
-        torch.set_rng_state(before)  # its weights are its own, as if the unpruned network had not been made
-    return cut(network, plan, a)
+    if not isinstance(network, Resizable):
+        return cut(network, plan, a)
+    check_architecture(plan, a)
+    torch.set_rng_state(before)  # its weights are its own, as if the unpruned network had not been made
+    return network.resized(a.widths, a.depths)

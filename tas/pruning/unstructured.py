@@ -1,7 +1,6 @@
 """Single weights set to zero: the structure stays, and with it the time on ordinary hardware."""
 
 import copy
-import math
 from collections import Counter
 from typing import cast
 
@@ -27,7 +26,7 @@ def unstructured(task: PruneTask) -> Pruned:
         raise refusal(task, f"it leaves all {MEASURES[task.budget.measure].words} in place; give --flops-target")
     positions: Counter[str] = Counter()
     for call in layer_calls(task.network, task.input_shape):
-        positions[call.name] += math.prod(call.resolution)
+        positions[call.name] += call.positions
     weights = {name: weight_of(task.network, name).detach().flatten() for name in positions}
     costs = torch.cat([times * (weights[name] != 0) for name, times in positions.items()])
     order = torch.cat([weights[name].abs() for name in positions]).argsort()

@@ -26,9 +26,14 @@ class LayerCall:
     bias: bool
 
     @property
+    def positions(self) -> int:
+        """Places at which the kernel is applied: 1 for a linear layer after pooling."""
+        return math.prod(self.resolution)
+
+    @property
     def multiply_adds(self) -> int:
         """For one image."""
-        return math.prod(self.kernel) * math.prod(self.resolution) * self.in_channels * self.out_channels
+        return math.prod(self.kernel) * self.positions * self.in_channels * self.out_channels
 
 
 def layer_calls(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCall]:

@@ -26,18 +26,26 @@ def with_parameters(plan: Plan, network: nn.Module) -> Plan:
     channelwise = []
     for item in plan.channelwise:
         owner, _, key = item.name.rpartition(".")
-        count = own[owner][key] if item.bare else sum(own[item.name].values()) if item.name not in layers else 0
+        count = own[owner].get(key, 0) if item.bare else sum(own[item.name].values()) if item.name not in layers else 0
         known |= {item.name} if item.bare else {f"{item.name}.{key}" for key in own[item.name]}
         stage, block = plan.place_of(item.name)
         channelwise.append(replace(item, parameters=count // features(plan, item), stage=stage, block=block))
     rest: Counter[tuple[str | None, int]] = Counter()
+    for name in layers & own.keys():
+        rest[plan.place_of(name)] -= derived_weights(network.get_submodule(name))
     for path, parameters in own.items():
         for key, count in parameters.items():
             if f"{path}.{key}".lstrip(".") not in known:
                 rest[plan.place_of(path)] += count
     return replace(
-        plan, channelwise=tuple(channelwise), rest=tuple(Rest(count, *place) for place, count in rest.items())
+        plan, channelwise=tuple(channelwise), rest=tuple(Rest(count, *place) for place, count in rest.items() if count)
     )
+
+
+def derived_weights(layer: nn.Module) -> int:
+    """How many numbers the weight and the bias of a layer have that are made of other parameters, and are none."""
+    made = [key for key in ("weight", "bias") if key not in layer._parameters]
+    return sum(getattr(layer, key).numel() for key in made if getattr(layer, key) is not None)
 
 
 def features(plan: Plan, item: Channelwise) -> int:

@@ -77,6 +77,7 @@ class Rest:
     """Parameters of one place of the network that no width changes."""
 
     parameters: int
+    """How many there are, less what the layers there seem to have and make of them."""
     stage: str | None = None
     """The stage they stand in; they are there if that stage keeps more than `block` blocks."""
     block: int = 0

@@ -60,8 +60,10 @@ def pad(read: Follower, node: Node, input: Node, pad: Sequence[int], *_: Any, **
 
 def elementwise(read: Follower, node: Node, *_: Any, **__: Any) -> Value:
     """Sums, products and the like, broadcast: channels that meet are equally many from then on."""
-    rank = len(shape(node))
     tensors = [item for item in node.all_input_nodes if "shape" in item.meta]  # some may be given by name
+    if not tensors:
+        return None  # numbers
+    rank = len(shape(node))
     values = [(item, read.value(item)) for item in tensors]
     places = [value.moved(value.dim + rank - len(shape(item))) for item, value in values if isinstance(value, Channels)]
     if not places:
@@ -84,6 +86,8 @@ def elementwise(read: Follower, node: Node, *_: Any, **__: Any) -> Value:
 
 def cat(read: Follower, node: Node, tensors: Sequence[Node], dim: int = 0, **named: Any) -> Value:
     """Concatenation: along the channels the parts stand one after another, along another dimension they are tied."""
+    if isinstance(tensors, Node):
+        return read.leave_alone(node, f"{where(node)} reads it as a tuple, for which TAS has no rule")
     dim = named.get("axis", dim) % len(shape(node))
     if all(read.value(item) is None for item in tensors):
         return None

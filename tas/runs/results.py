@@ -56,6 +56,7 @@ class Result:
 class FoundResult(Result):
     """What the commands measure that find a network."""
 
+    command = "search or tas prune"
     flops_target: float | None
     """The share of the FLOPs that was aimed at; None: no target was set for them."""
     params_target: float | None

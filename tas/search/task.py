@@ -1,6 +1,7 @@
 """What a search works on, made from its options: by the search itself, and by what looks at it afterwards."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -98,11 +99,18 @@ def budgets_of(target: Target, space: SearchSpace) -> tuple[Budget, ...]:
     return tuple(budgets)
 
 
-def reopen_search(run: Run) -> tuple[SearchTask, SearchModule]:
-    """A finished search, as its last epoch left it. TasError if the run holds none."""
+def reopen_search(run: Run, **elsewhere: Any) -> tuple[SearchTask, SearchModule]:
+    """A finished search, as its last epoch left it. TasError if the run holds none.
+
+    Args:
+        run: The search's.
+        elsewhere: Options that are others by now: where its data are, or what computes.
+    """
     if not (run.finished() and run.checkpoint.is_file()):
         raise TasError(f"{run.path}: not a finished search; it lacks metrics.json or {run.checkpoint.name}")
-    task = open_search(from_values("search", SearchOptions, read_yaml(str(run.config), run.config)))
+    options = from_values("search", SearchOptions, read_yaml(str(run.config), run.config))
+    # The weights that it started from may be gone; its own take their place.
+    task = open_search(options.changed(pretrained=False, weights=None, init="scratch", **elsewhere))
     module = task.module()
     state = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
     module.load_state_dict(state["state_dict"])

@@ -17,6 +17,7 @@ from tas.config import SearchOptions, TrainOptions
 from tas.cutting.build import build
 from tas.runs.run import Run
 from tests.conftest import ROOT, environment, run_script
+from tests.results import search_result, train_result
 from tests.spaces import unpruned
 
 DIGITS = ["--epochs", "2"]
@@ -110,9 +111,10 @@ def make_search(tmp_path: Path) -> Callable[..., Run]:
     def make(name: str = "made", classes: int = 10, channels: int = 1, **options: Any) -> Run:
         run = Run(tmp_path / "runs" / "search" / name)
         run.start(SearchOptions.of(**options))
-        full = unpruned("resnet20", classes, channels)
-        halved = Architecture("resnet20", classes, channels, {n: c // 2 for n, c in full.widths.items()}, full.depths)
-        run.finish(halved, {}, build(halved))
+        full = unpruned("resnet20", classes, channels, size=8)
+        halved = full.with_counts({name: count // 2 for name, count in full.widths.items()}, full.depths)
+        run.keep(halved, build(halved))
+        search_result().write(run)
         return run
 
     return make
@@ -125,8 +127,9 @@ def make_teacher(tmp_path: Path) -> Callable[..., Run]:
     def make(name: str = "teacher", classes: int = 10, channels: int = 1, network: str = "resnet20") -> Run:
         run = Run(tmp_path / name)
         run.start(TrainOptions())
-        full = unpruned(network, classes, channels)
-        run.finish(full, {"test_accuracy": 0.1}, build(full))
+        full = unpruned(network, classes, channels, size=8)
+        run.keep(full, build(full))
+        train_result(test_accuracy=0.1).write(run)
         return run
 
     return make

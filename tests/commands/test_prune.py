@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,26 +11,33 @@ import tas
 from tas.architecture import Architecture
 from tas.config import PruneOptions
 from tas.config.parsing import parse
-from tas.config.prune import METHODS
 from tas.data.digits import Digits
-from tas.pruning import blocks
-from tas.pruning.methods import METHODS as FUNCTIONS
+from tas.pruning import blocks, importance
+from tas.pruning.methods import METHODS
 from tas.runs.run import Run
 from tests.commands.conftest import metrics_of
 
+NOTHING = type(None)
 KEYS = {
+    "command": str,
     "flops": int,
     "flops_full": int,
     "flops_ratio": float,
     "flops_target": float,
+    "flops_nonzero": NOTHING,
+    "flops_nonzero_ratio": NOTHING,
     "target_met": bool,
+    "reachable": NOTHING,
     "params": int,
     "params_full": int,
+    "params_ratio": float,
+    "params_target": NOTHING,
+    "sparsity_weight": NOTHING,
     "seconds": float,
     "seed": int,
     "method": str,
 }
-FEW = ("--epochs", 1, "--batch-size", 32, "--candidates", 2, "--accelerator", "cpu")
+FEW = ("--epochs", 1, "--batch-size", 32, "--accelerator", "cpu")
 
 
 @pytest.fixture
@@ -47,8 +55,9 @@ def no_test_images(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return asked
 
 
-def test_names_of_methods_agree() -> None:
-    assert set(METHODS) == set(FUNCTIONS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_name_of_a_method_has_its_function(method: str) -> None:
+    assert METHODS[method].load().__name__ == method
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -56,7 +65,8 @@ def test_a_method_leaves_a_run_and_sees_no_test_image(
     method: str, cli: Callable, few_digits: None, make_teacher: Callable, no_test_images: list[bool]
 ) -> None:
     teacher = make_teacher()
-    status, out, err = cli("prune", "--method", method, "--weights", teacher.path, "--output", "found", *FEW)
+    own = ("--candidates", 2) if method == "random" else ()
+    status, out, err = cli("prune", "--method", method, "--weights", teacher.path, "--output", "found", *FEW, *own)
     assert status == 0, err
     run, zeros = Run("found"), method == "unstructured"
     metrics = metrics_of(run)
@@ -68,13 +78,15 @@ def test_a_method_leaves_a_run_and_sees_no_test_image(
     found = Architecture.load(run.architecture)
     assert metrics["flops"] == tas.flops(tas.build(found), (1, 8, 8))
     assert metrics["params"] == tas.parameters(tas.load(run.path))
+    assert metrics["params_ratio"] == metrics["params"] / metrics["params_full"]
+    assert (metrics["command"], metrics["flops_target"]) == ("prune", 0.5)
     if method == "sss":
         assert metrics["reachable"] == pytest.approx([0.4179, 0.5343], abs=1e-4)
     counted = metrics["flops_nonzero" if zeros else "flops"] / metrics["flops_full"]
     assert metrics["target_met"] == (0.49 <= counted <= 0.51)
     assert ("NOT MET" in out) == (not metrics["target_met"]) == (method == "sss")
     assert (run.path / "architecture.png").is_file()
-    assert parse("prune", PruneOptions, ["--config", str(run.config)]).method == method
+    assert parse("prune", PruneOptions, ["--config", str(run.config)]).pruning.method == method
     assert no_test_images == [True]
 
 
@@ -82,6 +94,21 @@ def test_a_missed_target_names_what_can_be_reached(cli: Callable, few_digits: No
     command = ("prune", "--method", "sss", "--weights", make_teacher().path, "--output", "found")
     _, out, _ = cli(*command, *FEW)
     assert "0.5 +- 2%: NOT MET; this is the nearest network, sss can reach 0.4179 and 0.5343" in out
+
+
+@pytest.mark.parametrize("method", ["uniform", "random", "l1", "slimming", "autopruner"])
+def test_a_target_for_the_parameters_is_met(
+    method: str, cli: Callable, few_digits: None, make_teacher: Callable
+) -> None:
+    own = ("--candidates", 2) if method == "random" else ()
+    given = ("--method", method, "--weights", make_teacher().path, "--params-target", 0.4)
+    status, out, err = cli("prune", *given, "--output", "found", *FEW, *own)
+    assert status == 0, err
+    metrics = metrics_of(Run("found"))
+    assert metrics["target_met"] and 0.392 <= metrics["params_ratio"] <= 0.408
+    assert (metrics["flops_target"], metrics["params_target"]) == (None, 0.4)
+    assert metrics["params"] == tas.parameters(tas.load("found"))
+    assert re.search(r"^  target +0.4 \+- 2%: met$", out, re.MULTILINE)
 
 
 def test_without_weights_uniform_is_fresh_by_the_seed(cli: Callable, few_digits: None) -> None:
@@ -98,7 +125,7 @@ def test_training_takes_data_set_and_weights_from_the_pruning(
     cli: Callable, few_digits: None, make_teacher: Callable
 ) -> None:
     cli("prune", "--method", "l1", "--weights", make_teacher().path, "--output", "found", *FEW)
-    command = ("train", "--architecture", "found", "--init", "inherited", "--output", "trained", *FEW[:4], *FEW[6:])
+    command = ("train", "--architecture", "found", "--init", "inherited", "--output", "trained", *FEW)
     status, _, err = cli(*command)
     assert status == 0, err
     assert metrics_of(Run("trained"))["flops"] == metrics_of(Run("found"))["flops"]
@@ -115,6 +142,11 @@ def test_methods_that_judge_weights_ask_for_them(method: str, refused: Callable)
     [
         (("--method", "l2"), "--method is l2"),
         (("--candidates", 0), "--candidates is 0; allowed: 1 or more"),
+        (("--method", "l1", "--candidates", 5), "--candidates goes with --method random, not with l1"),
+        (("--method", "l1", "--blocks", 1), "--blocks goes with --method uniform, not with l1"),
+        (("--method", "l1", "--sparsity-weight", 1), "--sparsity-weight goes with --method slimming or sss, not with"),
+        (("--flops-target", 0.5, "--params-target", 0.5), "--flops-target and --params-target exclude each other"),
+        (("--params-target", 1.5), "--params-target is 1.5"),
         (("--sparsity-weight", 0), "--sparsity-weight is 0.0; allowed: above 0"),
         (("--flops-target", 1.5), "--flops-target is 1.5"),
         (("--pretrained", "--weights", "x"), "--pretrained and --weights exclude each other"),
@@ -151,7 +183,7 @@ def test_a_short_method_starts_over_in_its_directory(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(FUNCTIONS, "l1", interrupted)
+        patch.setattr(importance, "l1", interrupted)
         command = ("prune", "--method", "l1", "--weights", make_teacher().path, "--output", "found", *FEW)
         assert cli(*command).status == 130
     assert not Run("found").finished()

@@ -27,7 +27,7 @@ from tests.commands.conftest import (
     yaml_of,
 )
 from tests.conftest import run_script
-from tests.spaces import unpruned, paper_space, plan_of
+from tests.spaces import paper_space, plan_of, unpruned
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 
@@ -43,14 +43,21 @@ def test_a_search_leaves_its_results(searched: tuple[Path, str]) -> None:
 
 def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: tuple[Path, str]) -> None:
     metrics = metrics_of(only_run(searched[0], "search"))
+    nothing = type(None)
     kinds = {
+        "command": str,
         "flops": int,
         "flops_full": int,
         "flops_ratio": float,
         "flops_target": float,
+        "flops_nonzero": nothing,
+        "flops_nonzero_ratio": nothing,
         "target_met": bool,
+        "reachable": nothing,
         "params": int,
         "params_full": int,
+        "params_ratio": float,
+        "params_target": nothing,
         "val_accuracy": float,
         "confidence": float,
         "likeliest": dict,
@@ -61,6 +68,8 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
     assert 0 <= metrics["val_accuracy"] <= 1 and 0 <= metrics["confidence"] <= 1
     assert 0 < metrics["flops"] < metrics["flops_full"] and 0 < metrics["params"] < metrics["params_full"]
     assert metrics["flops_ratio"] == metrics["flops"] / metrics["flops_full"]
+    assert metrics["params_ratio"] == metrics["params"] / metrics["params_full"]
+    assert metrics["command"] == "search"
     assert (metrics["flops_target"], metrics["seed"]) == (0.5, 0)
     assert metrics["seconds"] > 0
     found = Architecture.load(only_run(searched[0], "search").architecture)
@@ -72,7 +81,7 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
 def test_the_found_network_is_in_the_band_and_costs_what_the_metrics_say(searched: tuple[Path, str]) -> None:
     run = only_run(searched[0], "search")
     metrics, found = metrics_of(run), Architecture.load(run.architecture)
-    network, full = tas.build(found), tas.build(unpruned("resnet20", num_classes=10, in_channels=1))
+    network, full = tas.build(found), tas.build(unpruned("resnet20", num_classes=10, in_channels=1, size=8))
     assert metrics["flops"] == tas.flops(network, (1, 8, 8))
     assert metrics["flops_full"] == tas.flops(full, (1, 8, 8))
     assert metrics["params"] == tas.parameters(network)
@@ -155,9 +164,9 @@ def test_ctrl_c_is_heeded_although_python_drops_it(
     [
         (1, ["--workers", "0"]),
         (1, ["--workers", "2"]),
-        # What the unpruned network has learned is shared in the middle of epoch 1.
-        (1, ["--warmup", "0.6", "--unpruned-first", "0.5"]),
-        (2, ["--warmup", "0.6", "--unpruned-first", "0.5"]),
+        # The widths and depths move from the middle of epoch 1 on.
+        (1, ["--warmup", "0.6"]),
+        (2, ["--warmup", "0.6"]),
     ],
 )
 def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(
@@ -216,7 +225,7 @@ def test_a_search_of_one_kind_keeps_the_other_full(
     status, *_ = cli("search", *QUICK, "--search", which, "--flops-target", "0.6", "--output", "run")
     assert status == 0
     found = Architecture.load(tmp_path / "run" / "architecture.json")
-    full = unpruned("resnet20", num_classes=10, in_channels=1)
+    full = unpruned("resnet20", num_classes=10, in_channels=1, size=8)
     changed = {part for part in ("widths", "depths") if getattr(found, part) != getattr(full, part)}
     assert changed == searches
     metrics = metrics_of(Run(tmp_path / "run"))
@@ -233,6 +242,55 @@ def test_a_target_that_no_network_meets_is_said_to_be_missed(cli: Callable, few_
     below, above = metrics["reachable"]
     assert below < 0.5994 and above > 0.6006 and metrics["flops_ratio"] in (below, above)
     assert f"NOT MET; this is the nearest network, this search can reach {below:.4f} and {above:.4f}" in out
+
+
+def test_a_target_for_the_parameters_alone_is_met(cli: Callable, few_digits: None, tmp_path: Path) -> None:
+    status, out, err = cli("search", *QUICK, "--params-target", "0.3", "--output", "run")
+    assert status == 0, err
+    run = Run(tmp_path / "run")
+    metrics = metrics_of(run)
+    assert metrics["target_met"] and 0.285 <= metrics["params_ratio"] <= 0.315
+    assert (metrics["flops_target"], metrics["params_target"]) == (None, 0.3)
+    assert metrics["params"] == tas.parameters(tas.load(run.path)) == metrics["params_ratio"] * metrics["params_full"]
+    assert re.search("^  target +0.3 .*: met$", out, re.MULTILINE)
+    scalars = EventAccumulator(str(run.path)).Reload().Tags()["scalars"]
+    assert "params/derived_ratio" in scalars and "flops/derived_ratio" not in scalars
+
+
+def test_targets_for_flops_and_parameters_are_met_together(cli: Callable, few_digits: None, tmp_path: Path) -> None:
+    given = ["--flops-target", "0.5", "--params-target", "0.3"]
+    status, out, err = cli("search", *QUICK, *given, "--output", "run")
+    assert status == 0, err
+    run = Run(tmp_path / "run")
+    metrics = metrics_of(run)
+    assert metrics["target_met"]
+    assert 0.475 <= metrics["flops_ratio"] <= 0.525 and 0.285 <= metrics["params_ratio"] <= 0.315
+    assert (metrics["flops_target"], metrics["params_target"]) == (0.5, 0.3)
+    found = tas.build(Architecture.load(run.architecture))
+    assert metrics["flops"] == tas.flops(found, (1, 8, 8)) and metrics["params"] == tas.parameters(found)
+    assert re.search(r"^  target +0.5 of the flops, 0.3 of the params \+- 5%: met$", out, re.MULTILINE)
+    assert {"flops/derived_ratio", "params/derived_ratio"} <= set(
+        EventAccumulator(str(run.path)).Reload().Tags()["scalars"]
+    )
+
+
+def test_two_targets_that_no_network_meets_together_are_said_to_be_missed(
+    cli: Callable, few_digits: None, tmp_path: Path
+) -> None:
+    given = ["--flops-target", "0.9", "--params-target", "0.2", "--tolerance", "0.01"]
+    status, out, err = cli("search", *QUICK, *given, "--output", "run")
+    assert status == 0, err
+    metrics = metrics_of(Run(tmp_path / "run"))
+    assert not metrics["target_met"] and metrics["reachable"] is None
+    assert "NOT MET; this is the nearest network\n" in out
+
+
+def test_parameters_below_the_smallest_network_are_told_what_that_has(refused: Callable) -> None:
+    line = refused("search", "--params-target", "0.01", "--flops-target", "0.5")
+    assert "--params-target 0.01: the smallest network" in line
+    full = unpruned("resnet20", num_classes=10, in_channels=1, size=8)
+    counts = [tas.parameters(tas.build(one)) for one in (paper_space(full, size=8).smallest(), full)]
+    assert float(line.split("keeps ")[1].split()[0]) == pytest.approx(counts[0] / counts[1], abs=1e-4)
 
 
 def test_one_sample_warns_that_the_widths_get_no_gradient(cli: Callable, few_digits: None) -> None:
@@ -295,6 +353,7 @@ def test_an_image_that_a_worker_cannot_read_ends_the_search_in_a_line_that_names
         (["--data", "digit"], "--data: unknown data set 'digit', did you mean 'digits'?"),
         (["--flops-target", "0"], "--flops-target is 0.0; allowed: above 0, at most 1"),
         (["--flops-target", "1.5"], "--flops-target is 1.5; allowed: above 0, at most 1"),
+        (["--params-target", "0"], "--params-target is 0.0; allowed: above 0, at most 1"),
         (["--data", "folder", "--data-dir", "missing"], "--data-dir missing: no such directory"),
         (["--data", "folder", "--data-dir", "."], "--data-dir .: holds no train/"),
         (["--image-size", "16"], "--image-size goes with --data folder"),
@@ -316,8 +375,8 @@ def test_a_target_below_the_smallest_network_is_told_what_that_is(which: str, re
     line = refused("search", "--flops-target", "0.01", "--search", which)
     assert "--flops-target 0.01: the smallest network" in line
     smallest = float(line.split("keeps ")[1].split()[0])
-    full = unpruned("resnet20", num_classes=10, in_channels=1)
-    space = paper_space(full, search_widths=which != "depth", search_depths=which != "width")
+    full = unpruned("resnet20", num_classes=10, in_channels=1, size=8)
+    space = paper_space(full, size=8, search=which)
     built = [tas.flops(tas.build(architecture), (1, 8, 8)) for architecture in (space.smallest(), full)]
     assert smallest == pytest.approx(built[0] / built[1], abs=1e-4)
 

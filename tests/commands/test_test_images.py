@@ -95,6 +95,7 @@ def test_a_search_sees_no_test_image(cli: Callable, happened: list[object]) -> N
 
 
 def test_networks_trained_alone_to_rank_by_see_no_test_image(cli: Callable, happened: list[object]) -> None:
-    ranking = ["--rank", "2", "--rank-epochs", "1"]
-    assert cli("search", *QUICK, "--batch-size", "16", *ranking).status == 0
+    search = ["--methods", "tas", "--seeds", "0", "--training", "[]", "--search.epochs", "2", "--batch-size", "16"]
+    status, _, err = cli("compare", *search, "--rank", "2", "--rank-epochs", "1", "--output", "compared")
+    assert status == 0, err
     assert Counter(happened) == {"step": 2 * 2 + 3 * 2}  # of the search; of two random networks and the found one

@@ -10,24 +10,32 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tas
 from tas.architecture import Architecture
+from tas.commands.teachers import key_of
 from tas.config import TrainOptions
 from tas.config.parsing import parse
 from tas.data.digits import Digits
+from tas.reading.original import open_original
 from tas.runs.run import Run
 from tas.training.module import TrainModule
 from tests.commands.conftest import metrics_of, only_run, same_but_for_time, yaml_of
 from tests.conftest import ROOT, run_script
+from tests.spaces import unpruned
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 PLAIN = ["--network", "resnet20", *QUICK]
 KEYS = {
+    "command",
     "test_accuracy",
     "teacher_accuracy",
     "kd",
     "flops",
     "flops_full",
     "flops_ratio",
+    "flops_nonzero",
+    "flops_nonzero_ratio",
     "params",
+    "params_full",
+    "params_ratio",
     "epochs",
     "seconds",
     "seed",
@@ -40,7 +48,7 @@ def test_kd_trains_the_newest_search_and_its_teacher_and_says_so(trained: tuple[
     assert out.count("teacher: training resnet20 once") == 1
     assert str(teacher.path.relative_to(directory)) in out
     assert Architecture.load(run.architecture) == Architecture.load(search.architecture)
-    full = unpruned("resnet20", num_classes=10, in_channels=1)
+    full = unpruned("resnet20", num_classes=10, in_channels=1, size=8)
     assert Architecture.load(teacher.architecture) == full
 
 
@@ -57,7 +65,9 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(trained: tu
     metrics, teacher = metrics_of(only_run(directory, "train")), metrics_of(only_run(directory, "teachers"))
     assert set(metrics) == set(teacher) == KEYS
     for values in (metrics, teacher):
-        assert all(type(values[key]) is int for key in ("flops", "flops_full", "params", "epochs", "seed"))
+        counts = ("flops", "flops_full", "params", "params_full", "epochs", "seed")
+        assert all(type(values[key]) is int for key in counts)
+        assert (values["command"], values["flops_nonzero"], values["flops_nonzero_ratio"]) == ("train", None, None)
         assert type(values["test_accuracy"]) is float and 0 <= values["test_accuracy"] <= 1
         assert values["seconds"] > 0
     assert metrics["kd"] is True and teacher["kd"] is False
@@ -69,11 +79,13 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(trained: tu
 def test_the_network_costs_what_the_metrics_say(trained: tuple[Path, str]) -> None:
     run = only_run(trained[0], "train")
     metrics, network = metrics_of(run), tas.load(run.path)
-    full = tas.build(unpruned("resnet20", num_classes=10, in_channels=1))
+    full = tas.build(unpruned("resnet20", num_classes=10, in_channels=1, size=8))
     assert metrics["flops"] == tas.flops(network, (1, 8, 8))
     assert metrics["flops_full"] == tas.flops(full, (1, 8, 8))
     assert metrics["flops_ratio"] == metrics["flops"] / metrics["flops_full"]
     assert metrics["params"] == tas.parameters(network)
+    assert metrics["params_full"] == tas.parameters(full)
+    assert metrics["params_ratio"] == metrics["params"] / metrics["params_full"]
 
 
 @pytest.mark.parametrize("kind", ["train", "teachers"])
@@ -132,6 +144,27 @@ def test_another_recipe_needs_another_teacher(cli: Callable, few_digits: None, m
     assert len(list(Path("runs/teachers").iterdir())) == 2
 
 
+def test_other_numbers_need_another_teacher(cli: Callable, few_digits: None, make_search: Callable) -> None:
+    make_search()
+    precisions = ["32-true", "bf16-mixed", "32-true"]
+    said = [cli("train", "--kd", *QUICK, "--precision", precision).out for precision in precisions]
+    assert ["teacher: training" in out for out in said] == [True, True, False]
+    teachers = [Run(path) for path in Path("runs/teachers").iterdir()]
+    assert sorted(yaml_of(teacher)["precision"] for teacher in teachers) == ["32-true", "bf16-mixed"]
+
+
+def test_where_a_teacher_is_trained_and_what_it_teaches_do_not_make_another_one(few_digits: None) -> None:
+    def key(images: int | None = None, **changes: object) -> str:
+        data = Digits(batch_size=64, train_images=images)
+        data.setup()
+        options = TrainOptions.of(data="digits", data_dir="data", network="resnet20", train_images=images, **changes)
+        return key_of(options, open_original(options.source, 10, data.input_shape), data)
+
+    assert key() == key(workers=2) == key(accelerator="cpu") == key(data_dir="elsewhere") == key(output="there")
+    others = [key(precision="bf16-mixed"), key(devices="2"), key(epochs=2), key(seed=1), key(images=20)]
+    assert len({key(), *others}) == 6
+
+
 def test_a_teacher_may_be_given(
     cli: Callable, few_digits: None, make_search: Callable, make_teacher: Callable, tmp_path: Path
 ) -> None:
@@ -152,7 +185,7 @@ def test_without_kd_there_is_no_teacher(cli: Callable, few_digits: None, make_se
 def test_an_unpruned_network_is_trained_by_name(cli: Callable, few_digits: None) -> None:
     assert cli("train", *PLAIN, "--output", "run").status == 0
     assert metrics_of(Run("run"))["flops_ratio"] == 1.0
-    full = unpruned("resnet20", num_classes=10, in_channels=1)
+    full = unpruned("resnet20", num_classes=10, in_channels=1, size=8)
     assert Architecture.load("run/architecture.json") == full
 
 
@@ -412,7 +445,6 @@ def test_an_output_that_is_taken_is_refused_before_a_teacher_is_trained(
 
 TINY = """
 from torch import nn
-from tests.spaces import unpruned
 
 def make(num_classes=10, in_channels=1):
     layers = [nn.Conv2d(in_channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]

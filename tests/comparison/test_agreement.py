@@ -3,12 +3,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tas.architecture import Architecture
 from tas.comparison.agreement import Found, agreements, distance, mean_distance
 from tas.cost.budget import Budget
 from tas.cost.measures import exact_flops
 from tas.space.random_networks import random_architecture
-from tests.spaces import unpruned, paper_space
+from tests.spaces import paper_space, unpruned
 
 FULL = unpruned("resnet20", 10)
 SPACE = paper_space(FULL)

@@ -1,15 +1,18 @@
 import re
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from tas.config import CommonOptions, SearchOptions, TrainOptions, flag
-from tas.config.parsing import explanations, parse
+from tas.cli import COMMANDS as ALL
+from tas.config import SearchOptions, TrainOptions
+from tas.config.checks import flag
+from tas.config.options import Options
+from tas.config.parsing import parse
 from tas.errors import TasError
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "studies")
+OTHERS = ("studies", "recipes")
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name not in OTHERS)
 COMMANDS = {"search": SearchOptions, "train": TrainOptions}
 
 OUT_OF_RANGE = [
@@ -31,6 +34,10 @@ OUT_OF_RANGE_SEARCH = [
     ("flops_target", -0.5),
     ("flops_target", 1.01),
     ("flops_target", float("nan")),
+    ("params_target", 0.0),
+    ("params_target", -0.5),
+    ("params_target", 1.01),
+    ("params_target", float("nan")),
     ("tolerance", 0.0009),
     ("tau_end", 0.0009),
     ("tolerance", 1.0),
@@ -43,8 +50,6 @@ OUT_OF_RANGE_SEARCH = [
     ("ratios", (0.5, 1.0, 1.5)),
     ("cost_weight", -1.0),
     ("warmup", 1.0),
-    ("unpruned_first", -0.1),
-    ("unpruned_first", 0.31),  # the warm-up is 0.3
     ("tau_start", 0.0),
     ("tau_end", 0.0),
     ("arch_lr", 0.0),
@@ -81,21 +86,21 @@ def test_every_configuration_parses_and_every_key_of_it_counts(path: Path) -> No
     options = parse(command, COMMANDS[command], ["--config", str(path)])
     stated = re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert stated
-    assert set(stated) <= {field.name for field in fields(options)}
+    assert set(stated) <= {"recipe", *options.listed()}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_configuration_is_of_the_network_and_data_that_its_name_says(path: Path) -> None:
     command, data, network = said_by(path)
     options = parse(command, COMMANDS[command], ["--config", str(path)])
-    assert options.data == data
-    assert network is None or options.network.removeprefix("torchvision/") == network
+    assert options.dataset.data == data
+    assert network is None or options.source.name.removeprefix("torchvision/") == network
 
 
 @pytest.mark.parametrize(("options", "key", "value"), CASES, ids=str)
-def test_a_value_out_of_range_is_refused_by_its_flag(options: type[CommonOptions], key: str, value: object) -> None:
+def test_a_value_out_of_range_is_refused_by_its_flag(options: type[Options], key: str, value: object) -> None:
     with pytest.raises(TasError) as error:
-        options(**{key: value})
+        options.of(**{key: value})
     assert str(error.value).startswith(f"{flag(key)} is ")
     assert "\n" not in str(error.value)
 
@@ -104,6 +109,7 @@ def test_a_value_out_of_range_is_refused_by_its_flag(options: type[CommonOptions
     ("options", "key", "value"),
     [
         (SearchOptions, "flops_target", 1.0),
+        (SearchOptions, "params_target", 1.0),
         (SearchOptions, "tolerance", 0.001),
         (SearchOptions, "samples", 8),
         (SearchOptions, "cost_weight", 0.0),
@@ -115,8 +121,8 @@ def test_a_value_out_of_range_is_refused_by_its_flag(options: type[CommonOptions
     ],
     ids=str,
 )
-def test_the_ends_of_a_range_are_allowed(options: type[CommonOptions], key: str, value: object) -> None:
-    assert getattr(options(**{key: value}), key) == value
+def test_the_ends_of_a_range_are_allowed(options: type[Options], key: str, value: object) -> None:
+    assert options.of(**{key: value}).flat()[key] == value
 
 
 def test_network_and_architecture_exclude_each_other() -> None:
@@ -125,7 +131,7 @@ def test_network_and_architecture_exclude_each_other() -> None:
 
 
 def test_a_teacher_goes_with_kd_only() -> None:
-    assert TrainOptions.of(kd=True, teacher=("run", "other")).teacher == ("run", "other")
+    assert TrainOptions.of(kd=True, teacher=("run", "other")).distillation.teacher == ("run", "other")
     with pytest.raises(TasError, match="--teacher goes with --kd"):
         TrainOptions.of(teacher=("run",))
     with pytest.raises(TasError, match="--teacher names several"):
@@ -134,7 +140,7 @@ def test_a_teacher_goes_with_kd_only() -> None:
 
 @pytest.mark.parametrize("key", ["attention_transfer", "hints"])
 def test_the_feature_terms_go_with_kd_only(key: str) -> None:
-    assert getattr(TrainOptions.of(kd=True, **{key: 2.0}), key) == 2.0
+    assert getattr(TrainOptions.of(kd=True, **{key: 2.0}).distillation, key) == 2.0
     with pytest.raises(TasError, match=f"{flag(key)} goes with --kd"):
         TrainOptions.of(**{key: 2.0})
 
@@ -147,39 +153,65 @@ def test_zeros_are_kept_only_where_weights_are_given() -> None:
             TrainOptions.of(keep_zeros=True, **given)
 
 
-@pytest.mark.parametrize("options", COMMANDS.values())
-def test_every_field_is_explained_in_a_sentence(options: type[CommonOptions]) -> None:
-    explained = explanations(options)
-    for field in fields(options):
-        assert len(explained[field.name]) > 10, field.name
-        assert explained[field.name].endswith("."), field.name
+@pytest.mark.parametrize("options", [command.options for command in ALL.values()])
+def test_every_field_is_explained_in_a_sentence(options: type[Options]) -> None:
+    for name, option in options.listed().items():
+        assert len(option.explained) > 10, name
+        assert option.explained.endswith("."), name
 
 
 def test_options_cannot_be_changed_but_copied_with_a_change() -> None:
     options = SearchOptions()
-    with pytest.raises(AttributeError):
-        options.epochs = 2  # type: ignore[misc]
-    assert replace(options, epochs=2).epochs == 2
+    for holder, name in ((options, "init"), (options, "epochs"), (options.recipe, "epochs")):
+        with pytest.raises(AttributeError):
+            setattr(holder, name, 2)
+    changed = options.changed(epochs=2, init="scratch")
+    assert (changed.recipe.epochs, changed.init) == (2, "scratch")
+    assert options == SearchOptions() != changed
+
+
+def test_a_copy_with_a_change_is_checked_as_a_whole() -> None:
+    with pytest.raises(TasError, match="--samples is 8; allowed: 1 to the 2 --ratios"):
+        SearchOptions.of(samples=8).changed(ratios=(0.5, 1.0))
+    with pytest.raises(TypeError, match="SearchOptions has no option 'kd'"):
+        SearchOptions().changed(kd=True)
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_options_are_read_flat_and_made_from_what_is_read(command: str) -> None:
+    options = ALL[command].options.of(epochs=3, network="resnet32", precision="bf16-mixed")
+    flat = options.flat()
+    assert list(flat) == list(options.listed())
+    assert (flat["epochs"], flat["network"], flat["precision"]) == (3, "resnet32", "bf16-mixed")
+    assert type(options).of(**flat) == options
+
+
+def test_two_targets_stand_beside_each_other_and_one_is_half_of_the_flops_unless_given() -> None:
+    given = [{}, {"flops_target": 0.3}, {"params_target": 0.4}, {"flops_target": 0.3, "params_target": 0.4}]
+    shares = [{"flops": 0.5}, {"flops": 0.3}, {"params": 0.4}, {"flops": 0.3, "params": 0.4}]
+    assert [SearchOptions.of(**one).target.shares() for one in given] == shares
 
 
 def test_the_defaults_of_the_search_are_those_of_the_method() -> None:
     options = SearchOptions()
-    assert (options.samples, options.cost_weight, options.tolerance) == (2, 2.0, 0.05)
-    assert options.ratios == (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    assert options.tau_end == 0.1
-    assert (options.lr, options.momentum, options.weight_decay) == (0.1, 0.9, 5e-4)
-    assert (options.arch_optimizer, options.arch_lr, options.arch_weight_decay) == ("sgd", None, 0.0)
+    strategy, recipe = options.strategy, options.recipe
+    assert (strategy.samples, strategy.cost_weight, options.target.tolerance) == (2, 2.0, 0.05)
+    assert options.space.ratios == (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    assert strategy.tau_end == 0.1
+    assert (recipe.lr, recipe.momentum, recipe.weight_decay) == (0.1, 0.9, 5e-4)
+    assert (strategy.arch_optimizer, strategy.arch_lr, strategy.arch_weight_decay) == ("sgd", None, 0.0)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "search").glob("cifar*.yaml")), ids=lambda path: path.stem)
 def test_what_the_defaults_change_of_the_paper_its_configs_state(path: Path) -> None:
     options = parse("search", SearchOptions, ["--config", str(path)])
-    assert (options.align, options.residuals, options.warmup) == ("interpolate", "free", 0)
-    assert (options.tau_start, options.tau_end, options.epochs) == (10.0, 0.1, 600)
-    assert options.depth_training == "mixed"
-    assert (options.arch_optimizer, options.arch_lr, options.arch_weight_decay) == ("adam", 1e-3, 1e-3)
+    strategy = options.strategy
+    assert (strategy.align, options.space.residuals, strategy.warmup) == ("interpolate", "free", 0)
+    assert (strategy.tau_start, strategy.tau_end, options.recipe.epochs) == (10.0, 0.1, 600)
+    assert strategy.depth_training == "mixed"
+    assert (strategy.arch_optimizer, strategy.arch_lr, strategy.arch_weight_decay) == ("adam", 1e-3, 1e-3)
 
 
 def test_the_defaults_of_distillation_are_the_papers_for_cifar() -> None:
-    options = TrainOptions()
-    assert (options.kd_alpha, options.kd_temperature) == (0.9, 4.0)
+    distillation = TrainOptions().distillation
+    assert (distillation.kd_alpha, distillation.kd_temperature) == (0.9, 4.0)

@@ -5,15 +5,13 @@ import math
 import pytest
 import torch
 
-from tas.architecture import Architecture
 from tas.cost.budget import Budget, cost_loss
-from tas.cost.measures import exact_flops
 from tas.cost.expected import ExpectedCost
-from tas.cost.tables import cost_tables
+from tas.cost.measures import FLOPS, exact_flops
 from tas.cutting.build import build
 from tas.reading.readers import read_plan
 from tas.space.derivation import argmax
-from tests.spaces import unpruned, paper_space
+from tests.spaces import paper_space, unpruned
 
 
 def test_the_band_lies_around_the_target_and_holds_its_ends():
@@ -46,7 +44,7 @@ def test_the_slope_is_that_of_the_logarithm_and_nothing_inside(derived, slope):
 def test_a_step_down_the_loss_moves_the_expected_cost_toward_the_band(share_of_derived, direction, seed):
     full = unpruned("resnet20", 10)
     plan, space = read_plan(build(full), (3, 32, 32)), paper_space(full)
-    tables = cost_tables(plan, space.widths, space.depths)
+    tables = FLOPS.tables(plan, space.widths, space.depths)
     generator = torch.Generator().manual_seed(seed)
 
     def random_logits(candidates):

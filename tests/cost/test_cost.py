@@ -13,12 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tas.architecture import Architecture
 from tas.cost.count import flops, nonzero_flops, parameters
-from tas.cost.measures import exact_flops
 from tas.cost.expected import ExpectedCost
-from tas.cost.tables import cost_tables
+from tas.cost.measures import FLOPS, exact_flops
 from tas.cutting.build import build
 from tas.space.space import SearchSpace
-from tests.spaces import unpruned, paper_space, plan_of
+from tests.spaces import paper_space, plan_of, unpruned
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published"
 FLOPS_OF_PUBLISHED = {
@@ -130,7 +129,7 @@ def test_exact_flops_are_those_of_the_network_that_is_built(network, data):
     most = data.draw(st.sampled_from([1, 2, 4, 256]))
     widths = {name: rng.randint(1, min(width, most)) for name, width in full.widths.items()}
     depths = {name: rng.randint(1, min(depth, 7)) for name, depth in full.depths.items()}
-    architecture = Architecture(network, 10, 3, widths, depths)
+    architecture = Architecture(network, 10, 3, size, widths, depths)
     exact = exact_flops(plan_of(network, size=size), architecture)
     assert exact == flops(build(architecture), (3, size, size)) == closed_form(architecture, size)
 
@@ -138,7 +137,7 @@ def test_exact_flops_are_those_of_the_network_that_is_built(network, data):
 def test_no_projection_is_paid_for_where_widths_happen_to_be_equal():
     # The unpruned bottleneck network projects from 16 to 64 here; a network with 16 on both sides does not.
     full = unpruned("resnet164", 10)
-    equal = Architecture("resnet164", 10, 3, {**full.widths, "stage1.0.conv3": 16}, full.depths)
+    equal = Architecture("resnet164", 10, 3, 32, {**full.widths, "stage1.0.conv3": 16}, full.depths)
     assert exact_flops(plan_of("resnet164"), equal) == flops(build(equal), IMAGE)
 
 
@@ -153,7 +152,7 @@ def test_expected_flops_and_their_gradient_are_those_of_a_sum_over_all_networks(
         costs.append(closed_form(architecture))
     log_probability = sum(logits[choice].log_softmax(0)[list(column)] for choice, column in enumerate(zip(*rows)))
     brute_force = (log_probability.exp() * torch.tensor(costs, dtype=torch.float64)).sum()
-    tables = cost_tables(plan_of(network), space.widths, space.depths)
+    tables = FLOPS.tables(plan_of(network), space.widths, space.depths)
     expected = ExpectedCost(tables)(*probabilities(space, logits))
     torch.testing.assert_close(expected, brute_force, rtol=1e-12, atol=0)
     # Widths of blocks that no depth keeps have no part in the cost, and so no gradient.
@@ -166,7 +165,7 @@ def test_the_gradient_of_expected_flops_passes_gradcheck():
     space = random_space("resnet20", seed=0)
     searched = [len(values) > 1 for values in (*space.widths.values(), *space.depths.values())]
     logits = random_logits(space, seed=0)
-    tables = cost_tables(plan_of("resnet20"), space.widths, space.depths)
+    tables = FLOPS.tables(plan_of("resnet20"), space.widths, space.depths)
     full = exact_flops(plan_of("resnet20"), space.full)
 
     def share_of_full(*some):
@@ -192,14 +191,14 @@ def test_with_certain_choices_the_expected_flops_are_exact(network):
         {name: values[index[name]] for name, values in space.widths.items()},
         {name: values[index[name]] for name, values in space.depths.items()},
     )
-    tables = cost_tables(plan_of(network), space.widths, space.depths)
+    tables = FLOPS.tables(plan_of(network), space.widths, space.depths)
     assert ExpectedCost(tables)(*certain).item() == exact_flops(plan_of(network), chosen)
 
 
 def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double_precision():
-    space = paper_space(unpruned("resnet20", 10), ratios=(1.0,), search_depths=False)
+    space = paper_space(unpruned("resnet20", 10), ratios=(1.0,), search="width")
     ones = [{name: torch.ones(1) for name in part} for part in (space.widths, space.depths)]
-    expected = ExpectedCost(cost_tables(plan_of("resnet20"), space.widths, space.depths))(*ones)
+    expected = ExpectedCost(FLOPS.tables(plan_of("resnet20"), space.widths, space.depths))(*ones)
     assert expected.dtype == torch.float64
     assert expected.item() == 40_813_184  # above 2**24, where single precision leaves out odd numbers
 

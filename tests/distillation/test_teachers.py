@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.distillation.loss import distillation_loss
 from tas.distillation.teachers import Teacher, Teachers, fast_in_bfloat16, predicts_alike

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from tas.architecture import Architecture
 from tas.cost.count import flops, parameters
 from tas.cutting.build import build
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, shortcut

@@ -8,7 +8,7 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.config import PruneOptions
 from tas.cost.budget import Budget
-from tas.cost.measures import exact_flops
+from tas.cost.measures import MEASURES
 from tas.cutting.build import build
 from tas.data.digits import Digits
 from tas.data.images import ImageData, Images
@@ -35,7 +35,12 @@ def make_task(tmp_path: Path, few_digits: None) -> Callable[..., PruneTask]:
     """A task on a few digits; of a test image it would have to say so."""
 
     def make(
-        method: str, name: str = "resnet20", share: float = 0.5, network: nn.Module | None = None, **options
+        method: str,
+        name: str = "resnet20",
+        share: float = 0.5,
+        network: nn.Module | None = None,
+        measure: str = "flops",
+        **options,
     ) -> PruneTask:
         batch = options.setdefault("batch_size", 32)
         data: ImageData = (ColourDigits if name.startswith("torchvision") else Digits)(batch_size=batch)
@@ -45,12 +50,12 @@ def make_task(tmp_path: Path, few_digits: None) -> Callable[..., PruneTask]:
         network = open_network(name, 10, data.in_channels) if network is None else network
         shape = (data.in_channels, data.image_size, data.image_size)
         plan = read_plan(network, shape, name)
-        size = data.image_size if "/" in name or ":" in name else None
-        full = Architecture(name, 10, data.in_channels, plan.widths, plan.depths(), size)
-        budget = Budget(share * exact_flops(plan, full), 0.02)
-        settings = {"epochs": 1, "candidates": 2, "accelerator": "cpu", **options}
-        settings |= {"network": name, "method": method, "flops_target": share}
-        run = Run(tmp_path / f"{method}-run")
+        full = Architecture(name, 10, data.in_channels, data.image_size, plan.widths, plan.depths())
+        budget = Budget(share * MEASURES[measure].exact(plan, full), 0.02, measure)
+        settings = {"epochs": 1, "accelerator": "cpu", **options}
+        settings |= {"candidates": 2} if method == "random" and "candidates" not in options else {}
+        settings |= {"network": name, "method": method, f"{measure}_target": share}
+        run = Run(tmp_path / f"{method}-run", go_on=True)
         chosen = PruneOptions.of(**settings)
         run.start(chosen)
         return PruneTask(network, plan, full, True, data, budget, chosen, run)

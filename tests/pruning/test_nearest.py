@@ -9,8 +9,8 @@ from tas.pruning.nearest import nearest
 def test_bisection_finds_what_a_scan_finds(counts: list[int], target: int) -> None:
     falling = sorted(counts, reverse=True)
     best = nearest(lambda setting: falling[setting], len(falling) - 1, target)
-    assert best.flops == falling[best.knob]
-    assert abs(best.flops - target) == min(abs(count - target) for count in falling)
+    assert best.cost == falling[best.knob]
+    assert abs(best.cost - target) == min(abs(count - target) for count in falling)
 
 
 @pytest.mark.parametrize(("target", "around"), [(5, (4, 6)), (6, (4, 6)), (20, (8, 10)), (-1, (0, 2))])

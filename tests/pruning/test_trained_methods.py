@@ -3,23 +3,24 @@
 import copy
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 import torch_pruning as tp
 from torch import nn
 
-from tas.cost.measures import exact_flops
+from tas.cost.measures import MEASURES, exact_flops
 from tas.cutting.build import build
 from tas.cutting.cut import cut
 from tas.errors import TasError
 from tas.pruning import blocks, random_search
-from tas.pruning.autopruner import Codes, channel_sets, soft_flops
+from tas.pruning.autopruner import Codes, channel_sets, soft_cost
 from tas.pruning.blocks import fold, moved_up, removable_blocks, sss
 from tas.pruning.methods import METHODS
 from tas.pruning.slimming import Sparsity, sparsity_pruner
+from tas.pruning.task import PruneTask
 from tas.pruning.training import train_here
-from tas.reading.residuals import tie_residuals
 from tas.space.space import SearchSpace
 from tests.pruning.conftest import same_outputs
 
@@ -28,13 +29,19 @@ def scales(network: nn.Module) -> torch.Tensor:
     return torch.cat([m.weight.detach() for m in network.modules() if isinstance(m, nn.BatchNorm2d)])
 
 
+def candidates(task: PruneTask) -> list[dict[str, Any]]:
+    """The finished candidates of a random search."""
+    rows: list[dict[str, Any]] = json.loads((task.run.path / "candidates.json").read_text())
+    return rows
+
+
 def test_slimmings_penalty_shrinks_scales_by_what_it_should(make_task: Callable) -> None:
     """On a network whose loss gives the scales no gradient nothing else moves them."""
     task = make_task("slimming", sparsity_weight=0.5, lr=0.01, momentum=0.0, weight_decay=0.0)
     nn.init.zeros_(task.network.fc.weight)
     pruner = sparsity_pruner(task, task.network, tp.importance.BNScaleImportance(normalizer=None))
     task.network.fc.requires_grad_(False)
-    train_here(task, task.network, Sparsity(pruner, task.options.sparsity_weight))
+    train_here(task, task.network, Sparsity(pruner, task.options.pruning.sparsity_weight))
     # Two steps, at the start of the cosine and half-way down: 0.01 x (1 + 1/2) x 0.5.
     torch.testing.assert_close(scales(task.network), torch.full_like(scales(task.network), 1 - 0.0075))
 
@@ -97,8 +104,8 @@ def test_the_l1_step_reaches_zero_and_stays_there() -> None:
 def test_sss_hands_over_whole_blocks_and_tells_what_it_can_reach(make_task: Callable, share: float, met: bool) -> None:
     task = make_task("sss", share=share)
     found = sss(task)
-    assert task.budget.holds(found.flops) == met
-    assert found.flops == exact_flops(task.plan, found.architecture)
+    assert task.budget.holds(found.cost) == met
+    assert found.cost == exact_flops(task.plan, found.architecture)
     assert min(found.around) <= task.budget.target <= max(found.around)
     assert dict(found.architecture.widths) == dict(task.full.widths)
     assert same_outputs(found.architecture, found.network, task.input_shape)
@@ -109,10 +116,11 @@ def test_a_network_without_blocks_is_refused(make_task: Callable) -> None:
     with pytest.raises(TasError, match="it has no blocks that could be left out"):
         sss(make_task("sss", "torch.nn:Sequential", network=network))
     with pytest.raises(TasError, match="it has no batch norm"):
-        METHODS["slimming"](make_task("slimming", "torch.nn:Sequential", network=network))
+        METHODS["slimming"].load()(make_task("slimming", "torch.nn:Sequential", network=network))
 
 
-def test_the_soft_flops_of_whole_channels_are_the_flops(make_task: Callable) -> None:
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_soft_cost_of_whole_channels_is_the_cost(make_task: Callable, measure: str) -> None:
     task = make_task("autopruner")
     generator = torch.Generator().manual_seed(0)
     sets = channel_sets(task, task.network.eval().requires_grad_(True))[1]
@@ -120,13 +128,13 @@ def test_the_soft_flops_of_whole_channels_are_the_flops(make_task: Callable) -> 
     kept = {one: torch.randint(1, one.channels + 1, (), generator=generator) for one in sets}
     widths = {name: kept[one] for one in sets for name in one.widths}
     whole = task.full.with_counts({name: int(count) for name, count in widths.items()}, task.full.depths)
-    assert float(soft_flops(task.plan, widths)) == exact_flops(task.plan, whole)
+    assert float(soft_cost(MEASURES[measure], task.plan, widths)) == MEASURES[measure].exact(task.plan, whole)
 
 
 def test_folded_codes_do_what_the_hooks_did(make_task: Callable) -> None:
     task = make_task("autopruner")
     network = task.network.eval().requires_grad_(True)
-    codes = Codes(task.plan, channel_sets(task, network)[1], 0.5)
+    codes = Codes(task, channel_sets(task, network)[1])
     with torch.no_grad():
         for code in codes.gates:
             code.normal_()
@@ -141,10 +149,11 @@ def test_folded_codes_do_what_the_hooks_did(make_task: Callable) -> None:
         torch.testing.assert_close(network(images), gated, rtol=1e-4, atol=1e-5)
 
 
-def test_codes_start_at_the_target_and_the_penalty_draws_them_to_it(make_task: Callable) -> None:
-    task = make_task("autopruner")
+@pytest.mark.parametrize("measure", MEASURES)
+def test_codes_start_at_the_target_and_the_penalty_draws_them_to_it(make_task: Callable, measure: str) -> None:
+    task = make_task("autopruner", measure=measure)
     sets = channel_sets(task, task.network.eval().requires_grad_(True))[1]
-    codes = Codes(task.plan, sets, 0.5)
+    codes = Codes(task, sets)
     with torch.no_grad():
         for code in codes.gates:
             code.fill_(2.0)
@@ -152,7 +161,7 @@ def test_codes_start_at_the_target_and_the_penalty_draws_them_to_it(make_task: C
 
     def share() -> float:
         kept = {name: value.sum() for one, value in zip(codes.gated, codes.values()) for name in one.widths}
-        return float((soft_flops(task.plan, kept) / soft_flops(task.plan, {})).detach())
+        return float((soft_cost(MEASURES[measure], task.plan, kept) / soft_cost(MEASURES[measure], task.plan, {})).detach())
 
     assert share() > 0.6
     for _ in range(150):
@@ -188,15 +197,15 @@ def test_random_search_keeps_the_best_candidate_and_goes_on_after_the_finished_o
     monkeypatch.setattr(random_search, "evaluate", accuracy)
     task = make_task("random", candidates=3, batch_size=16)
     with pytest.raises(KeyboardInterrupt):
-        METHODS["random"](task)
-    assert len(random_search.read(task)) == 1
-    found = METHODS["random"](task)
+        METHODS["random"].load()(task)
+    assert len(candidates(task)) == 1
+    found = METHODS["random"].load()(task)
     assert trained == [32, 32, 32, 32], "a half of the 64 training images, and the first candidate once"
-    judged = [one.val_accuracy for one in random_search.read(task)]
-    assert judged == [0.3, 0.5, 0.9]
-    assert task.budget.holds(found.flops)
-    rows = json.loads((task.run.path / "candidates.json").read_text())
+    rows = candidates(task)
+    assert [row["val_accuracy"] for row in rows] == [0.3, 0.5, 0.9]
+    assert task.budget.holds(found.cost)
     assert dict(found.architecture.widths) == rows[2]["widths"]
+    assert found.cost == rows[2]["cost"]
     assert same_outputs(found.architecture, found.network, task.input_shape)
 
 
@@ -205,12 +214,12 @@ def test_random_search_ranks_from_fresh_weights_and_hands_over_the_given_ones(
 ) -> None:
     starts: list[dict[str, torch.Tensor]] = []
     monkeypatch.setattr(random_search, "train_apart", lambda network, *rest: starts.append(network.state_dict()))
-    monkeypatch.setattr(random_search, "accuracy", lambda *given: 1.0)
+    monkeypatch.setattr(random_search, "evaluate", lambda *given: 1.0)
     task = make_task("random")
     with torch.no_grad():
         task.network.conv1.weight.fill_(7.0)  # no fresh weight is
-    found = METHODS["random"](task)
-    torch.manual_seed(task.options.seed)
+    found = METHODS["random"].load()(task)
+    torch.manual_seed(task.seed)
     fresh = build(found.architecture).state_dict()
     assert starts[0].keys() == fresh.keys()
     assert all(torch.equal(starts[0][name], fresh[name]) for name in fresh)
@@ -219,16 +228,16 @@ def test_random_search_ranks_from_fresh_weights_and_hands_over_the_given_ones(
 
 def test_random_search_tells_what_its_space_can_reach(make_task: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random_search, "train_apart", lambda *given: None)
-    monkeypatch.setattr(random_search, "accuracy", lambda *given: 1.0)
+    monkeypatch.setattr(random_search, "evaluate", lambda *given: 1.0)
     task = make_task("random", share=0.01)
-    found = METHODS["random"](task)
-    space = SearchSpace.of(tie_residuals(task.plan), task.full)
-    assert not task.budget.holds(found.flops)
-    assert found.around == (found.flops,) == (exact_flops(task.plan, space.smallest()),)
+    found = METHODS["random"].load()(task)
+    space = SearchSpace.of(task.plan, task.full)
+    assert not task.budget.holds(found.cost)
+    assert found.around == (found.cost,) == (exact_flops(task.plan, space.smallest()),)
 
 
 def test_a_damaged_candidates_file_is_named(make_task: Callable) -> None:
     task = make_task("random")
     (task.run.path / "candidates.json").write_text("[{}]")
     with pytest.raises(TasError, match=r"candidates\.json: damaged; delete it"):
-        METHODS["random"](task)
+        METHODS["random"].load()(task)

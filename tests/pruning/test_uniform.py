@@ -16,7 +16,7 @@ def test_every_width_is_within_a_channel_of_one_share(
 ) -> None:
     task = make_task("uniform", name, share, blocks=blocks)
     found = uniform(task)
-    assert task.budget.holds(found.flops)
+    assert task.budget.holds(found.cost)
     kept = {stage: min(full, blocks or full) for stage, full in task.full.depths.items()}
     assert found.architecture.depths == kept
     low = max((kept - 0.5) / task.full.widths[width] for width, kept in found.architecture.widths.items())

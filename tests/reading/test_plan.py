@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.reading.layer_calls import layer_calls
 from tas.reading.readers import read_plan
@@ -68,7 +67,7 @@ def test_identity_shortcuts_are_planned_as_projections_between_unequal_widths(na
     conditional = {layer.name: layer for layer in plan.layers if layer.if_unequal}
     assert identities <= set(conditional)
     for name in identities:
-        assert conditional[name].kernel == 1
+        assert conditional[name].taps == 1
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -106,7 +105,7 @@ def test_at_any_depths_a_layer_has_one_case_if_it_runs_and_none_if_not(data):
         chosen[stage] = data.draw(st.sampled_from(candidates[stage]))
     for layer in plan.layers:
         (segment,) = layer.reads
-        cases = plan.cases(layer, segment.source, candidates)
+        cases = plan.cases(layer.stage, layer.block, segment.source, candidates)
         active = [case for case in cases if case.stage is None or chosen[case.stage] in case.depths]
         runs = layer.stage is None or chosen[layer.stage] > layer.block
         assert [case.reads for case in active] == [plan.resolve(segment.source, chosen)] * runs
@@ -141,10 +140,10 @@ def test_a_layer_that_is_used_twice_is_applied_twice():
 
 def test_a_grouped_convolution_reads_the_channels_of_one_group():
     (layer,) = layer_calls(nn.Conv2d(6, 8, (3, 5), stride=2, groups=2), (6, 11, 13))
-    assert (layer.kernel, layer.positions) == (3 * 5, 5 * 5)
+    assert (layer.kernel, layer.stride, layer.groups, layer.resolution) == ((3, 5), (2, 2), 2, (5, 5))
     assert (layer.in_channels, layer.out_channels) == (6 // 2, 8)
 
 
 def test_a_linear_layer_is_applied_at_every_position_of_its_input():
     (layer,) = layer_calls(nn.Linear(5, 7), (3, 4, 5))
-    assert (layer.kernel, layer.positions, layer.in_channels, layer.out_channels) == (1, 3 * 4, 5, 7)
+    assert (layer.kernel, layer.resolution, layer.in_channels, layer.out_channels) == ((1, 1), (3, 4), 5, 7)

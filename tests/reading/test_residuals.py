@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 import tas
-from tas.architecture import Architecture
 from tas.cost.budget import Budget
 from tas.cost.count import flops
 from tas.cost.measures import exact_flops
@@ -16,12 +15,12 @@ from tas.reading.residuals import tie_residuals
 from tas.space.random_networks import random_architecture
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
-from tests.spaces import unpruned, plan_of
+from tests.spaces import plan_of, unpruned
 
 
 def tied_space(name: str, size: int = 8) -> SearchSpace:
     full = unpruned(name, 10)
-    return SearchSpace.of(tie_residuals(plan_of(name, size=size)), full)
+    return SearchSpace.of(plan_of(name, size=size), full)
 
 
 def test_the_outputs_of_a_stage_share_a_width_and_inner_widths_are_their_own():
@@ -38,7 +37,7 @@ def test_a_drawn_network_costs_what_its_plan_says_and_has_no_projection_beside_t
     space = tied_space(name)
     budget = Budget(share * exact_flops(space.plan, space.full), 0.02)
     for seed in range(3):
-        drawn = random_architecture(space, budget, torch.Generator().manual_seed(seed))
+        drawn = random_architecture(space, [budget], torch.Generator().manual_seed(seed))
         network = build(drawn)
         assert isinstance(network, CifarResNet)
         assert flops(network, (3, 8, 8)) == exact_flops(space.plan, drawn) == exact_flops(plan_of(name, size=8), drawn)
@@ -57,7 +56,7 @@ def test_a_supernet_forced_to_a_network_is_that_network_in_training_and_in_evalu
     budget = Budget(0.5 * exact_flops(space.plan, space.full), 0.05)
     images = torch.randn(6, 3, 8, 8, dtype=torch.float64)
     for seed in range(3):
-        drawn = random_architecture(space, budget, torch.Generator().manual_seed(seed))
+        drawn = random_architecture(space, [budget], torch.Generator().manual_seed(seed))
         supernet.force(drawn)
         network = tas.cut(build(space.full).double(), space.plan, drawn, supernet.weights(drawn))
         for training in (True, False):

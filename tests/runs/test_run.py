@@ -1,4 +1,3 @@
-import json
 import os
 import re
 from pathlib import Path
@@ -10,14 +9,23 @@ import yaml
 import tas
 from tas.architecture import Architecture
 from tas.config import SearchOptions, TrainOptions
+from tas.config.groups import Keeping
 from tas.cutting.build import build
 from tas.errors import TasError
 from tas.runs.files import write_text
 from tas.runs.load import load
+from tas.runs.results import Result, read_result
 from tas.runs.run import Run, newest_search
+from tests.results import search_result, train_result
 from tests.spaces import unpruned
 
 SMALL = unpruned("resnet20", num_classes=3, in_channels=1)
+
+
+def finish(run: Run, result: Result) -> None:
+    """What a command does at the end of a run."""
+    run.keep(SMALL, build(SMALL))
+    result.write(run)
 
 
 def finished(path: Path, seed: int = 0) -> Run:
@@ -25,7 +33,7 @@ def finished(path: Path, seed: int = 0) -> Run:
     torch.manual_seed(seed)
     run = Run(path)
     run.start(TrainOptions.of(output=str(path)))
-    run.finish(SMALL, {"test_accuracy": 0.5}, build(SMALL))
+    finish(run, train_result())
     return run
 
 
@@ -64,7 +72,7 @@ def test_a_run_without_output_is_named_for_what_it_does_and_when(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = Run.of(SearchOptions(), "search", "resnet20-digits")
+    run = Run.of(Keeping(), "search", "resnet20-digits")
     assert re.fullmatch(r"runs/search/resnet20-digits-\d{8}-\d{6}", run.path.as_posix())
 
 
@@ -73,15 +81,15 @@ def test_runs_of_the_same_second_get_directories_of_their_own(tmp_path: Path, mo
     monkeypatch.setattr("time.strftime", lambda layout: "20260102-030405")
     paths = []
     for _ in range(3):
-        run = Run.of(SearchOptions(), "search", "x")
+        run = Run.of(Keeping(), "search", "x")
         run.start(SearchOptions())
         paths.append(run.path.name)
     assert paths == ["x-20260102-030405", "x-20260102-030405-2", "x-20260102-030405-3"]
 
 
 def test_output_and_resume_name_the_directory() -> None:
-    assert Run.of(SearchOptions.of(output="here"), "search", "x").path == Path("here")
-    assert Run.of(SearchOptions.of(output="here", resume="there"), "search", "x").path == Path("there")
+    assert Run.of(Keeping(output="here"), "search", "x").path == Path("here")
+    assert Run.of(Keeping(output="here", resume="there"), "search", "x").path == Path("there")
 
 
 def test_an_output_that_holds_something_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -107,18 +115,60 @@ def test_an_output_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_resumed_run_keeps_the_options_that_it_began_with(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.start(SearchOptions.of(epochs=3))
-    run.start(SearchOptions.of(epochs=3, workers=1, resume=str(run.path)))
+    resumed = SearchOptions.of(epochs=3, workers=1, resume=str(run.path))
+    Run.of(resumed.keeping, "search", "x").start(resumed)
     saved = yaml.safe_load(run.config.read_text())
     assert (saved["epochs"], saved["workers"], saved["resume"]) == (3, 0, None)
+
+
+def test_a_run_that_goes_on_begins_where_nothing_is(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        run = Run(tmp_path / name, go_on=True)
+        run.check_free()
+        run.start(SearchOptions.of(epochs=3))
+        assert yaml.safe_load(run.config.read_text())["epochs"] == 3
+
+
+def test_a_run_that_goes_on_goes_on_in_a_used_directory(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    Run(path).start(SearchOptions.of(epochs=3))
+    (path / "half.json").write_text("done so far")
+    before = Run(path).config.read_text()
+    run = Run(path, go_on=True)
+    run.check_free()
+    run.start(SearchOptions.of(epochs=3, workers=1))
+    assert run.config.read_text() == before
+    assert (path / "half.json").read_text() == "done so far"
+
+
+def test_a_run_that_does_not_go_on_refuses_a_used_directory(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    Run(path).start(SearchOptions.of(epochs=3))
+    before = Run(path).config.read_text()
+    for refuse in (Run(path).check_free, lambda: Run(path).start(SearchOptions.of(epochs=4))):
+        with pytest.raises(TasError, match="--output .*run: exists already; give another directory") as error:
+            refuse()
+        assert "\n" not in str(error.value)
+    assert Run(path).config.read_text() == before
+    assert [file.name for file in path.iterdir()] == ["config.yaml"]
+
+
+def test_only_a_resumed_run_goes_on() -> None:
+    assert Run.of(Keeping(resume="there"), "search", "x").go_on
+    assert not Run.of(Keeping(output="here"), "search", "x").go_on
+    assert not Run.of(Keeping(), "search", "x").go_on
 
 
 def test_a_run_is_finished_once_its_metrics_are_written(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.start(SearchOptions())
     assert not run.finished()
-    run.finish(SMALL, {"flops": 1}, build(SMALL))
+    run.keep(SMALL, build(SMALL))
+    assert not run.finished()
+    search_result(flops=1).write(run)
     assert run.finished()
-    assert json.loads(run.metrics.read_text()) == {"flops": 1}
+    assert read_result(run) == search_result(flops=1)
     assert Architecture.load(run.architecture) == SMALL
 
 
@@ -131,7 +181,7 @@ def test_metrics_are_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        run.finish(SMALL, {}, build(SMALL))
+        finish(run, train_result())
     assert not run.finished()
 
 
@@ -202,7 +252,7 @@ def searched(name: str, finished_at: int | None) -> Run:
     run = Run(Path("runs") / "search" / name)
     run.start(SearchOptions())
     if finished_at is not None:
-        run.finish(SMALL, {}, build(SMALL))
+        finish(run, search_result())
         os.utime(run.metrics, (finished_at, finished_at))
     return run
 

@@ -5,7 +5,7 @@ import pytest
 from tas.architecture import Architecture
 from tas.runs.picture import draw_architecture
 from tas.runs.summary import change, millions, percent, summary
-from tests.spaces import unpruned, plan_of
+from tests.spaces import plan_of, unpruned
 
 FULL = unpruned("resnet20", num_classes=10)
 

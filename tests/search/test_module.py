@@ -1,5 +1,6 @@
-import copy
+import math
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
 
@@ -9,18 +10,25 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+import tas
 from tas.architecture import Architecture
+from tas.config.groups import Recipe, Strategy
 from tas.cost.budget import Budget
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS, PARAMS, exact_flops
 from tas.cutting.build import build
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
-from tas.search.module import SearchModule, batch_accuracy, confidence, mean_confidence
+from tas.search.confidence import confidence, mean_confidence
+from tas.search.finish import finish_search
+from tas.search.module import SearchModule
+from tas.search.strategies.gumbel_mixture import batch_accuracy
+from tas.search.strategy import Moment
+from tas.space.derivation import argmax, derive
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
 from tas.training.schedules import cosine, linear
 from tests.conftest import bare_trainer
-from tests.spaces import unpruned, paper_space
+from tests.spaces import paper_space, unpruned
 
 SHAPE = (1, 8, 8)
 
@@ -36,25 +44,23 @@ def planned() -> tuple[Architecture, torch.nn.Module, Plan, SearchSpace]:
 def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchModule:
     full, network, plan, space = planned()
     torch.manual_seed(seed)
-    flops_full = exact_flops(plan, full)
     settings: dict[str, Any] = {
         "epochs": 2,
         "samples": 2,
         "cost_weight": 2.0,
-        "tau": (10.0, 0.1),
+        "tau_start": 10.0,
+        "tau_end": 0.1,
         "warmup": 0.0,
         "lr": 0.1,
         "momentum": 0.9,
         "weight_decay": 5e-4,
         "arch_lr": 0.02,
         "arch_weight_decay": 1e-3,
-        "seed": seed,
-    }
-    return SearchModule(
-        Supernet(network, space),
-        Budget(target * flops_full),
-        **settings | changed,
-    )
+    } | changed
+    recipe = Recipe(**{key: value for key, value in settings.items() if key in asdict(Recipe())})
+    strategy = Strategy(**{key: value for key, value in settings.items() if key in asdict(Strategy())})
+    budget = Budget(target * exact_flops(plan, full))
+    return SearchModule(Supernet(network, space), [budget], recipe, strategy, seed)
 
 
 def fit(module: SearchModule, batches: int = 3, callback: pl.Callback | None = None) -> None:
@@ -83,8 +89,8 @@ def equal(first: list[Tensor], second: list[Tensor]) -> list[bool]:
 
 
 def watch(module: SearchModule, step: str, look: Callable[[], None]) -> None:
-    """Call `look` before and after every call of one of the module's methods."""
-    original = getattr(module, step)
+    """Call `look` before and after every call of one of the strategy's methods."""
+    original = getattr(module.strategy, step)
 
     def watched(*arguments: Any) -> Any:
         look()
@@ -92,7 +98,7 @@ def watch(module: SearchModule, step: str, look: Callable[[], None]) -> None:
         look()
         return result
 
-    setattr(module, step, watched)
+    setattr(module.strategy, step, watched)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +182,7 @@ def test_the_logits_learn_at_the_rate_given_or_at_one_for_the_length_of_the_sear
 @pytest.mark.parametrize(("warmup", "rate"), [(0.0, 1600 / 800), (0.5, 1600 / 400), (0.75, 5.0)])
 def test_a_longer_search_moves_the_logits_as_far_in_smaller_steps(warmup: float, rate: float) -> None:
     module = make_module(arch_lr=None, warmup=warmup)
-    assert module.arch_lr_over((1 - module.warmup) * 800) == pytest.approx(rate)
+    assert module.strategy.arch_lr_over((1 - warmup) * 800) == pytest.approx(rate)
 
 
 def test_sgd_moves_the_logits_by_what_they_change_in_the_loss() -> None:
@@ -216,18 +222,18 @@ def test_tau_and_the_learning_rate_follow_their_schedules_over_the_whole_search(
     rates: list[float] = []
     sample = module.supernet.sample
 
-    def spy(tau: float, *others: Any) -> None:
+    def spy(tau: float, *others: Any, **named: Any) -> None:
         taus.append(tau)
-        sample(tau, *others)
+        sample(tau, *others, **named)
 
     monkeypatch.setattr(module.supernet, "sample", spy)
-    weights_step = module.weights_step
+    weights_step = module.strategy.weights_step
 
     def rate(batch: Any, optimizer: Any, *others: Any) -> Tensor:
         rates.append(optimizer.param_groups[0]["lr"])
         return weights_step(batch, optimizer, *others)
 
-    monkeypatch.setattr(module, "weights_step", rate)
+    monkeypatch.setattr(module.strategy, "weights_step", rate)
     fit(module, batches=3)
     progress = [iteration / 6 for iteration in range(6)]
     assert taus[::2] == taus[1::2] == [linear(10.0, 0.1, p) for p in progress]
@@ -267,7 +273,8 @@ def test_a_search_is_a_function_of_its_seed() -> None:
 
 
 def expected_ratio(module: SearchModule) -> float:
-    return module.expected_flops(*module.supernet.probabilities()).item() / module.flops_full
+    (cost,) = module.strategy.costs
+    return cost.expected(*module.supernet.probabilities()).item() / cost.full
 
 
 @pytest.mark.parametrize(("target", "start", "direction"), [(0.3, -1, -1), (1.0, 0, 1)])
@@ -343,14 +350,14 @@ def test_accuracy_is_the_share_of_right_answers() -> None:
 def test_during_the_warm_up_the_weights_alone_move_on_networks_drawn_at_the_first_temperature(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module = make_module(warmup=0.5, epochs=4, tau=(5.0, 1.0))
+    module = make_module(warmup=0.5, epochs=4, tau_start=5.0, tau_end=1.0)
     logits = [parameter.detach().clone() for parameter in module.supernet.architecture_parameters()]
     moved, taus = [], []
     sample = module.supernet.sample
 
-    def spy(tau: float, *others: Any) -> None:
+    def spy(tau: float, *others: Any, **named: Any) -> None:
         taus.append(tau)
-        sample(tau, *others)
+        sample(tau, *others, **named)
 
     class Watch(pl.Callback):
         def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
@@ -363,44 +370,84 @@ def test_during_the_warm_up_the_weights_alone_move_on_networks_drawn_at_the_firs
     assert taus == pytest.approx([5.0] * 4 + [tau for tau in (5.0, 4.0, 3.0, 2.0) for _ in range(2)])
 
 
-def test_first_the_unpruned_network_is_trained_as_a_plain_one_is_and_then_shared_by_all_candidates(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    _, network, _, space = planned()
-    # Six of eight steps, so that it ends in the middle of an epoch.
-    module = make_module(warmup=0.9, unpruned_first=0.75, epochs=2, lr=0.01)
-    shared: list[dict[str, Tensor]] = []
-    momenta: list[int] = []
-    share = module.supernet.share_unpruned
-
-    def spy() -> None:
-        shared.append(module.supernet.weights(space.full))
-        share()
-
-    weights_step = module.weights_step
-
-    def step(batch: Any, optimizer: Any, *others: Any) -> Tensor:
-        momenta.append(len(optimizer.optimizer.state))
-        return weights_step(batch, optimizer, *others)
-
-    monkeypatch.setattr(module.supernet, "share_unpruned", spy)
-    monkeypatch.setattr(module, "weights_step", step)
-    fit(module, batches=4)
-    plain = copy.deepcopy(network).train()
-    optimizer = torch.optim.SGD(plain.parameters(), momentum=0.9, weight_decay=5e-4, nesterov=True)
-    images, labels = noise(batches=4)
+def test_a_step_without_lightning_is_the_step_that_lightning_takes() -> None:
+    with_lightning, without = make_module(), make_module()
+    fit(with_lightning, batches=3)
+    images, labels = noise(batches=3)
+    strategy = without.strategy
+    optimizers = strategy.optimizers()
+    without.train()
     for iteration in range(6):
-        optimizer.param_groups[0]["lr"] = cosine(0.01, iteration / 8)
-        part = slice(4 * (iteration % 4), 4 * (iteration % 4) + 4)
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(plain(images[0][part]), labels[part]).backward()
-        optimizer.step()
-    assert len(shared) == 1
-    for name, tensor in plain.state_dict().items():
-        torch.testing.assert_close(shared[0][name], tensor, rtol=1e-3, atol=1e-5)
-    assert momenta[0] == momenta[6] == 0 and all(momenta[1:6]) and momenta[7]
+        part = slice(4 * (iteration % 3), 4 * (iteration % 3) + 4)
+        batch = {half: (pixels[part], labels[part]) for half, pixels in zip(("weights", "architecture"), images)}
+        scalars = strategy.step(batch, Moment(iteration, 6), optimizers, Tensor.backward)
+        assert {"loss", "flops"} == set(strategy.shown(scalars))
+    own, other = (copies(list(module.supernet.parameters())) for module in (with_lightning, without))
+    assert all(equal(own, other))
 
 
-def test_the_share_of_the_unpruned_network_is_a_part_of_the_warm_up() -> None:
-    with pytest.raises(ValueError, match=r"unpruned_first is 0\.2, more than warmup, 0\.1"):
-        make_module(warmup=0.1, unpruned_first=0.2)
+def test_after_a_step_every_parameter_can_learn_again() -> None:
+    module = make_module()
+    fit(module, batches=1)
+    assert all(parameter.requires_grad for parameter in module.supernet.parameters())
+
+
+def test_of_two_budgets_each_pulls_its_own_cost() -> None:
+    full, network, plan, space = planned()
+    budgets = [Budget(1.0 * FLOPS.exact(plan, full)), Budget(0.3 * PARAMS.exact(plan, full), measure="params")]
+    recipe, strategy = Recipe(epochs=1), Strategy(warmup=0.0, cost_weight=1e4, arch_lr=1e-4)
+    torch.manual_seed(0)
+    module = SearchModule(Supernet(network, space), budgets, recipe, strategy)
+    logged: dict[str, float] = {}
+
+    class Keep(pl.Callback):
+        def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+            logged.update({key: float(value) for key, value in trainer.callback_metrics.items()})
+
+    for logits in module.supernet.architecture_parameters():
+        logits.data[-1] += 1.0  # the argmax is the unpruned network: FLOPs are met, parameters are not
+    before = [cost.expected(*module.supernet.probabilities()).item() for cost in module.strategy.costs]
+    fit(module, batches=4, callback=Keep())
+    after = [cost.expected(*module.supernet.probabilities()).item() for cost in module.strategy.costs]
+    assert after[1] < before[1]
+    assert logged["flops/derived_ratio"] == logged["params/derived_ratio"] == 1
+    assert logged["params/band_high"] == pytest.approx(0.3 * 1.05)
+    assert math.log(after[1]) < logged["architecture/cost_loss"] < math.log(before[1])  # of the last step
+
+
+def test_a_checkpoint_has_every_choice_once() -> None:
+    module = make_module()
+    logits = [name for name in module.state_dict() if name.endswith("logits")]
+    assert len(logits) == len(module.supernet.widths) + len(module.supernet.depths) == len(set(logits))
+
+
+def test_the_end_of_a_search_is_a_network_inside_the_budget_with_the_supernet_s_weights() -> None:
+    full, network, plan, _ = planned()
+    space = SearchSpace.of(plan, full)  # no projection that would be fresh comes into a network of it
+    budget = Budget(0.5 * exact_flops(plan, full))
+    module = SearchModule(Supernet(network, space), [budget], Recipe(epochs=1), Strategy(warmup=0.0))
+    fit(module, batches=2)
+    images, labels = noise(batches=2)
+    loader = DataLoader(TensorDataset(images[0], labels), batch_size=4)
+    found = finish_search(module, network, [budget], loader)
+    assert found.met and found.reachable is None
+    assert found.architecture == derive(space, *module.supernet.probabilities(), budget)
+    assert found.likeliest == argmax(space, *module.supernet.probabilities())
+    assert found.costs == {
+        "flops": tas.flops(found.network, SHAPE),
+        "params": tas.parameters(found.network),
+    }
+    module.supernet.eval(), found.network.eval()
+    torch.testing.assert_close(module.supernet(images[0]), found.network(images[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_where_no_network_meets_the_budget_the_end_says_what_is_next_to_it() -> None:
+    _, network, plan, space = planned()
+    module = make_module(epochs=1)
+    images, labels = noise(batches=2)
+    loader = DataLoader(TensorDataset(images[0], labels), batch_size=4)
+    smallest = exact_flops(plan, space.smallest())
+    found = finish_search(module, network, [Budget(0.5 * smallest)], loader)
+    assert not found.met
+    assert found.architecture.depths == space.smallest().depths
+    assert found.reachable == (smallest,)

@@ -1,8 +1,7 @@
 import torch
 
-from tas.architecture import Architecture
 from tas.search.monitor import distribution_figure
-from tests.spaces import unpruned, paper_space
+from tests.spaces import paper_space, unpruned
 
 
 def test_the_picture_of_what_is_learned_has_a_row_for_each_choice() -> None:

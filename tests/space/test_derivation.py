@@ -7,12 +7,11 @@ import random
 import pytest
 import torch
 
-from tas.architecture import Architecture
 from tas.cost.budget import Budget
 from tas.cost.measures import exact_flops
 from tas.space.derivation import argmax, derive, reachable
 from tas.space.space import SearchSpace
-from tests.spaces import unpruned, paper_space, plan_of
+from tests.spaces import paper_space, plan_of, unpruned
 
 
 def small_space(seed, depths=(1, 2, 3)):
@@ -111,7 +110,7 @@ def test_a_band_that_holds_one_cost_alone_is_met_exactly(seed):
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("share", [0.2, 0.45, 0.5, 0.8])
 def test_where_no_depths_fit_the_nearest_in_cost_is_handed_over(share, seed):
-    space, plan = paper_space(unpruned("resnet56", 10), search_widths=False), plan_of("resnet56")
+    space, plan = paper_space(unpruned("resnet56", 10), search="depth"), plan_of("resnet56")
     widths, depths = random_probabilities(space, seed)
     target = (share + 0.01 * seed) * exact_flops(plan, space.full)
     budget = Budget(target, 1e-6)
@@ -137,9 +136,9 @@ def test_what_can_be_reached_next_to_a_target_is_what_a_scan_finds(seed):
     space, plan = small_space(seed), plan_of("resnet20")
     costs = sorted({exact_flops(plan, a) for a in every_architecture(space)})
     low, high = max(itertools.pairwise(costs), key=lambda pair: pair[1] - pair[0])
-    assert reachable(space, 0.3 * low + 0.7 * high) == (low, high)
-    assert reachable(space, 0.9 * costs[0]) == (costs[0],)
-    assert reachable(space, 1.1 * costs[-1]) == (costs[-1],)
+    assert reachable(space, Budget(0.3 * low + 0.7 * high)) == (low, high)
+    assert reachable(space, Budget(0.9 * costs[0])) == (costs[0],)
+    assert reachable(space, Budget(1.1 * costs[-1])) == (costs[-1],)
 
 
 def test_a_target_below_or_above_the_whole_space_gives_its_cheapest_or_dearest_network():

@@ -1,12 +1,10 @@
 import pytest
 import torch
 
-from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.measures import exact_flops
-from tas.cost.tables import cost_tables
+from tas.cost.measures import FLOPS, PARAMS, exact_flops
 from tas.space.random_networks import costs_of, random_architecture
-from tests.spaces import unpruned, paper_space
+from tests.spaces import paper_space, unpruned
 
 
 # The middle share is rare among all networks of the space; the last is out of its reach, and its smallest is nearest.
@@ -14,7 +12,7 @@ from tests.spaces import unpruned, paper_space
 def test_a_drawn_network_is_inside_the_budget_and_follows_from_the_generator(share: float, met: bool) -> None:
     space = paper_space(unpruned("resnet20", 10))
     budget = Budget(share * exact_flops(space.plan, space.full), 0.02)
-    drawn = [random_architecture(space, budget, torch.Generator().manual_seed(seed)) for seed in (0, 1, 0)]
+    drawn = [random_architecture(space, [budget], torch.Generator().manual_seed(seed)) for seed in (0, 1, 0)]
     assert drawn[0] == drawn[2]
     if met:
         assert all(budget.holds(exact_flops(space.plan, architecture)) for architecture in drawn)
@@ -23,12 +21,22 @@ def test_a_drawn_network_is_inside_the_budget_and_follows_from_the_generator(sha
         assert drawn[0].depths == drawn[1].depths == space.smallest().depths
 
 
+def test_a_network_drawn_under_two_budgets_is_inside_both() -> None:
+    space = paper_space(unpruned("resnet20", 10))
+    budgets = [
+        Budget(0.5 * FLOPS.exact(space.plan, space.full), 0.05),
+        Budget(0.4 * PARAMS.exact(space.plan, space.full), 0.05, "params"),
+    ]
+    drawn = random_architecture(space, budgets, torch.Generator().manual_seed(0))
+    assert all(budget.holds(budget.cost(space.plan, drawn)) for budget in budgets)
+
+
 def test_the_costs_of_many_networks_are_those_of_each() -> None:
     space = paper_space(unpruned("resnet20", 10))
     generator = torch.Generator().manual_seed(0)
     choices = {**space.widths, **space.depths}
     drawn = {name: torch.randint(len(values), (20,), generator=generator) for name, values in choices.items()}
-    costs = costs_of(cost_tables(space.plan, space.widths, space.depths), drawn)
+    costs = costs_of(FLOPS.tables(space.plan, space.widths, space.depths), drawn)
     for number, cost in enumerate(costs.tolist()):
         one = {name: values[int(drawn[name][number])] for name, values in choices.items()}
         architecture = space.choose({n: one[n] for n in space.widths}, {n: one[n] for n in space.depths})

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import tas
-from tas.architecture import Architecture
+from tas.config.groups import Space
 from tas.errors import TasError
 from tas.space.of_network import search_space
-from tas.space.space import RATIOS, depth_candidates, width_candidates
-from tests.spaces import unpruned, paper_space
+from tas.space.space import depth_candidates, width_candidates
+from tests.spaces import paper_space, unpruned
 
 PERCENT = st.sets(st.integers(1, 100), min_size=1).map(sorted)
 
@@ -41,7 +41,7 @@ def test_the_paper_s_ratios_keep_the_full_width_as_last_candidate(channels):
     candidates = width_candidates(channels)
     assert candidates[-1] == channels
     assert candidates[0] >= 1
-    assert len(candidates) <= len(RATIOS)
+    assert len(candidates) <= len(Space.ratios)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_the_space_has_the_candidates_of_every_width_and_depth_of_the_network():
 
 def test_what_is_not_searched_has_the_unpruned_network_s_value_alone():
     full = unpruned("resnet56", 10)
-    only_depths = paper_space(full, search_widths=False)
+    only_depths = paper_space(full, search="depth")
     assert only_depths.widths == {name: (width,) for name, width in full.widths.items()}
     assert only_depths.depths == paper_space(full).depths
-    only_widths = paper_space(full, search_depths=False)
+    only_widths = paper_space(full, search="width")
     assert only_widths.depths == {name: (depth,) for name, depth in full.depths.items()}
     assert only_widths.widths == paper_space(full).widths
 
@@ -116,7 +116,7 @@ def test_with_a_multiple_each_candidate_is_the_nearest_one_to_its_share_or_full(
 
 @given(st.integers(1, 256), st.integers(1, 16))
 def test_a_width_with_a_unit_has_candidates_of_whole_groups(groups, unit):
-    candidates = width_candidates(groups * unit, RATIOS, unit)
+    candidates = width_candidates(groups * unit, Space.ratios, unit)
     assert all(count % unit == 0 for count in candidates)
     assert candidates[-1] == groups * unit
 

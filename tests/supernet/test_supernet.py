@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import tas
-from tas.architecture import Architecture
 from tas.cost.count import parameters
 from tas.cutting.build import build
-from tas.cutting.importance import sorted_by_importance
 from tas.supernet.norms import CandidateNorm
 from tas.supernet.supernet import Supernet
-from tests.spaces import unpruned, paper_space
+from tests.spaces import paper_space, unpruned
 
 BOTH = ["resnet20", "resnet164"]
 
@@ -167,21 +165,6 @@ def test_forcing_the_unpruned_network_after_a_draw_gives_it_back():
     assert not torch.equal(supernet(images), network.eval()(images))
     supernet.force(space.full)
     assert torch.equal(supernet(images), network(images))
-
-
-def test_sharing_the_unpruned_weights_keeps_its_function_and_gives_narrow_networks_its_best_channels():
-    network, plan, space, supernet = make("resnet20")
-    randomise_norms(supernet)
-    supernet.double().eval()
-    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    before = supernet(images)
-    unpruned = sorted_by_importance(supernet.weights(space.full), plan)
-    supernet.share_unpruned()
-    torch.testing.assert_close(supernet(images), before)
-    smallest = space.smallest()
-    plain = tas.cut(network.double(), plan, smallest, unpruned).eval()
-    supernet.force(smallest)
-    torch.testing.assert_close(supernet(images), plain(images))
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 8])

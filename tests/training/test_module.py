@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tas.architecture import Architecture
+from tas.config.groups import Distillation, Recipe
 from tas.cutting.build import build
 from tas.distillation.features import FeatureDistillation, Staged
 from tas.distillation.loss import distillation_loss
@@ -26,16 +26,12 @@ def network(seed: int) -> nn.Module:
     return build(SMALL)
 
 
-def make_module(teacher: nn.Module | None = None, **changed: Any) -> TrainModule:
-    settings: dict[str, Any] = {
-        "epochs": 2,
-        "lr": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 5e-4,
-        "kd_alpha": 0.9,
-        "kd_temperature": 4.0,
-    }
-    return TrainModule(network(0), 3, Teachers([Teacher(teacher)]) if teacher else None, **settings | changed)
+def make_module(
+    teacher: nn.Module | None = None, momentum: float = 0.9, distillation: Distillation = Distillation()
+) -> TrainModule:
+    recipe = Recipe(epochs=2, lr=0.1, momentum=momentum, weight_decay=5e-4)
+    teachers = Teachers([Teacher(teacher)]) if teacher else None
+    return TrainModule(network(0), 3, recipe, teachers, distillation=distillation)
 
 
 def loader(batches: int = 3) -> DataLoader:
@@ -45,7 +41,7 @@ def loader(batches: int = 3) -> DataLoader:
 
 def run(module: TrainModule, test: bool = False, callback: pl.Callback | None = None) -> dict[str, float]:
     """Train (or test) on noise; returns what was logged."""
-    trainer = bare_trainer(module.epochs, callback)
+    trainer = bare_trainer(module.recipe.epochs, callback)
     if test:
         trainer.test(module, loader(), verbose=False)
     else:
@@ -88,7 +84,7 @@ def test_with_a_teacher_the_loss_is_the_distillation_loss(alpha: float, temperat
     teacher = network(1)
     images, labels = next(iter(loader()))
     expected = distillation_loss(network(0)(images), teacher.eval()(images), labels, alpha, temperature)
-    module = make_module(teacher, kd_alpha=alpha, kd_temperature=temperature)
+    module = make_module(teacher, distillation=Distillation(kd_alpha=alpha, kd_temperature=temperature))
     assert first_loss(module) == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tas.config import PruneOptions
+from tas.config.groups import Machine, Recipe
 from tas.training.short import evaluate, train_apart
 
 DEVICES = [
@@ -26,8 +26,8 @@ def test_a_network_is_judged_where_it_was_trained(device: str) -> None:
     before = classifier.weight.detach().clone()
     images = TensorDataset(torch.rand(80, 1, 2, 2), torch.zeros(80, dtype=torch.int64))
     batches = DataLoader(images, batch_size=8)
-    options = PruneOptions.of(epochs=2, accelerator="gpu" if device == "cuda" else "cpu", devices="1")
-    used = train_apart(network, batches, 2, options, "trial")
+    machine = Machine(accelerator="gpu" if device == "cuda" else "cpu", devices="1")
+    used = train_apart(network, batches, 2, Recipe(epochs=2), machine, seed=0, label="trial")
     assert used.type == device
     assert classifier.weight.device.type == "cpu" and not torch.equal(classifier.weight, before)
     assert evaluate(network, batches, used) == 1
