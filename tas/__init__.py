@@ -1,9 +1,12 @@
 """TAS: smaller image classifiers by transformable architecture search.
 
+network = tas.open_network("resnet56", num_classes=10)
 space = tas.search_space(network, images)
 supernet = tas.Supernet(network, space)
+budget = tas.Budget(0.5 * tas.flops(network, (3, 32, 32)))
+search = tas.SearchModule(supernet, [budget], tas.Recipe(epochs=40))
+found = tas.finish_search(search, network, [budget], batches)
 network = tas.build(tas.Architecture.load("architecture.json"))
-tas.flops(network, (3, 32, 32))
 tas.load("runs/train/...")
 """
 
@@ -11,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__getattr__`
     from tas.architecture import Architecture as Architecture
+    from tas.config.groups import Recipe as Recipe
+    from tas.config.groups import Strategy as Strategy
     from tas.cost.budget import Budget as Budget
     from tas.cost.count import flops as flops
     from tas.cost.count import parameters as parameters
     from tas.cutting.build import build as build
     from tas.cutting.cut import cut as cut
     from tas.errors import TasError as TasError
+    from tas.networks import open_network as open_network
     from tas.runs.load import load as load
+    from tas.search.finish import finish_search as finish_search
+    from tas.search.module import SearchModule as SearchModule
     from tas.space.derivation import derive as derive
     from tas.space.of_network import search_space as search_space
     from tas.space.space import SearchSpace as SearchSpace
@@ -26,14 +34,19 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__ge
 HOMES = {
     "Architecture": "tas.architecture",
     "Budget": "tas.cost.budget",
+    "Recipe": "tas.config.groups",
+    "SearchModule": "tas.search.module",
     "SearchSpace": "tas.space.space",
+    "Strategy": "tas.config.groups",
     "Supernet": "tas.supernet.supernet",
     "TasError": "tas.errors",
     "build": "tas.cutting.build",
     "cut": "tas.cutting.cut",
     "derive": "tas.space.derivation",
+    "finish_search": "tas.search.finish",
     "flops": "tas.cost.count",
     "load": "tas.runs.load",
+    "open_network": "tas.networks",
     "parameters": "tas.cost.count",
     "search_space": "tas.space.of_network",
 }

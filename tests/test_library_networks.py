@@ -5,6 +5,7 @@ import torch
 from torch.optim.swa_utils import update_bn
 
 from tas.cost.count import parameters
+from tas.cost.measures import PARAMS
 from tas.cutting.cut import cut
 from tas.networks import open_network
 from tas.space.of_network import search_space
@@ -33,7 +34,7 @@ SLOW = [pytest.param("torchvision/vgg16_bn", marks=pytest.mark.slow)]  # 123 mil
 
 
 @pytest.mark.parametrize("name", [*(f"torchvision/{n}" for n in TORCHVISION), *(f"timm/{n}" for n in TIMM), *SLOW])
-def test_forced_to_a_choice_the_supernet_is_the_network_cut_out_and_three_counts_of_its_cost_agree(name):
+def test_forced_to_a_choice_the_supernet_is_the_network_cut_out_and_all_counts_of_its_costs_agree(name):
     torch.manual_seed(0)
     size = 75 if name.endswith("inception_v3") else 64
     shape = (3, size, size)
@@ -48,6 +49,7 @@ def test_forced_to_a_choice_the_supernet_is_the_network_cut_out_and_three_counts
         supernet.force(architecture)
         assert_same_function(supernet, small, torch.randn(2, *shape), within=1e-4)
         assert_same_cost(small, space, architecture, shape)
+        assert PARAMS.exact(space.plan, architecture) == parameters(small)
 
 
 def test_the_supernet_of_resnet50_has_hardly_more_parameters_than_the_network():

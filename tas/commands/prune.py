@@ -20,7 +20,7 @@ from tas.runs.console import say, warn_uncounted
 from tas.runs.picture import draw_architecture
 from tas.runs.results import PruneResult
 from tas.runs.run import Run, label
-from tas.runs.summary import change, missed, summary
+from tas.runs.summary import aimed, change, missed, summary
 
 
 def prune(options: PruneOptions, run: Run | None = None) -> Run:
@@ -115,7 +115,7 @@ def rows_of(task: PruneTask, original: Original, pruned: Pruned, result: PruneRe
         *([("sparsity weight", f"{weight:.3g}")] if weight is not None else []),
         ("FLOPs", change(result.flops_full, result.flops)),
         *([("without zeros", change(result.flops_full, zeros))] if zeros is not None else []),
-        ("target", f"{options.target}: {outcome}"),
+        ("target", f"{aimed(options.target)}: {outcome}"),
         *([("note", "zeros save nothing on ordinary hardware")] if zeros is not None else []),
         ("parameters", change(result.params_full, result.params)),
         ("blocks kept", blocks or "all"),

@@ -9,7 +9,7 @@ from tas.runs.files import write_text
 from tas.runs.picture import draw_architecture
 from tas.runs.results import Likeliest, SearchResult
 from tas.runs.run import Run, label
-from tas.runs.summary import change, missed, percent, summary
+from tas.runs.summary import aimed, change, missed, percent, summary
 from tas.search.confidence import mean_confidence
 from tas.search.finish import Found, finish_search
 from tas.search.monitor import Distributions
@@ -102,7 +102,7 @@ def rows_of(task: SearchTask, found: Found, result: SearchResult, run: Run) -> l
         ("network", f"{options.source.name} on {options.dataset.data}, {images} images"),
         ("started from", task.source),
         ("FLOPs", change(result.flops_full, result.flops)),
-        ("target", f"{options.target}: {outcome}"),
+        ("target", f"{aimed(options.target)}: {outcome}"),
         ("parameters", change(result.params_full, result.params)),
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(result.val_accuracy)} on the architecture half, with the supernet's weights"),

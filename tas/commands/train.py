@@ -37,7 +37,7 @@ def train(options: TrainOptions, run: Run | None = None) -> Run:
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
     architecture = None if options.architecture is None else chosen_architecture(options, data)
     source = options.source if architecture is None else source_of(options, architecture)
-    blamed = "--network" if architecture is None else f"--architecture {options.architecture}"
+    blamed = "--network" if architecture is None else f"--architecture {file_of(str(options.architecture))}"
     pl.seed_everything(seed, workers=True, verbose=False)  # a classifier may have to be made anew
     original = open_original(source, data.num_classes, data.input_shape, blamed)
     if architecture is not None:
@@ -78,11 +78,15 @@ def saved_options(architecture: str) -> dict[str, Any]:
 def chosen_architecture(options: TrainOptions, data: ImageData) -> Architecture:
     """The architecture to train. TasError if it does not fit the data set."""
     assert options.architecture is not None
-    path = Path(options.architecture)
-    file = Run(path).architecture if path.is_dir() else path
-    architecture = Architecture.load(file)
-    check_fit(f"--architecture {path}", architecture, str(options.dataset.data), data)
+    architecture = Architecture.load(file_of(options.architecture))
+    check_fit(f"--architecture {options.architecture}", architecture, str(options.dataset.data), data)
     return architecture
+
+
+def file_of(architecture: str) -> Path:
+    """The file of an architecture; --architecture names it or its run."""
+    path = Path(architecture)
+    return Run(path).architecture if path.is_dir() else path
 
 
 def source_of(options: TrainOptions, architecture: Architecture) -> Source:

@@ -8,16 +8,17 @@ import yaml
 from tas.architecture import Architecture
 from tas.comparison.agreement import Found, agreements
 from tas.comparison.evidence import Evidence
-from tas.comparison.jobs import Aim, Job, list_jobs, remarks
+from tas.comparison.jobs import Aim, Job, list_jobs
 from tas.comparison.machine import this_machine
 from tas.comparison.methods import check_methods, methods_of
 from tas.comparison.perform import check_same_networks, check_unchanged, ready
+from tas.comparison.remarks import remarks
 from tas.comparison.report import write_report
 from tas.comparison.rows import read_rows
 from tas.comparison.scheduler import executor_for, run_all
 from tas.config import CompareOptions, SearchOptions
 from tas.config.files import read_yaml
-from tas.config.groups import Source, Space
+from tas.config.groups import Space
 from tas.data.opening import open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name
@@ -45,7 +46,7 @@ def compare(options: CompareOptions) -> None:
     original = open_unpruned(options)
     with locked(home.path):
         start_home(home, options)
-        for sentence in remarks(options):
+        for sentence in remarks(options, jobs):
             say(sentence)
         say(f"{len(jobs)} runs in {home.path}, {sum(job.run.finished() for job in jobs)} of them finished before")
         with executor_for(options) as executor:
@@ -84,7 +85,7 @@ def start_home(home: Run, options: CompareOptions) -> None:
 def open_unpruned(options: CompareOptions) -> Original:
     """The unpruned network as the data set needs it. Both are tried, and data fetched, before any run needs them."""
     data = open_dataset(options.dataset, options.recipe, options.machine, options.seeds[0])
-    return open_original(Source(network=options.source.network), data.num_classes, data.input_shape)
+    return open_original(options.source, data.num_classes, data.input_shape)
 
 
 def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Found]:

@@ -6,78 +6,94 @@ from typing import TYPE_CHECKING
 
 from tas.comparison.methods import UNPRUNED
 from tas.comparison.statistics import Mean, pareto_front
+from tas.cost.measures import MEASURES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MARKERS = "osD^vP*X<>ph"
 
-LEAST_FLOPS_SHOWN = 0.02
-"""Share of the FLOPs that an axis shows at least: networks of one budget stand together."""
-
-DRAWN_CURVES = {"flops/derived_ratio": "FLOPs of the likeliest network", "confidence/mean": "mean confidence"}
-"""Scalars of a search's event files -> what they are."""
+LEAST_COST_SHOWN = 0.02
+"""Share of the cost that an axis shows at least: networks of one budget stand together."""
 
 
 def draw_pareto(means: Sequence[Mean]) -> "Figure":
-    """Accuracy against FLOPs: a panel each way of training, a marker each method, the Pareto front through the best.
+    """Accuracy against cost: a row each measure that was aimed at, a panel each way of training.
 
-    Bars are standard deviations over seeds. The dashed line is the unpruned network.
+    A marker stands for a method, the Pareto front goes through the best. Bars are standard deviations over seeds. The
+    dashed line is the unpruned network.
 
     Args:
         means: The means over seeds of all trainings, unpruned ones included.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     small = [mean for mean in means if mean.method != UNPRUNED]
     unpruned = [mean.accuracy_mean for mean in means if mean.method == UNPRUNED]
+    measures = list(dict.fromkeys(mean.measure for mean in small))
     trainings = list(dict.fromkeys(mean.training for mean in small))
     methods = list(dict.fromkeys(mean.method for mean in small))
-    figure = Figure(figsize=(2.4 + 3.8 * max(1, len(trainings)), 4.2), layout="constrained")
-    panels = figure.subplots(1, max(1, len(trainings)), squeeze=False, sharey=True)[0]
-    for axes, training in zip(panels, trainings):
-        here = [mean for mean in small if mean.training == training]
-        front = pareto_front([(mean.flops_ratio, mean.accuracy_mean) for mean in here])
-        axes.plot(*zip(*front), color="#a0aec0", zorder=1, drawstyle="steps-post", label="Pareto front")
-        for place, method in enumerate(methods):
-            points = sorted((m for m in here if m.method == method), key=lambda mean: mean.flops_ratio)
-            axes.errorbar(
-                [mean.flops_ratio for mean in points],
-                [mean.accuracy_mean for mean in points],
-                [mean.accuracy_std or 0.0 for mean in points],
-                fmt=MARKERS[place % len(MARKERS)],
-                color=f"C{place % 10}",
-                capsize=3,
-                label=method,
-            )
-        for accuracy in unpruned:
-            axes.axhline(accuracy, linestyle="--", color="#4a5568", linewidth=0.9, label="unpruned network")
-        axes.set_title(training)
-        axes.set_xlabel("FLOPs kept")
-        low, high = axes.get_xlim()
-        margin = max(0.0, LEAST_FLOPS_SHOWN - (high - low)) / 2
-        axes.set_xlim(low - margin, high + margin)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("test accuracy")
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    figure = Figure(figsize=(2.4 + 3.8 * len(trainings), 4.2 * len(measures)), layout="constrained")
+    for measure, row in zip(measures, figure.subplots(len(measures), len(trainings), squeeze=False, sharey=True)):
+        for training, axes in zip(trainings, row):
+            here = [mean for mean in small if (mean.measure, mean.training) == (measure, training)]
+            draw_methods(axes, here, methods)
+            for accuracy in unpruned:
+                axes.axhline(accuracy, linestyle="--", color="#4a5568", linewidth=0.9, label="unpruned network")
+            axes.set_title(training)
+            axes.set_xlabel(f"{MEASURES[measure].words} kept")
+        row[0].set_ylabel("test accuracy")
+    figure.legend(*row[-1].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return figure
 
 
-def draw_curves(searches: Mapping[str, Sequence[Path]]) -> "Figure":
-    """FLOPs and confidence over the epochs of searches (the paper's Figure 3).
+def draw_methods(axes: "Axes", means: Sequence[Mean], methods: Sequence[str]) -> None:
+    """The means of one measure and way of training, and the front through the best of them.
+
+    Args:
+        axes: Where to draw.
+        means: A point each.
+        methods: All of the comparison, in the order of colours and markers.
+    """
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    front = pareto_front([(mean.cost_ratio, mean.accuracy_mean) for mean in means])
+    axes.plot(*zip(*front), color="#a0aec0", zorder=1, drawstyle="steps-post", label="Pareto front")
+    for place, method in enumerate(methods):
+        points = sorted((mean for mean in means if mean.method == method), key=lambda mean: mean.cost_ratio)
+        axes.errorbar(
+            [mean.cost_ratio for mean in points],
+            [mean.accuracy_mean for mean in points],
+            [mean.accuracy_std or 0.0 for mean in points],
+            fmt=MARKERS[place % len(MARKERS)],
+            color=f"C{place % 10}",
+            capsize=3,
+            label=method,
+        )
+    low, high = axes.get_xlim()
+    margin = max(0.0, LEAST_COST_SHOWN - (high - low)) / 2
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(alpha=0.3)
+
+
+def draw_curves(searches: Mapping[str, Sequence[Path]], measures: Sequence[str]) -> "Figure":
+    """Cost and confidence over the epochs of searches (the paper's Figure 3).
 
     Args:
         searches: What a colour stands for -> folders of finished searches, one a seed.
+        measures: The costs that are drawn; a search that did not aim at one has no curve of it.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
-    for axes, (scalar, name) in zip(figure.subplots(1, len(DRAWN_CURVES), sharex=True), DRAWN_CURVES.items()):
+    drawn = {f"{name}/derived_ratio": f"{MEASURES[name].words} of the likeliest network" for name in measures}
+    drawn["confidence/mean"] = "mean confidence"
+    figure = Figure(figsize=(5.25 * len(drawn), 4.2), layout="constrained")
+    for axes, (scalar, name) in zip(figure.subplots(1, len(drawn), sharex=True), drawn.items()):
         for place, (label, folders) in enumerate(searches.items()):
             for number, folder in enumerate(folders):
                 shown = label if number == 0 else None

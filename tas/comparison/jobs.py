@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from tas.comparison.methods import ComparedMethod, methods_of
+from tas.comparison.methods import methods_of
 from tas.comparison.ranking import AloneOptions, RankOptions
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
-from tas.config.checks import flag
 from tas.config.files import with_recipe
-from tas.config.groups import Distillation, Keeping, Pruning, Space
+from tas.config.groups import Distillation, Keeping, Pruning
 from tas.config.options import Options
 from tas.config.parsing import check_known, from_values
 from tas.errors import TasError, blame
@@ -97,9 +96,9 @@ def check_sections(options: CompareOptions) -> None:
     """TasError if an option for one of the commands is not one, also where no run would take it."""
     teacher = teacher_job(options, options.seeds[0])
     known = methods_of(options)
-    for method in ("tas", "uniform", *(name for name, one in known.items() if one.varied)):
-        structure = structure_job(options, method, Aim(share=0.5), teacher)
-    training_job(options, structure, "kd", [teacher])
+    for method in ("tas", *(name for name, one in known.items() if one.varied)):
+        structure_job(options, method, Aim(share=0.5), teacher)
+    training_job(options, structure_job(options, "uniform", Aim(share=0.5), teacher), "kd", [teacher])
 
 
 def method_jobs(options: CompareOptions, method: str, aim: Aim, teachers: Sequence[Job]) -> list[Job]:
@@ -120,69 +119,32 @@ def with_rankings(options: CompareOptions, jobs: Sequence[Job]) -> list[Job]:
         if options.ranking.rank and isinstance(job.options, SearchOptions) and job.method in asked:
             own = AloneOptions.of_search(job.options, options.ranking)
             if own not in alone:
-                path = folder(options, "alone", job)
+                path = folder(options, "alone", own.draws(), job.aim, seed=job.seed)
                 kept = replace(own, keeping=Keeping(seed=job.seed, output=str(path)))
-                alone[own] = Job("alone", path, kept, job.seed, job.method, job.aim)
+                alone[own] = replace(job, kind="alone", path=path, options=kept, needs=())
                 result.append(alone[own])
-            path = folder(options, "rankings", job)
-            asking = RankOptions(
-                search=str(job.path),
-                alone=str(alone[own].path),
-                machine=job.options.machine,
-                keeping=Keeping(seed=job.seed, output=str(path)),
-            )
-            needs = (job.path, alone[own].path)
-            result.append(Job("ranking", path, asking, job.seed, job.method, job.aim, needs=needs))
+            result.append(ranking_job(options, job, alone[own]))
     return result
 
 
-def folder(options: CompareOptions, kind: str, job: Job) -> Path:
-    """Where a run goes that belongs to a structure."""
-    return Path(str(options.output), kind, job.method, job.aim.folder, f"seed{job.seed}")
+def ranking_job(options: CompareOptions, search: Job, alone: Job) -> Job:
+    """The run that holds a search's supernet against networks that were trained alone."""
+    assert isinstance(alone.options, AloneOptions)
+    path = folder(options, "rankings", search.method, search.aim, seed=search.seed)
+    asking = RankOptions(
+        dataset=alone.options.dataset,
+        recipe=alone.options.recipe,
+        machine=alone.options.machine,
+        keeping=Keeping(seed=search.seed, output=str(path)),
+        search=str(search.path),
+        alone=str(alone.path),
+    )
+    return replace(search, kind="ranking", path=path, options=asking, needs=(search.path, alone.path))
 
 
-def remarks(options: CompareOptions) -> list[str]:
-    """What was asked for and has no meaning, or less than it seems, in sentences."""
-    known = methods_of(options)
-    asked = {method: known[method] for method in options.methods}
-    found = [
-        f"{method} is not trained {name}: what is left of its weights has no smaller structure; ask for finetune"
-        for method, own in asked.items()
-        for name in options.training
-        if not own.goes_with(name)
-    ]
-    given = {
-        key.replace("-", "_")
-        for part in (options.search or {}, *(own.varied for own in asked.values()))
-        for key in part
-    }
-    others = any(not own.is_search for own in asked.values())
-    if others and (narrowed := [flag(key) for key in asdict(Space()) if key in given]):
-        found.append(f"{', '.join(narrowed)} of the searches: what the other methods may find is not narrowed by it")
-    return found + unread(options, asked)
-
-
-def unread(options: CompareOptions, asked: Mapping[str, ComparedMethod]) -> list[str]:
-    """What no run reads, a sentence each."""
-    searches = [own.is_search for own in asked.values()]
-    taught = any(name.endswith("kd") for name in options.training)
-    finetuned = any(name.startswith("finetune") for name in options.training)
-    found = []
-    if options.search and not any(searches):
-        found.append("--search is not read: no method is a search")
-    if options.prune and all(searches):
-        found.append("--prune is not read: all methods are searches")
-    if options.train and not options.training:
-        found.append("--train is not read: nothing is trained")
-    of_teachers = [key.replace("-", "_") for key in options.train or {}]
-    kd = [flag(f"train.{key}") for key in of_teachers if key in asdict(Distillation())]
-    if kd and not taught:
-        found.append(f"{', '.join(kd)} is not read: no --training has +kd")
-    if options.finetune_lr_factor != CompareOptions.finetune_lr_factor and not finetuned:
-        found.append("--finetune-lr-factor is not read: no --training is finetune")
-    if options.ranking.rank and not any(searches):
-        found.append("--rank is not read: no method is a search")
-    return found
+def folder(options: CompareOptions, kind: str, name: str, aim: Aim, *training: str, seed: int) -> Path:
+    """Where a run goes that is of an aim; the name is the method's or, of random networks, that of their draws."""
+    return Path(str(options.output), kind, name, aim.folder, *training, f"seed{seed}")
 
 
 def teacher_job(options: CompareOptions, seed: int) -> Job:
@@ -198,7 +160,7 @@ def teacher_job(options: CompareOptions, seed: int) -> Job:
 
 def structure_job(options: CompareOptions, method: str, aim: Aim, teacher: Job) -> Job:
     """The run that finds a network: a search, or a pruning."""
-    path = Path(str(options.output), "structures", method, aim.folder, f"seed{teacher.seed}")
+    path = folder(options, "structures", method, aim, seed=teacher.seed)
     own = methods_of(options)[method]
     target = {"flops_target": None, "params_target": None, "tolerance": options.targets.tolerance}
     target[f"{aim.measure}_target"] = aim.share
@@ -227,7 +189,7 @@ def training_job(options: CompareOptions, structure: Job, training: str, teacher
     seed, own = structure.seed, methods_of(options)[structure.method]
     training = "scratch-e+kd" if training == "kd" else training
     start, _, kd = training.partition("+")
-    path = Path(str(options.output), "trainings", structure.method, structure.aim.folder, training, f"seed{seed}")
+    path = folder(options, "trainings", structure.method, structure.aim, training, seed=seed)
     fixed = shared(options, path, seed)
     fixed |= {"architecture": str(structure.path), "kd": bool(kd), "epochs": options.recipe.epochs, "teacher": None}
     fixed |= {"network": None, "pretrained": False, "weights": None, "init": "scratch"}

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -18,7 +18,7 @@ from tas.commands.prune import prune
 from tas.commands.search import search
 from tas.commands.train import train
 from tas.comparison.jobs import Job
-from tas.comparison.ranking import AloneOptions, RankOptions, rank, train_alone
+from tas.comparison.ranking import AloneOptions, RankOptions, judged_networks, rank, train_alone
 from tas.config import PruneOptions, SearchOptions, TrainOptions
 from tas.config.files import read_yaml
 from tas.config.options import Options
@@ -45,7 +45,6 @@ CODE = code_version()
 
 PATIENCE = 20
 """Seconds in which a file that another machine has written must be seen here."""
-
 
 UNSEEN = "{} does not appear; do all nodes share that directory?"
 """What is wrong if a finished run cannot be seen."""
@@ -113,15 +112,21 @@ def beside(places: str | list[str] | None, output: str) -> list[str]:
 
 
 def check_same_networks(jobs: Iterable[Job]) -> None:
-    """TasError if a training is of another network than its structure is now."""
+    """TasError if a training or a ranking is of another network than its structure is now."""
     for job in jobs:
-        if job.kind == "training" and job.run.finished():
-            found = Run(job.needs[0])
-            if found.finished() and Architecture.load(found.architecture) != Architecture.load(job.run.architecture):
+        if job.kind in ("training", "ranking") and job.run.finished() and Run(job.needs[0]).finished():
+            found, verb = Architecture.load(Run(job.needs[0]).architecture), job.kind.removesuffix("ing")
+            if network_of(job) != (found.widths, found.depths):
                 raise TasError(
-                    f"--output: {job.path} trained another network than {found.path} has now; "
-                    "delete the folder to train the present one"
+                    f"--output: {job.path} {verb}ed another network than {job.needs[0]} has now; "
+                    f"delete the folder to {verb} the present one"
                 )
+
+
+def network_of(job: Job) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Widths and depths of what a finished training trained, or a finished ranking held against random networks."""
+    of = judged_networks(job.run).entries[-1] if job.kind == "ranking" else Architecture.load(job.run.architecture)
+    return of.widths, of.depths
 
 
 def perform_job(job: Job) -> str | None:

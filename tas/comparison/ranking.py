@@ -4,6 +4,7 @@ A search can only choose well among networks that its supernet tells apart. Both
 architecture's half of the training images; the networks are trained on the weights' half, from random weights.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -58,6 +59,14 @@ class AloneOptions(Options):
             machine=options.machine,
             keeping=Keeping(seed=options.keeping.seed),
         )
+
+    def draws(self) -> str:
+        """A name for what is drawn and how it is trained, whichever searches ask for it: a digest of what no other
+        part of a comparison says, and is not the default."""
+        values, known = self.flat(), self.listed()
+        own = sorted((*asdict(Space()), "batch_size", "momentum", "weight_decay"))
+        stated = {name: values[name] for name in own if values[name] != known[name].default}
+        return hashlib.sha256(repr(stated).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,19 +178,20 @@ def rank(options: RankOptions, run: Run) -> None:
     images = halves.data.train_images()
     trained = alone_networks(Run(options.alone)).entries
     found = Architecture.load(search.architecture)
+    networks = [*(found.with_counts(one.widths, one.depths) for one in trained), found]
 
     def judged(number: int) -> Judged:
-        one = trained[number] if number < len(trained) else None
-        architecture = found if one is None else found.with_counts(one.widths, one.depths)
+        one = networks[number]
+        # torch.manual_seed(seed)  # of the augmentation: an interrupted ranking ends as an unbroken one
         batches = halves.data.training_batches(images, halves.weights_half)
-        loss = forced_loss(supernet, architecture, batches, halves.val_dataloader(), device)
-        if one is None:
-            accuracy = accuracy_alone(found, halves, options.recipe, options.machine, seed, "found network")
+        loss = forced_loss(supernet, one, batches, halves.val_dataloader(), device)
+        if number < len(trained):
+            accuracy = trained[number].val_accuracy
         else:
-            accuracy = one.val_accuracy
-        return Judged(loss, accuracy, architecture.widths, architecture.depths)
+            accuracy = accuracy_alone(one, halves, options.recipe, options.machine, seed, "found network")
+        return Judged(loss, accuracy, one.widths, one.depths)
 
-    *others, own = judged_networks(run).up_to(len(trained) + 1, judged)
+    *others, own = judged_networks(run).up_to(len(networks), judged)
     draw(others, own, run)
     tau, p_value = kendall_tau(others)
     told = math.isfinite(tau)

@@ -33,10 +33,10 @@ def write_report(evidence: Evidence) -> str:
     parts = [f"# {evidence.options.source.network} on {evidence.options.dataset.data}\n", made_by(evidence)]
     shown = ""
     if rows:
-        apart = {row.method for row in rows}.difference(row.method for row in evidence.comparable())
-        write_text(home / "table.md", table(summed, apart))
+        accuracies = table(summed, evidence.apart())
+        write_text(home / "table.md", accuracies)
         sentences = "".join(f"- {sentence(one)}\n" for one in evidence.differences())
-        shown = "\n".join([table(summed, apart), *([sentences] if sentences else [])])
+        shown = "\n".join([accuracies, *([sentences] if sentences else [])])
         parts += [
             "Means and standard deviations over seeds.\n",
             shown,
@@ -45,10 +45,10 @@ def write_report(evidence: Evidence) -> str:
         ]
     if any(row.method != UNPRUNED for row in evidence.comparable()):
         draw_pareto(means(evidence.comparable())).savefig(home / "pareto.png", dpi=150)
-        parts.append("![test accuracy against FLOPs](pareto.png)\n")
+        parts.append("![test accuracy against cost](pareto.png)\n")
     if searches := finished_searches(evidence):
-        draw_curves(searches).savefig(home / "curves.png", dpi=150)
-        parts.append("![FLOPs and confidence over the epochs of the searches](curves.png)\n")
+        draw_curves(searches, list(dict(evidence.options.targets.shares()))).savefig(home / "curves.png", dpi=150)
+        parts.append("![cost and confidence over the epochs of the searches](curves.png)\n")
     if evidence.agreements:
         parts += ["## Agreement of seeds\n", agreement_table(evidence.agreements), AGREEMENT]
     if ranked := rank_correlations(evidence.jobs):

@@ -35,7 +35,7 @@ class Row:
     """FLOPs of the trained network, as a share of the unpruned one's; of unstructured pruning, multiply-adds with a
     weight that is not zero."""
     target_met: bool
-    """Whether that is within the tolerance."""
+    """Whether what was aimed at is within the tolerance."""
     test_accuracy: float
     """On all test images, after the last epoch."""
     params: int

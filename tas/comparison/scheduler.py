@@ -12,6 +12,7 @@ from tas.comparison.jobs import Job
 from tas.comparison.perform import UNSEEN, appears, perform_job
 from tas.comparison.processes import ThisProcess, process_pool
 from tas.config import CompareOptions
+from tas.cost.measures import MEASURES
 from tas.errors import Interrupted, gist
 from tas.runs.results import TrainResult, read_result
 from tas.runs.run import Run
@@ -117,8 +118,7 @@ def gained(job: Job) -> str:
     if job.kind in ("alone", "ranking"):
         return "finished"
     result = read_result(job.run)
-    return (
-        percent(result.test_accuracy)
-        if isinstance(result, TrainResult)
-        else f"{percent(result.counted_ratio)} of the FLOPs"
-    )
+    if isinstance(result, TrainResult):
+        return percent(result.test_accuracy)
+    share = result.counted_ratio if job.aim.measure == "flops" else result.params_ratio
+    return f"{percent(share)} of the {MEASURES[job.aim.measure].words}"

@@ -13,7 +13,7 @@ from tas.comparison.ranking import judged_networks
 from tas.runs.results import read_result
 from tas.runs.run import Run
 
-KEPT_CURVES = ("flops/expected_ratio", "flops/derived_ratio", "confidence/mean")
+KEPT_CURVES = ("{measure}/expected_ratio", "{measure}/derived_ratio", "confidence/mean")
 """Scalars of a search whose values at the ends of its epochs are kept."""
 
 
@@ -48,14 +48,15 @@ def read_structures(jobs: Iterable[Job], home: Path) -> list[Structure]:
         home: Its folder.
     """
     jobs = list(jobs)
-    rankings = {job.needs[0]: job.run for job in jobs if job.kind == "ranking"}
+    rankings = {job.needs[0]: job.run for job in jobs if job.kind == "ranking" and job.run.finished()}
     found = [job for job in jobs if job.kind == "structure" and job.run.finished()]
     return [read_structure(job, home, rankings.get(job.path)) for job in found]
 
 
 def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
-    """The row of a finished search or pruning, and of its ranking, where it has one."""
+    """The row of a finished search or pruning, and of its finished ranking, where it has one."""
     found = Architecture.load(job.run.architecture)
+    curves = {name: read_curve(job.path, name) for name in (key.format(measure=job.aim.measure) for key in KEPT_CURVES)}
     return Structure(
         method=job.method,
         measure=job.aim.measure,
@@ -66,6 +67,6 @@ def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
         metrics=asdict(read_result(job.run)),
         widths=dict(found.widths),
         depths=dict(found.depths),
-        curves={scalar: values for scalar in KEPT_CURVES if (values := list(read_curve(job.path, scalar).values()))},
+        curves={name: list(curve.values()) for name, curve in curves.items() if curve},
         ranking=[asdict(one) for one in judged_networks(ranking).entries] if ranking is not None else [],
     )

@@ -57,14 +57,16 @@ def table(means: Sequence[Mean], apart: Collection[str] = ()) -> str:
 def line(mean: Mean) -> tuple[str, ...]:
     """A line of the table."""
     spread = "" if mean.accuracy_std is None else f" ± {100 * mean.accuracy_std:.2f}"
+    missed = {mean.measure: "" if mean.target_met else ", MISSED"}
+    params = f" ({percent(mean.cost_ratio)})" if mean.measure == "params" else ""
     return (
         "-" if mean.method == UNPRUNED else aimed(mean.measure, mean.target),
         mean.training,
         mean.method,
         f"{100 * mean.accuracy_mean:.2f}{spread} %",
         str(mean.seeds),
-        percent(mean.flops_ratio) + ("" if mean.target_met else ", MISSED"),
-        millions(mean.params),
+        percent(mean.flops_ratio) + missed.get("flops", ""),
+        millions(mean.params) + params + missed.get("params", ""),
         f"{mean.epochs:g}",
         "-" if mean.method == UNPRUNED else f"{mean.search_seconds:.0f} s",
         f"{mean.train_seconds:.0f} s",

@@ -1,5 +1,6 @@
 """The options of `tas compare`."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,3 +85,7 @@ class CompareOptions(Options):
             raise TasError("--jobs and --ray exclude each other; give one")
         if self.ray is None and (self.job_cpus, self.job_gpus) != (1.0, 0.0):
             raise TasError("--job-cpus and --job-gpus go with --ray")
+        if not re.fullmatch("1|[0-9]+,", self.machine.devices) or self.machine.num_nodes != 1:
+            raise TasError(
+                "--devices and --num-nodes: every run of a comparison takes one device; give 1, or which, such as 2,"
+            )

@@ -149,13 +149,6 @@ class Target(Tolerance):
         given = {"flops": self.flops_target, "params": self.params_target}
         return {name: share for name, share in given.items() if share is not None} or {"flops": 0.5}
 
-    def __str__(self) -> str:
-        """The targets in words, for a summary."""
-        shares = self.shares()
-        if len(shares) == 1:
-            return f"{next(iter(shares.values())):g} +- {self.tolerance:.0%}"
-        return f"{', '.join(f'{share:g} of the {name}' for name, share in shares.items())} +- {self.tolerance:.0%}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Targets(Tolerance):

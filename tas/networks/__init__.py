@@ -1,4 +1,4 @@
-"""The networks that TAS knows by name. A network here is plain: nothing in it knows of search."""
+"""Networks: those that TAS knows by name, plain ones: nothing in them knows of search."""
 
 from torch import nn
 

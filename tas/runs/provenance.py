@@ -6,13 +6,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import tas
-
 
 @cache
 def code_version() -> str:
     """The commit of the checkout that tas is run from, with -dirty after it if files differ; else tas's version."""
-    home = Path(tas.__file__).resolve().parents[1]
+    home = Path(__file__).resolve().parents[2]
     if (home / ".git").exists() and shutil.which("git"):
         asked = subprocess.run(["git", "-C", home, "describe", "--always", "--dirty"], capture_output=True, text=True)
         if asked.returncode == 0:

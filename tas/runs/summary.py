@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tas.config.groups import Target
+from tas.cost.measures import MEASURES
+
 if TYPE_CHECKING:
     pass
 
@@ -28,6 +31,14 @@ def change(before: float, after: float) -> str:
 def percent(share: float | None) -> str:
     """A share as a percentage."""
     return "-" if share is None else f"{share:.2%}"
+
+
+def aimed(target: Target) -> str:
+    """The targets, as shares of the unpruned network, and the tolerance: "0.5 +- 5%" where it is of the FLOPs."""
+    shares = target.shares()
+    parts = [f"{share:g} of the {MEASURES[name].words}" for name, share in shares.items()]
+    words = f"{shares['flops']:g}" if list(shares) == ["flops"] else ", ".join(parts)
+    return f"{words} +- {target.tolerance:.0%}"
 
 
 def missed(finder: str, around: Sequence[float]) -> str:

@@ -30,6 +30,8 @@ from tests.conftest import run_script
 from tests.spaces import paper_space, plan_of, unpruned
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
+SHORT = ["--epochs", "3", "--batch-size", "16"]
+"""Long enough for the widths and depths to move."""
 
 
 def test_a_search_leaves_its_results(searched: tuple[Path, str]) -> None:
@@ -172,7 +174,7 @@ def test_ctrl_c_is_heeded_although_python_drops_it(
 def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(
     epoch: int, options: list[str], cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
 ) -> None:
-    options = ["--epochs", "3", "--batch-size", "16", *options]
+    options = [*SHORT, *options]
     assert cli("search", *options, "--output", "unbroken").status == 0
     interrupt(SearchModule, epoch=epoch)
     status, _, err = cli("search", *options, "--output", "broken")
@@ -245,7 +247,7 @@ def test_a_target_that_no_network_meets_is_said_to_be_missed(cli: Callable, few_
 
 
 def test_a_target_for_the_parameters_alone_is_met(cli: Callable, few_digits: None, tmp_path: Path) -> None:
-    status, out, err = cli("search", *QUICK, "--params-target", "0.3", "--output", "run")
+    status, out, err = cli("search", *SHORT, "--params-target", "0.3", "--output", "run")
     assert status == 0, err
     run = Run(tmp_path / "run")
     metrics = metrics_of(run)
@@ -259,7 +261,7 @@ def test_a_target_for_the_parameters_alone_is_met(cli: Callable, few_digits: Non
 
 def test_targets_for_flops_and_parameters_are_met_together(cli: Callable, few_digits: None, tmp_path: Path) -> None:
     given = ["--flops-target", "0.5", "--params-target", "0.3"]
-    status, out, err = cli("search", *QUICK, *given, "--output", "run")
+    status, out, err = cli("search", *SHORT, *given, "--output", "run")
     assert status == 0, err
     run = Run(tmp_path / "run")
     metrics = metrics_of(run)

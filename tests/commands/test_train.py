@@ -157,7 +157,7 @@ def test_where_a_teacher_is_trained_and_what_it_teaches_do_not_make_another_one(
     def key(images: int | None = None, **changes: object) -> str:
         data = Digits(batch_size=64, train_images=images)
         data.setup()
-        options = TrainOptions.of(data="digits", data_dir="data", network="resnet20", train_images=images, **changes)
+        options = TrainOptions.of(data="digits", network="resnet20", train_images=images, **changes)
         return key_of(options, open_original(options.source, 10, data.input_shape), data)
 
     assert key() == key(workers=2) == key(accelerator="cpu") == key(data_dir="elsewhere") == key(output="there")
@@ -362,8 +362,8 @@ def damage(run: Run, how: str) -> None:
         ("other network", "of resnet32"),
         ("unknown network", "did you mean 'resnet20'?"),
         ("too wide", "is 17; resnet20 allows 1 to 16"),
-        ("no width", "is 0; resnet20 allows 1 to 16"),
-        ("half a channel", "is 7.5; resnet20 allows 1 to 16"),
+        ("no width", "is 0; it must be a whole number from 1 up"),
+        ("half a channel", "is 7.5; it must be a whole number from 1 up"),
         ("too deep", "is 4; resnet20 allows 1 to 3"),
         ("missing layer", "of resnet20"),
         ("unknown key", "must hold exactly the keys"),
@@ -403,7 +403,7 @@ def refused_teacher(refused: Callable, teacher: Run) -> str:
 def test_a_search_is_no_teacher(refused: Callable, make_search: Callable) -> None:
     run = make_search()
     given = ["--network", "resnet20", "--kd", "--teacher", run.path]
-    assert "not a finished training run" in refused("train", *given)
+    assert "not a finished run of tas train, but of tas search" in refused("train", *given)
 
 
 def test_a_teacher_with_damaged_weights_is_named(refused: Callable, make_teacher: Callable) -> None:

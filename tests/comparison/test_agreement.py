@@ -44,9 +44,11 @@ def test_the_mean_is_over_all_pairs() -> None:
 def test_equal_networks_agree_wholly_and_random_ones_as_random_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(0.5 * exact_flops(SPACE.plan, FULL), 0.02)
     generator = torch.Generator().manual_seed(5)
-    drawn = [random_architecture(SPACE, budget, generator) for _ in range(8)]
+    drawn = [random_architecture(SPACE, [budget], generator) for _ in range(8)]
     monkeypatch.setattr("tas.comparison.agreement.DRAWN", 10)
-    same, other = agreements([Found("a", 0.5, SPACE, [drawn[0]] * 3), Found("b", 0.5, SPACE, drawn)], 0.02)
+    same, other = agreements(
+        [Found("a", "flops", 0.5, SPACE, [drawn[0]] * 3), Found("b", "flops", 0.5, SPACE, drawn)], 0.02
+    )
     assert (same.method, same.distance, same.ratio, same.seeds) == ("a", 0, 0, 3)
     assert other.random_distance == same.random_distance
     assert other.ratio == pytest.approx(1, abs=0.15)

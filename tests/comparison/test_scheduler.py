@@ -10,16 +10,18 @@ import pytest
 
 from tas.comparison import perform as work
 from tas.comparison import scheduler as running
-from tas.comparison.jobs import Job
+from tas.comparison.jobs import Aim, Job
 from tas.comparison.processes import ThisProcess, process_pool
 from tas.comparison.scheduler import run_all
 from tas.config import TrainOptions
+from tests.results import train_result
 
 
 def jobs_in(directory: Path, seeds: int = 4) -> list[Job]:
     """A training for every seed, which needs none."""
     return [
-        Job("training", directory / str(seed), TrainOptions(), seed, "tas", 0.5, "scratch-e") for seed in range(seeds)
+        Job("training", directory / str(seed), TrainOptions(), seed, "tas", Aim(share=0.5), "scratch-e")
+        for seed in range(seeds)
     ]
 
 
@@ -45,7 +47,7 @@ def carried_out(job: Job) -> None:
     if job.seed == 7:
         raise MemoryError("no more")
     job.path.mkdir()
-    job.run.metrics.write_text('{"test_accuracy": 0.5}', encoding="utf-8")
+    train_result().write(job.run)
 
 
 def test_a_run_whose_process_is_killed_begins_again_once_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_nothing_is_concluded_from_two_seeds_from_no_spread_or_at_unequal_cost()
     assert difference([0.25, 0.25, 0.25]).verdict is None
     assert difference([0.1 + 0.2, 0.3, 0.3]).verdict is None  # but for rounding
     missed = difference([0.019, 0.02, 0.021], flops_ratio=0.57, target_met=False)
-    assert (missed.flops_ratio, missed.control_flops_ratio) == (pytest.approx(0.57), 0.5)
+    assert (missed.cost_ratio, missed.control_cost_ratio) == (pytest.approx(0.57), 0.5)
     assert (missed.target_met, missed.control_target_met, missed.verdict) == (False, True, None)
 
 
@@ -80,6 +80,14 @@ def test_methods_are_compared_with_each_control_and_controls_once_with_each_othe
     assert list(gaps.values()) == pytest.approx([0.02, 0.05, 0.03])
     assert [(one.method, one.control) for one in differences(rows[:2], CONTROLS)] == [("tas", "random")]
     assert [one.method for one in differences(rows, ["tas"])] == ["random", "uniform"]
+
+
+def test_targets_of_parameters_are_met_and_compared_by_parameters() -> None:
+    rows = [row(method, 0, 0.5, measure=measure) for method in ("tas", "uniform") for measure in ("flops", "params")]
+    assert [(one.measure, one.cost_ratio) for one in means(rows)] == 2 * [("flops", 0.5), ("params", 0.4)]
+    assert [(one.measure, one.cost_ratio) for one in differences(rows, CONTROLS)] == [("flops", 0.5), ("params", 0.4)]
+    missed = difference([0.01, 0.02, 0.03], "params", params_ratio=0.7, target_met=False)
+    assert (missed.cost_ratio, missed.control_cost_ratio) == (pytest.approx(0.7), pytest.approx(0.4))
 
 
 @given(st.lists(st.tuples(st.integers(0, 5).map(float), st.integers(0, 5).map(float)), max_size=12))

@@ -1,10 +1,10 @@
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tas.comparison.jobs import list_jobs
+from tas.comparison.methods import check_methods
 from tas.config import CompareOptions
 from tas.config.parsing import parse
 from tests.conftest import ROOT
@@ -22,9 +22,10 @@ def parsed(path: Path) -> CompareOptions:
 def test_every_study_is_a_comparison_of_possible_runs(path: Path) -> None:
     options = parsed(path)
     stated = re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(stated) <= {field.name for field in fields(options)}
+    assert set(stated) <= set(CompareOptions.listed())
+    check_methods(options)
     jobs = list_jobs(options)
-    trainings = len(options.methods) * len(options.training) * len(options.seeds) * len(options.flops_targets)
+    trainings = len(options.methods) * len(options.training) * len(options.seeds) * len(options.targets.shares())
     assert sum(job.kind == "training" for job in jobs) == trainings
     assert options.output == f"runs/compare/{path.stem}"
 
@@ -35,10 +36,11 @@ def test_a_small_study_asks_the_same_of_a_small_network_and_few_images(path: Pat
     twin = path.with_stem(path.stem.removesuffix("-small"))
     full = parsed(twin if twin.is_file() else twin.with_stem(f"{twin.stem}-resnet20"))
     assert set(small.methods) <= set(full.methods)
-    for key in ("training", "flops_targets", "seeds"):
+    for key in ("training", "targets", "seeds"):
         assert getattr(small, key) == getattr(full, key), key
-    assert (small.network, small.data, small.train_images) == ("resnet20", "folder", 5000)
-    assert small.epochs < full.epochs or not small.training
+    dataset = small.dataset
+    assert (small.source.network, dataset.data, dataset.train_images) == ("resnet20", "folder", 5000)
+    assert small.recipe.epochs < full.recipe.epochs or not small.training
 
 
 def test_every_study_of_the_paper_has_a_small_twin() -> None:

@@ -5,9 +5,11 @@ from dataclasses import asdict
 
 import pytest
 
+from tas.comparison.agreement import Agreement
+from tas.comparison.rank_correlation import RankCorrelation, pooled_rankings
 from tas.comparison.rows import Row, as_csv, as_json
 from tas.comparison.statistics import means
-from tas.comparison.tables import markdown, sentence, table
+from tas.comparison.tables import agreement_table, markdown, pooled_table, rank_table, sentence, table
 from tests.comparison.rows import difference, row, unpruned
 
 
@@ -38,6 +40,15 @@ def test_the_table_puts_methods_together_and_the_unpruned_network_last() -> None
     assert lines[3][5] == "50.00%, MISSED" and lines[1][5] == "50.00%"
 
 
+def test_the_table_has_the_share_of_the_parameters_where_that_was_aimed_at() -> None:
+    rows = [row("uniform", 0, 0.5, params=12_345_000), row("tas", 0, 0.5, measure="params", params=12_345_000)]
+    rows += [row("tas", 1, 0.5, measure="params", params=12_345_000, target_met=False), unpruned(0, 0.7)]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(means(rows)).splitlines()[2:]]
+    assert [line[0] for line in lines] == ["0.5 FLOPs", "0.5 parameters", "-"]
+    assert [line[5] for line in lines] == ["50.00%", "50.00%", "100.00%"]
+    assert [line[6] for line in lines] == ["12.35 M", "12.35 M (40.00%), MISSED", "0.0010 M"]
+
+
 def test_methods_that_save_nothing_stand_apart() -> None:
     shown = table(means([row("l1", 0, 0.5), row("unstructured", 0, 0.6)]), apart=["unstructured"])
     first, second = shown.split("\nSingle weights set to zero")
@@ -66,6 +77,20 @@ def test_the_sentence_says_what_the_interval_says(gaps: list[float], said: str) 
 def test_the_sentence_says_where_costs_differ() -> None:
     text = sentence(difference([0.019, 0.02, 0.021], flops_ratio=0.57, target_met=False))
     assert text.endswith("not at equal cost: 57.00% of the FLOPs and 50.00%; nothing can be said.")
+
+
+def test_the_sentence_speaks_of_parameters_where_they_were_aimed_at() -> None:
+    assert sentence(difference([0.019, 0.02, 0.021], "params")).startswith("parameters 0.5, scratch-e: tas is +2.00")
+    text = sentence(difference([0.019, 0.02, 0.021], "params", params_ratio=0.57, target_met=False))
+    assert text.endswith("not at equal cost: 57.00% of the parameters and 40.00%; nothing can be said.")
+
+
+def test_every_table_says_what_was_aimed_at() -> None:
+    alike = Agreement("tas", "params", 0.3, 3, 0.1, 0.2)
+    ranked = RankCorrelation("tas", "params", 0.3, 0, 20, 0.2, 0.5, 0.72, 18, 0.7, 0.73)
+    pooled = pooled_rankings([ranked])
+    for text in (agreement_table([alike]), rank_table([ranked]), pooled_table(pooled)):
+        assert "| 0.3 parameters | tas" in text
 
 
 def test_rows_are_the_same_in_json_and_csv() -> None:

@@ -1,13 +1,22 @@
 """CIFAR ResNets: what they cost, and what goes around their blocks."""
 
+import random
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from tas.config.groups import Space
 from tas.cost.count import flops, parameters
+from tas.cost.measures import FLOPS, PARAMS
 from tas.cutting.build import build
+from tas.cutting.cut import cut
+from tas.networks import open_network
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, shortcut
-from tests.spaces import unpruned
+from tas.space.space import SearchSpace
+from tests.parity import random_choices
+from tests.spaces import plan_of, unpruned
 
 BLOCKS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
 
@@ -68,6 +77,30 @@ def test_flops_and_parameters_of_resnet164():
     built = build(unpruned("resnet164", 100))
     assert flops(built, (3, 32, 32)) == bottleneck_flops(18, 100) == 247_669_760
     assert parameters(built) == bottleneck_parameters(18, 100)
+
+
+def any_widths(space, seed):
+    """The space with a few widths of each convolution that are no shares of its own, one channel among them."""
+    draw = random.Random(seed)
+    widths = {name: (1, *draw.sample(range(1, full + 1), 3), full) for name, (*_, full) in space.widths.items()}
+    return replace(space, widths=widths)
+
+
+@pytest.mark.parametrize("residuals", ["tied", "free"])
+@pytest.mark.parametrize("network", ["resnet20", "resnet32", "resnet56", "resnet164"])
+@pytest.mark.parametrize(("classes", "channels", "size"), [(10, 3, 32), (7, 1, 9)])
+def test_parameters_and_flops_of_cut_networks_are_those_that_the_plan_says(network, residuals, classes, channels, size):
+    full, plan = unpruned(network, classes, channels, size), plan_of(network, classes, channels, size)
+    space = any_widths(SearchSpace.of(plan, full, Space(residuals=residuals)), seed=0)
+    assert len(space.widths) == len(full.widths) or residuals == "tied"
+    whole = open_network(network, classes, channels)
+    assert PARAMS.exact(plan, full) == PARAMS.exact(space.plan, full) == parameters(whole)
+    for architecture in (space.smallest(), *random_choices(space, 2)):
+        small = cut(whole, space.plan, architecture)
+        assert PARAMS.exact(space.plan, architecture) == PARAMS.exact(plan, architecture) == parameters(small)
+        assert FLOPS.exact(space.plan, architecture) == FLOPS.exact(plan, architecture)
+        assert FLOPS.exact(plan, architecture) == flops(small, (channels, size, size))
+    assert PARAMS.exact(plan, architecture) == parameters(build(architecture))
 
 
 @pytest.mark.parametrize("network", [*BLOCKS, "resnet164"])

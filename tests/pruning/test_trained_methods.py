@@ -161,7 +161,9 @@ def test_codes_start_at_the_target_and_the_penalty_draws_them_to_it(make_task: C
 
     def share() -> float:
         kept = {name: value.sum() for one, value in zip(codes.gated, codes.values()) for name in one.widths}
-        return float((soft_cost(MEASURES[measure], task.plan, kept) / soft_cost(MEASURES[measure], task.plan, {})).detach())
+        return float(
+            (soft_cost(MEASURES[measure], task.plan, kept) / soft_cost(MEASURES[measure], task.plan, {})).detach()
+        )
 
     assert share() > 0.6
     for _ in range(150):

@@ -7,6 +7,7 @@ from torch import nn
 
 from tas.reading.plan import Plan, Segment
 from tas.reading.readers import read_plan
+from tas.reading.rules import RULES
 from tas.space.of_network import search_space
 from tests.parity import assert_gradients, assert_parity
 from tests.small_networks import SMALL, Made, chain, conv, pooled
@@ -212,3 +213,34 @@ def test_reading_leaves_the_network_as_it_was():
     read(network)
     assert network.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_bug_in_a_rule_is_seen_and_arguments_that_it_does_not_take_leave_the_layer_alone(monkeypatch):
+    network = Made(
+        lambda net, x: net.fc(pooled(net.b(torch.flatten(net.a(x), 2).unflatten(2, (8, 8))))),
+        **{"a": conv(3, 8), "b": conv(8, 8), "fc": nn.Linear(8, 5)},
+    )
+
+    def broken(read, node, input, start_dim=0):
+        raise KeyError("a bug")
+
+    def of_other_arguments(read, node):
+        raise AssertionError("it is not asked")
+
+    monkeypatch.setitem(RULES, "flatten", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        read(network)
+    monkeypatch.setitem(RULES, "flatten", of_other_arguments)
+    assert "flatten reads it" in read(network).left_alone["a"]
+
+
+def test_a_layer_says_how_its_convolution_is_applied():
+    network = Made(
+        lambda net, x: net.fc(pooled(net.b(net.a(x)))),
+        **{"a": nn.Conv2d(3, 8, (3, 5), stride=(2, 1), padding=(1, 2)), "fc": nn.Linear(8, 5)},
+        b=nn.Conv2d(8, 8, 3, groups=8, bias=False, padding=1),
+    )
+    a, b, fc = read(network).layers
+    assert (a.kernel, a.stride, a.groups, a.resolution, a.bias) == ((3, 5), (2, 1), 1, (4, 8), True)
+    assert (b.kernel, b.stride, b.groups, b.resolution, b.bias) == ((3, 3), (1, 1), 8, (4, 8), False)
+    assert (fc.kernel, fc.stride, fc.groups, fc.resolution, fc.bias) == ((1, 1), (1, 1), 1, (), True)

@@ -147,7 +147,7 @@ def test_a_run_that_does_not_go_on_refuses_a_used_directory(tmp_path: Path) -> N
     Run(path).start(SearchOptions.of(epochs=3))
     before = Run(path).config.read_text()
     for refuse in (Run(path).check_free, lambda: Run(path).start(SearchOptions.of(epochs=4))):
-        with pytest.raises(TasError, match="--output .*run: exists already; give another directory") as error:
+        with pytest.raises(TasError, match=r"--output .*run: exists already; give another directory") as error:
             refuse()
         assert "\n" not in str(error.value)
     assert Run(path).config.read_text() == before

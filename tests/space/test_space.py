@@ -208,3 +208,25 @@ def test_a_cifar_resnet_is_known_by_its_name_and_reading_it_draws_no_random_numb
     tied = search_space(network, torch.empty(1, 3, 32, 32))
     assert tied.full == space.full and set(tied.widths) | set(tied.plan.tied) == set(space.widths)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_bug_in_cutting_is_seen_and_not_taken_for_a_network_that_was_read_wrongly(monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("tas.space.of_network.cut", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        own_space()
+
+
+def test_a_network_of_which_the_forward_pass_fails_when_it_is_smaller_was_read_wrongly():
+    class Fixed(nn.Sequential):
+        def forward(self, x):
+            x = super().forward(x)
+            if self[0].out_channels != 8:
+                raise RuntimeError("eight, please")
+            return x
+
+    network = Fixed(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    with pytest.raises(TasError, match="was read wrongly; a smaller network does not run: eight, please"):
+        search_space(network, torch.empty(1, 3, 8, 8))
