@@ -1,8 +1,8 @@
-"""Whether supernets misjudge networks by their depths: what docs/results.md says of stages of one block.
+"""Whether supernets misjudge networks by their depths: docs/experiments/2026-11-25-what-the-search-sees.md.
 
 python benchmarks/judged_by_depth.py benchmarks/results/2026-11-25-depth-training-cpu.json
 
-Reads the structures.json of a comparison whose searches ranked random networks (`--search.rank`), and prints a line a
+Reads the structures.json of a comparison whose searches were ranked (`tas compare --rank 20`), and prints a line a
 search: how networks with a stage of one block differ from the others in the supernet's loss and in accuracy, each
 trained alone; how well the supernet orders the others; how those with all blocks differ from the rest in accuracy; and
 how the found network differs from those with as many blocks, of which it beats so many.
@@ -36,7 +36,8 @@ HEAD = (
 
 def line(row: dict[str, Any]) -> tuple[str, ...]:
     """What the random networks of one search show, and the found one, which is last."""
-    *judged, found = [Judged(**one) for one in row["ranking"]]
+    # Older rows have no widths here, which do not matter.
+    *judged, found = [Judged(**{"widths": {}} | one) for one in row["ranking"]]
     alike = [one.val_accuracy for one in judged if sum(one.depths.values()) == sum(found.depths.values())]
     most = {stage: max(one.depths[stage] for one in judged) for stage in judged[0].depths}
     shallow = [one for one in judged if 1 in one.depths.values()]
@@ -60,6 +61,11 @@ def line(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def tells(row: dict[str, Any]) -> bool:
+    """Whether a search was ranked, by networks of which the depths were kept: the oldest rows have numbers alone."""
+    return len(row.get("ranking", [])) > 2 and isinstance(row["ranking"][0], dict)
+
+
 def gap(own: list[float], other: list[float]) -> str:
     """The difference of two means."""
     return f"{statistics.fmean(own) - statistics.fmean(other):+.2f}" if own and other else "-"
@@ -69,4 +75,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, help="a structures.json")
     rows = json.loads(parser.parse_args().rows.read_text(encoding="utf-8"))
-    print(markdown(HEAD, [line(row) for row in rows if len(row["ranking"]) > 2]), end="")
+    print(markdown(HEAD, [line(row) for row in rows if tells(row)]), end="")

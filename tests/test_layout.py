@@ -26,12 +26,11 @@ FLOORS = """
     tas.reading
     tas.networks tas.data
     tas.config
-    tas.architecture tas.pruning.methods
+    tas.architecture
     tas.errors
 """
 """A module imports those of lower floors and of its own room, never those of a higher floor or of a room beside it.
-An imported name counts wherever the import stands: in a function, or for type checkers alone. The table of the methods
-of pruning stands low: the options read it, and it names its functions by their modules."""
+An imported name counts wherever the import stands: in a function, or for type checkers alone."""
 
 
 def module_name(file: Path) -> str:
@@ -70,7 +69,7 @@ def test_every_file_of_the_top_level_is_named_in_the_table():
     top = {"tas", *(f"tas.{path.stem}" for path in HOME.iterdir() if path.suffix == ".py" and path.stem != "__init__")}
     assert top == {"tas", "tas.cli", "tas.errors", "tas.architecture"}
     rooms = {f"tas.{path.name}" for path in HOME.iterdir() if (path / "__init__.py").is_file()}
-    assert top | rooms | {"tas.pruning.methods"} == set(FLOOR)
+    assert top | rooms == set(FLOOR)
 
 
 def test_no_import_runs_up_or_to_a_room_beside():

@@ -7,13 +7,13 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.config import PruneOptions
+from tas.config.methods import METHODS
 from tas.cost.budget import Budget
 from tas.cost.count import flops, parameters
 from tas.cost.measures import MEASURES
 from tas.data.opening import open_dataset
 from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
-from tas.pruning.methods import METHODS
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.original import Original, open_original
 from tas.runs.console import say, warn_uncounted
@@ -58,6 +58,9 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
         pruned = method.load()(task)
     except (KeyboardInterrupt, SystemExit):  # Lightning exits after Ctrl-C
         raise Interrupted(f"go on with: tas prune --resume {run.path}") from None
+    except TasError:  # the method cannot do this
+        run.give_up()
+        raise
     seconds = time.monotonic() - began + pruned.seconds_before
     finish(task, original, pruned, seconds)
     return run

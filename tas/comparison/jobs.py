@@ -84,6 +84,7 @@ def list_jobs(options: CompareOptions) -> list[Job]:
             job
             for measure, share in options.targets.shares()
             for method in options.methods
+            if methods_of(options)[method].saves(measure)
             for job in method_jobs(options, method, Aim(measure, share), teachers)
         ]
         needed = {path for job in below for path in job.needs}

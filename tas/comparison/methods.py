@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from tas.config import CompareOptions
 from tas.config.checks import named
+from tas.config.methods import METHODS
 from tas.errors import TasError
-from tas.pruning.methods import METHODS
 
 UNPRUNED = "unpruned"
 """What stands for a method in the results of the unpruned network."""
@@ -38,6 +38,10 @@ class ComparedMethod:
     def goes_with(self, training: str) -> bool:
         """Whether a way of training has a meaning after it: single weights set to zero leave the structure whole."""
         return not self.leaves_zeros or training.startswith("finetune")
+
+    def saves(self, measure: str) -> bool:
+        """Whether it can aim at a measure: single weights set to zero are parameters still."""
+        return not self.leaves_zeros or measure == "flops"
 
 
 KNOWN = {

@@ -182,7 +182,7 @@ def rank(options: RankOptions, run: Run) -> None:
 
     def judged(number: int) -> Judged:
         one = networks[number]
-        # torch.manual_seed(seed)  # of the augmentation: an interrupted ranking ends as an unbroken one
+        torch.manual_seed(seed)  # of the augmentation: an interrupted ranking ends as an unbroken one
         batches = halves.data.training_batches(images, halves.weights_half)
         loss = forced_loss(supernet, one, batches, halves.val_dataloader(), device)
         if number < len(trained):

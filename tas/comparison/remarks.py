@@ -8,6 +8,7 @@ from tas.comparison.methods import ComparedMethod, methods_of
 from tas.config import CompareOptions
 from tas.config.checks import flag
 from tas.config.groups import Distillation, Pruning, Space
+from tas.cost.measures import MEASURES
 
 
 def remarks(options: CompareOptions, jobs: Sequence[Job]) -> list[str]:
@@ -24,6 +25,12 @@ def remarks(options: CompareOptions, jobs: Sequence[Job]) -> list[str]:
         for method, own in asked.items()
         for name in options.training
         if not own.goes_with(name)
+    ]
+    found += [
+        f"{method} is not run for {flag(measure)}-targets: it leaves all {MEASURES[measure].words} in place"
+        for method, own in asked.items()
+        for measure in dict(options.targets.shares())
+        if not own.saves(measure)
     ]
     given = {key for part in (options.search, *(own.varied for own in asked.values())) for key in section(part)}
     others = any(not own.is_search for own in asked.values())

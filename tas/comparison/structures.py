@@ -64,7 +64,7 @@ def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
         seed=job.seed,
         commit=commits_of(job.run),
         run=job.path.relative_to(home).as_posix(),
-        metrics=asdict(read_result(job.run)),
+        metrics=read_result(job.run).flat(),
         widths=dict(found.widths),
         depths=dict(found.depths),
         curves={name: list(curve.values()) for name, curve in curves.items() if curve},

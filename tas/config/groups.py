@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tas.config.checks import above, at_least, distinct, inside
+from tas.config.methods import METHODS
 from tas.errors import TasError
-from tas.pruning.methods import METHODS
 
 WHERE = {"where": True}
 """Marks an option that says where something is, or where it is computed, and not what: a run may go on with another."""
@@ -262,7 +262,7 @@ class Pruning:
             at_least(1, blocks=self.blocks)
         if self.sparsity_weight is not None:
             above(0, sparsity_weight=self.sparsity_weight)
-        for key in {key for method in METHODS.values() for key in method.options}:
+        for key in dict.fromkeys(key for method in METHODS.values() for key in method.options):
             readers = [name for name, method in METHODS.items() if key in method.options]
             default = type(self).__dataclass_fields__[key].default
             if getattr(self, key) != default and self.method not in readers:

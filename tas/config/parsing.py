@@ -114,7 +114,7 @@ def bracketed(given: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
     rest = list(given)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
-        kind = kinds.get(name)
+        kind = next((one for one in get_args(kinds.get(name)) if get_origin(one) is tuple), kinds.get(name))
         if get_origin(kind) is not tuple:
             result.append(name + equals + value)
             continue
@@ -194,5 +194,6 @@ def explain(message: str, known: Sequence[str]) -> str:
     if wrong := wrong or re.fullmatch(rf'Parser key "([^"]+)": {optional}', message):
         kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[2])
         given = re.sub(r"^NestedArg\(key='(.*)', val='(.*)'\)$", r"{\1: \2}", wrong[3])
+        kind = "tuple" if kind.startswith("tuple") else kind
         return f"{flag(wrong[1])} is {given}; expected: {TYPE_NAMES.get(kind, kind.removeprefix('typing.'))}"
     return re.sub(r'Parser key "([^"]+)"', lambda key: flag(key[1]), message)

@@ -62,8 +62,7 @@ def params_terms(plan: Plan) -> Iterator[Term]:
             each_output = 0  # once, however many parts it reads
     for item in plan.channelwise:
         for part in item.segments:
-            width = plan.resolve(part.source, plan.depths())
-            yield Term(1, width, item.parameters * part.repeat, 0, item.stage, item.block)
+            yield Term(part.source, 1, item.parameters * part.repeat, 0, item.stage, item.block)
     for rest in plan.rest:
         yield Term(1, 1, rest.parameters, 0, rest.stage, rest.block)
 

@@ -30,7 +30,10 @@ class Journal(Generic[Entry]):
         self.entries: list[Entry] = []
         if path.is_file():
             try:
-                self.entries = [kind(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+                rows = json.loads(path.read_text(encoding="utf-8"))
+                if not isinstance(rows, list):
+                    raise ValueError("not a list")
+                self.entries = [kind(**row) for row in rows]
             except (ValueError, TypeError):
                 raise TasError(f"{path}: damaged; delete it to do all that it lists anew") from None
 

@@ -39,9 +39,13 @@ class Result:
         """The share of the FLOPs that counts: without those of zero weights, where there are such."""
         return self.flops_ratio if self.flops_nonzero_ratio is None else self.flops_nonzero_ratio
 
+    def flat(self) -> dict[str, Any]:
+        """What metrics.json has."""
+        return {"command": self.command} | asdict(self)
+
     def write(self, run: Run) -> None:
         """Write it; with that the run is finished."""
-        write_text(run.metrics, json.dumps({"command": self.command} | asdict(self), indent=2) + "\n")
+        write_text(run.metrics, json.dumps(self.flat(), indent=2) + "\n")
 
     @classmethod
     def read(cls, run: Run) -> Self:

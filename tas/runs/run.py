@@ -80,6 +80,13 @@ class Run:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
 
     @rank_zero_only
+    def give_up(self) -> None:
+        """Take a run's directory away that has nothing but its options: a refused command leaves no run."""
+        if [path.name for path in self.path.iterdir()] == [self.config.name]:
+            self.config.unlink()
+            self.path.rmdir()
+
+    @rank_zero_only
     def keep(self, architecture: Architecture, network: nn.Module) -> None:
         """Write what was found or trained; the result, which makes the run a finished one, comes after it.
 

@@ -1,13 +1,9 @@
 """What a run tells at its end: a table in the terminal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tas.config.groups import Target
 from tas.cost.measures import MEASURES
-
-if TYPE_CHECKING:
-    pass
 
 
 def summary(title: str, rows: Sequence[tuple[str, str]]) -> str:

@@ -50,12 +50,13 @@ class CandidateNorm(nn.BatchNorm2d):
                 momentum = 1 / float(self.num_batches_tracked)
         mean, variance = self.running_mean[:width], self.running_var[:width]
         if len(choice.indices) == 1:
-            scale, shift = self.scale_and_shift(choice.indices[0])
+            scale, shift = map(at_vector, self.scale_and_shift(choice.indices[0]))
             return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
         # Used up at once: made for the candidates that are drawn now, and for a single backward pass.
         (matrix, offset), self.mixture = self.mixture or aligned_mixtures([self])[0], None
         if choice.align == "pad":
-            return F.batch_norm(x, mean, variance, matrix, offset, self.training, momentum or 0.0, self.eps)
+            scale, shift = at_vector(matrix), at_vector(offset)
+            return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
         if self.training and x.numel() == width:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
         maps = x if x.dim() == 4 else x[:, :, None, None]
@@ -86,6 +87,11 @@ class CandidateNorm(nn.BatchNorm2d):
         missing = (0, self.num_features - candidate)
         affine = {"weight": F.pad(scale, missing, value=1.0), "bias": F.pad(shift, missing)}
         return affine | dict(self.named_buffers(recurse=False))
+
+
+def at_vector(part: Tensor) -> Tensor:
+    """A part of a tensor at an address from which a GPU's batch norm reads 16 bytes at a time; it fails at others."""
+    return part if part.data_ptr() % 16 == 0 else part.clone()
 
 
 def aligned_mixtures(norms: Sequence[CandidateNorm]) -> list[tuple[Tensor, Tensor]]:

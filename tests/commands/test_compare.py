@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.comparison import scheduler as running
@@ -14,6 +17,7 @@ from tas.comparison.command import space_for
 from tas.comparison.jobs import Job, list_jobs
 from tas.comparison.perform import perform_job
 from tas.config import CompareOptions
+from tas.config.groups import Source
 from tas.data.digits import Digits
 from tas.data.images import Images
 from tas.reading.original import open_original
@@ -193,13 +197,17 @@ def test_what_fails_is_named_and_the_rest_goes_on(cli: Callable, tmp_path: Path)
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
-def test_the_report_has_what_the_searches_measured_of_their_supernets(cli: Callable, tmp_path: Path) -> None:
-    rank = ["--search.rank", "2", "--search.rank-epochs", "1"]
-    status, _, err = cli("compare", *SEARCHED, *rank, "--training=", "--seeds", "0", "--output", "out")
-    assert status == 0, err
+def test_the_report_has_what_was_measured_of_the_supernets(
+    cli: Callable, tmp_path: Path, seen: list[tuple[str, bool]]
+) -> None:
+    rank = ["--rank", "2", "--rank-epochs", "1"]
+    status, out, err = cli("compare", *SEARCHED, *rank, "--training=", "--seeds", "0", "--output", "out")
+    assert (status, err) == (0, "")
+    assert "[3/3] tas-width 0.5 ranking, seed 0: finished in" in out
+    assert not any(folder.startswith("out") and not train for folder, train in seen), "no test image is seen"
     (one,) = metrics_of(Run(tmp_path / "out"))["rank_correlation"]
     assert (one["method"], one["seed"], one["networks"]) == ("tas-width", 0, 2)
-    assert one["kendall_tau"] == metrics_of(Run(tmp_path / "out/structures/tas-width/0.5/seed0"))["kendall_tau"]
+    assert one["kendall_tau"] == metrics_of(Run(tmp_path / "out/rankings/tas-width/0.5/seed0"))["kendall_tau"]
     (pooled,) = metrics_of(Run(tmp_path / "out"))["rank_correlation_pooled"]
     assert (pooled["seeds"], pooled["kendall_tau"]) == (1, one["kendall_tau"])
     assert 0 < one["found_accuracy"] < 1 and 0 <= one["found_beats"] <= 2
@@ -207,9 +215,76 @@ def test_the_report_has_what_the_searches_measured_of_their_supernets(cli: Calla
     assert [judged["widths"].keys() for judged in row["ranking"]] == 3 * [row["widths"].keys()]
     assert row["ranking"][2]["val_accuracy"] == one["found_accuracy"]
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert "| 0.5            | tas-width | 0    | 2        |" in report
+    assert "| 0.5 FLOPs | tas-width | 0    | 2        |" in report
     assert f"| {one['found_accuracy']:.2%} | {one['found_beats']} of 2 |" in report
     assert results_of(tmp_path / "out") == [] and not (tmp_path / "out" / "table.md").exists()
+
+
+RANKED = [
+    "--methods",
+    "tas-width",
+    "tas-8",
+    "--variants.tas-8",
+    '{"method": "tas-width", "samples": 8}',
+    "--seeds",
+    "0",
+]
+RANKED += ["--search.init", "teacher", "--search.epochs", "1", "--rank", "2", "--rank-epochs", "1", "--training="]
+
+
+def test_a_ranking_goes_on_where_the_directory_and_the_images_were_moved_to(
+    cli: Callable, tmp_path: Path, make_folder: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> float:
+        raise KeyboardInterrupt
+
+    images = make_folder()
+    arguments = ["compare", *RANKED, "--network", "resnet20", "--epochs", "1", "--batch-size", "8", "--data", "folder"]
+    with monkeypatch.context() as patched:
+        patched.setattr("tas.comparison.ranking.forced_loss", interrupted)
+        status, _, err = cli(*arguments, "--data-dir", images, "--output", "out")
+    assert status == 130
+    assert "3 of 6 runs are finished; the same command goes on" in err
+    images.rename(tmp_path / "moved")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    status, out, err = cli(*arguments, "--data-dir", tmp_path / "moved", "--output", "elsewhere")
+    assert (status, err) == (0, ""), err
+    assert out.count("network 1 of 2") == 0 and out.count("begins") == 3
+    runs = runs_below(tmp_path / "elsewhere")
+    assert sum(name.startswith("alone/") for name in runs) == 1, "both searches are held against the same networks"
+    ranked = metrics_of(Run(tmp_path / "elsewhere"))["rank_correlation"]
+    assert [(one["method"], one["networks"]) for one in ranked] == [("tas-width", 2), ("tas-8", 2)]
+    assert ranked[0]["accuracy_mean"] == ranked[1]["accuracy_mean"]
+
+
+def test_networks_are_compared_at_equal_parameters(cli: Callable, tmp_path: Path) -> None:
+    methods = ["--methods", "uniform", "tas", "--params-targets", "0.5", "--seeds", "0", "--search.epochs", "3"]
+    status, out, err = cli("compare", *methods, *TINY, "--output", "out")
+    assert (status, err) == (0, "")
+    assert re.search(r"tas params-0.5, seed 0: (49|50)[.0-9]+% of the parameters in", out)
+    found = [row for row in results_of(tmp_path / "out") if row["method"] != "unpruned"]
+    assert [(row["method"], row["measure"], row["target"], row["target_met"]) for row in found] == [
+        ("uniform", "params", 0.5, True),
+        ("tas", "params", 0.5, True),
+    ]
+    for row in found:
+        training = Run(tmp_path / "out" / f"trainings/{row['method']}/params-0.5/scratch-e/seed0")
+        assert row["params_ratio"] == metrics_of(training)["params_ratio"] == pytest.approx(0.5, rel=0.02)
+        assert row["params"] == sum(weights.numel() for weights in weights_of(training))
+    structures = json.loads((tmp_path / "out" / "structures.json").read_text(encoding="utf-8"))
+    assert [set(row["curves"]) for row in structures] == [
+        set(),
+        {"params/expected_ratio", "params/derived_ratio", "confidence/mean"},
+    ]
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\| 0\.5 parameters \| .* M \((?:49|50)[.0-9]+%\) ", report, re.MULTILINE)) == 2
+    assert "- parameters 0.5, scratch-e: tas is " in report
+
+
+def weights_of(run: Run) -> list[Tensor]:
+    """The trained numbers of a finished run, without the statistics of its norms."""
+    kept = torch.load(run.weights, weights_only=True)
+    return [tensor for name, tensor in kept.items() if "running" not in name and "num_batches" not in name]
 
 
 def test_zeroed_weights_stand_apart(cli: Callable, tmp_path: Path) -> None:
@@ -263,6 +338,13 @@ def test_runs_at_once_end_as_runs_one_after_another(
         ),
         (["--training", "kd", "scratch-e+kd", "--output", "out"], "--training is kd,scratch-e+kd; allowed: either"),
         (["--flops-targets", "0.5", "1.5", "--output", "out"], "--flops-targets is 1.5; allowed: shares above 0"),
+        (["--params-targets", "2", "--output", "out"], "--params-targets is 2.0; allowed: shares above 0"),
+        (["--flops-targets", "x", "--output", "out"], "--flops-targets is ['x']; expected: a list such as"),
+        (["--rank", "1", "--output", "out"], "--rank is 1; allowed: 0, or 2 and more"),
+        (["--rank", "2", "--ranked", "l1", "--output", "out"], "--ranked is l1; allowed: tas, tas-width, tas-depth"),
+        (["--devices", "2", "--output", "out"], "--devices and --num-nodes: every run of a comparison takes one"),
+        (["--weights", "w.pt", "--output", "out"], "--weights w.pt"),
+        (["--search.recipe", "papre", "--output", "out"], "--search: no recipe 'papre', did you mean 'paper'?"),
         (["--seeds", "-1", "--output", "out"], "--seeds is -1; allowed: 0 to 4294967295 each"),
         (["--network", "resnet21", "--output", "out"], "--network: "),
         (["--data", "digit", "--output", "out"], "--data: unknown data set 'digit'"),
@@ -289,7 +371,7 @@ def test_wrong_input_is_refused_before_anything_runs(
 
 
 def test_a_method_is_held_against_random_networks_of_what_it_may_change() -> None:
-    original = open_original("resnet20", False, None, 10, 3, 16)
+    original = open_original(Source(network="resnet20"), 10, (3, 16, 16))
     full = original.full
     _, job = list_jobs(CompareOptions.of(methods=("sss",), seeds=(0,), training=(), output="out"))
     shallow = replace(full, depths={**full.depths, "stage1": 1})

@@ -11,10 +11,10 @@ import tas
 from tas.architecture import Architecture
 from tas.config import PruneOptions
 from tas.config.groups import Pruning
+from tas.config.methods import METHODS
 from tas.config.parsing import parse
 from tas.data.digits import Digits
 from tas.pruning import blocks, importance
-from tas.pruning.methods import METHODS
 from tas.runs.run import Run
 from tests.commands.conftest import metrics_of
 
@@ -110,7 +110,7 @@ def test_a_target_for_the_parameters_is_met(
     assert metrics["target_met"] and 0.392 <= metrics["params_ratio"] <= 0.408
     assert (metrics["flops_target"], metrics["params_target"]) == (None, 0.4)
     assert metrics["params"] == tas.parameters(tas.load("found"))
-    assert re.search(r"^  target +0.4 \+- 2%: met$", out, re.MULTILINE)
+    assert re.search(r"^  target +0.4 of the parameters \+- 2%: met$", out, re.MULTILINE)
 
 
 def test_without_weights_uniform_is_fresh_by_the_seed(cli: Callable, few_digits: None) -> None:
@@ -192,3 +192,11 @@ def test_a_short_method_starts_over_in_its_directory(
     status, _, err = cli("prune", "--resume", "found")
     assert status == 0, err
     assert metrics_of(Run("found"))["target_met"]
+
+
+def test_a_method_that_refuses_leaves_no_run(refused, make_teacher, tmp_path):
+    teacher = make_teacher()
+    said = refused(
+        "prune", "--method", "unstructured", "--weights", teacher.path, "--params-target", 0.5, "--output", "x"
+    )
+    assert "unstructured" in said and not (tmp_path / "x").exists()

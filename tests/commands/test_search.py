@@ -270,7 +270,7 @@ def test_targets_for_flops_and_parameters_are_met_together(cli: Callable, few_di
     assert (metrics["flops_target"], metrics["params_target"]) == (0.5, 0.3)
     found = tas.build(Architecture.load(run.architecture))
     assert metrics["flops"] == tas.flops(found, (1, 8, 8)) and metrics["params"] == tas.parameters(found)
-    assert re.search(r"^  target +0.5 of the flops, 0.3 of the params \+- 5%: met$", out, re.MULTILINE)
+    assert re.search(r"^  target +0.5 of the FLOPs, 0.3 of the parameters \+- 5%: met$", out, re.MULTILINE)
     assert {"flops/derived_ratio", "params/derived_ratio"} <= set(
         EventAccumulator(str(run.path)).Reload().Tags()["scalars"]
     )

@@ -296,6 +296,16 @@ def test_single_zeroed_weights_are_fine_tuned_alone_and_that_is_said() -> None:
     assert "unstructured is not trained scratch-e" in line
 
 
+def test_single_zeroed_weights_are_no_answer_to_a_target_of_parameters_and_that_is_said() -> None:
+    options = {"methods": ("l1", "unstructured"), "training": (), "params_targets": (0.5, 0.3)}
+    said = ["unstructured is not run for --params-targets: it leaves all parameters in place"]
+    for flops, zeroed in (((), set()), ((0.4,), {"0.4"})):
+        jobs = jobs_of(**options, flops_targets=flops)
+        assert {job.aim.folder for job in jobs.values() if job.method == "unstructured"} == zeroed
+        assert {job.aim.folder for job in jobs.values() if job.method == "l1"} == {"params-0.5", "params-0.3"} | zeroed
+        assert said_of(**options, flops_targets=flops) == said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -5,12 +5,12 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
+from tas.config.methods import METHODS
 from tas.cost.count import flops
 from tas.cost.measures import exact_flops
 from tas.errors import TasError
 from tas.pruning.channels import ChannelPruner
 from tas.pruning.importance import OfFilters
-from tas.pruning.methods import METHODS
 from tests.pruning.conftest import same_outputs
 from tests.small_networks import chain, conv
 

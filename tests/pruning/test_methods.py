@@ -1,6 +1,8 @@
 """What holds of every method, from the table of them."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -10,10 +12,11 @@ import torch
 from torch import nn
 
 from tas.config.groups import Pruning
+from tas.config.methods import METHODS
 from tas.cost.count import parameters
 from tas.cost.measures import FLOPS, PARAMS
 from tas.errors import TasError
-from tas.pruning.methods import METHODS
+from tests.conftest import environment
 from tests.pruning.conftest import same_outputs
 
 OWN_OPTIONS = {field.name for field in fields(Pruning)} - {"method"}
@@ -62,6 +65,16 @@ def test_an_option_of_another_method_is_refused_in_one_line(name: str) -> None:
         with pytest.raises(TasError) as refused:
             Pruning(method=name, **{option: 3})
         assert str(refused.value) == f"--{option.replace('_', '-')} goes with --method {readers}, not with {name}"
+
+
+def test_of_several_options_of_other_methods_always_the_same_is_named() -> None:
+    script = "from tas.config.groups import Pruning\nPruning(method='l1', blocks=1, candidates=5, sparsity_weight=0.5)"
+    said = set()
+    for seed in range(4):
+        made = {**environment(), "PYTHONHASHSEED": str(seed)}
+        done = subprocess.run([sys.executable, "-c", script], env=made, capture_output=True, text=True)
+        said.add(done.stderr.splitlines()[-1])
+    assert said == {"tas.errors.TasError: --blocks goes with --method uniform, not with l1"}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -10,6 +10,7 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
+from tas.config.methods import METHODS
 from tas.cost.measures import MEASURES, exact_flops
 from tas.cutting.build import build
 from tas.cutting.cut import cut
@@ -17,7 +18,6 @@ from tas.errors import TasError
 from tas.pruning import blocks, random_search
 from tas.pruning.autopruner import Codes, channel_sets, soft_cost
 from tas.pruning.blocks import fold, moved_up, removable_blocks, sss
-from tas.pruning.methods import METHODS
 from tas.pruning.slimming import Sparsity, sparsity_pruner
 from tas.pruning.task import PruneTask
 from tas.pruning.training import train_here

@@ -1,4 +1,7 @@
-"""The methods of `tas prune`: one table from a name to what it is. A new method is a file here and one entry."""
+"""The methods of `tas prune`: one table from a name to what it is, which options and comparisons read.
+
+A new method is a file in `tas/pruning/` and one entry here.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ class Method:
     """A way to find a smaller network."""
 
     function: str
-    """MODULE:FUNCTION in this package, from a PruneTask to what it found (`tas.pruning.task.Prune`). Imported when it
+    """MODULE:FUNCTION in `tas/pruning/`, from a PruneTask to what it found (`tas.pruning.task.Prune`). Imported when it
     runs, so that the options, which read this table, need no torch."""
     needs_weights: bool = True
     """Whether it judges trained weights."""
