@@ -46,10 +46,8 @@ def main(checkouts: list[str]) -> None:
         modules = modules_of(Path(checkout))
         arrows = arrows_of(modules)
         between = {(room(source), room(target)) for source, target in arrows} - {(room(m), room(m)) for m in modules}
-        rooms = {room(module) for module in modules}
-        print(
-            f"{checkout}: {len(between)} arrows between {len(rooms)} rooms, {len(arrows)} between {len(modules)} modules"
-        )
+        rooms = len({room(module) for module in modules})
+        print(f"{checkout}: {len(between)} arrows between {rooms} rooms, {len(arrows)} between {len(modules)} modules")
 
 
 if __name__ == "__main__":

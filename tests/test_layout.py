@@ -101,12 +101,25 @@ def test_every_package_says_what_it_holds():
 
 
 def test_no_file_past_400_lines_and_no_function_past_80():
-    for file in MODULES.values():
+    for file in (*MODULES.values(), *Path(__file__).parent.rglob("*.py"), *(HOME.parent / "benchmarks").glob("*.py")):
         text = file.read_text(encoding="utf-8")
         assert text.count("\n") <= 400, file
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno is not None and node.end_lineno - node.lineno < 80, f"{file}: {node.name}"
+
+
+def test_no_name_is_defined_in_two_modules():
+    homes: dict[str, list[str]] = {}
+    for module, file in MODULES.items():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            names = [getattr(node, "name", None)]
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            for name in filter(None, names):
+                homes.setdefault(name, []).append(module)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
 
 
 def modules_after(statement: str) -> set[str]:

@@ -62,22 +62,22 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
         run.give_up()
         raise
     seconds = time.monotonic() - began + pruned.seconds_before
-    finish(task, original, pruned, seconds)
+    leave_results(task, original, pruned, seconds)
     return run
 
 
 @rank_zero_only
-def finish(task: PruneTask, original: Original, pruned: Pruned, seconds: float) -> None:
+def leave_results(task: PruneTask, original: Original, pruned: Pruned, seconds: float) -> None:
     """Leave the results and print the summary."""
     run, architecture = task.run, pruned.architecture
-    result = result_of(task, pruned, seconds)
+    result = prune_result(task, pruned, seconds)
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
     run.keep(architecture, pruned.network)
     result.write(run)
-    say(summary("pruning finished", rows_of(task, original, pruned, result)))
+    say(summary("pruning finished", prune_rows(task, original, pruned, result)))
 
 
-def result_of(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult:
+def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult:
     """What a pruning measured."""
     options, full = task.options, task.cost(task.full)
     flops_full, dense = MEASURES["flops"].exact(task.plan, task.full), flops(pruned.network, task.input_shape)
@@ -104,7 +104,7 @@ def result_of(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult:
     return result
 
 
-def rows_of(task: PruneTask, original: Original, pruned: Pruned, result: PruneResult) -> list[tuple[str, str]]:
+def prune_rows(task: PruneTask, original: Original, pruned: Pruned, result: PruneResult) -> list[tuple[str, str]]:
     """The lines of the summary."""
     options, run, zeros = task.options, task.run, result.flops_nonzero
     kept = pruned.architecture.depths.items()

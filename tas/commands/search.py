@@ -44,17 +44,17 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         device = trainer.strategy.root_device
         found = finish_search(module, task.network, task.budgets, halves.train_dataloader()["weights"], device)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
-    result = result_of(task, found, val_accuracy, timer.time_elapsed("train"))
+    result = search_result(task, found, val_accuracy, timer.time_elapsed("train"))
     if trainer.is_global_zero:
         draw_architecture(task.space.plan, found.architecture).savefig(run.path / "architecture.png", dpi=150)
         write_text(run.space, f"{task.space}\n")
         run.keep(found.architecture, found.network)
         result.write(run)
-        print(summary("search finished", rows_of(task, found, result, run)))
+        print(summary("search finished", search_rows(task, found, result, run)))
     return run
 
 
-def result_of(task: SearchTask, found: Found, val_accuracy: float, seconds: float) -> SearchResult:
+def search_result(task: SearchTask, found: Found, val_accuracy: float, seconds: float) -> SearchResult:
     """What a search measured.
 
     Args:
@@ -91,7 +91,7 @@ def result_of(task: SearchTask, found: Found, val_accuracy: float, seconds: floa
     )
 
 
-def rows_of(task: SearchTask, found: Found, result: SearchResult, run: Run) -> list[tuple[str, str]]:
+def search_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -> list[tuple[str, str]]:
     """The lines of the summary."""
     halves, options, full = task.halves, task.options, task.space.full
     images = f"{len(halves.weights_half)} + {len(halves.architecture_half)}"

@@ -97,15 +97,15 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
         fit(trainer, module, data, run, options)
         accuracies = trainer.test(module, data, verbose=False)[0]
     if trainer.is_global_zero:
-        result = result_of(options, task, network, data.input_shape, accuracies, timer.time_elapsed("train"))
+        result = train_result(options, task, network, data.input_shape, accuracies, timer.time_elapsed("train"))
         run.keep(architecture, network)
         result.write(run)
-        print(summary("training finished", rows_of(options, task, result)))
+        print(summary("training finished", train_rows(options, task, result)))
     trainer.strategy.barrier()  # other processes may read the run next: a teacher's
     return run
 
 
-def result_of(
+def train_result(
     options: TrainOptions,
     task: TrainingTask,
     network: nn.Module,
@@ -144,7 +144,7 @@ def result_of(
     )
 
 
-def rows_of(options: TrainOptions, task: TrainingTask, result: TrainResult) -> list[tuple[str, str]]:
+def train_rows(options: TrainOptions, task: TrainingTask, result: TrainResult) -> list[tuple[str, str]]:
     """The lines of the summary."""
     run, left = task.run, result.flops_nonzero
     start = task.original.source if options.source.network else options.init

@@ -78,7 +78,7 @@ def mean_distance(space: SearchSpace, networks: Sequence[Architecture]) -> float
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundBySeeds:
     """What one method found with several seeds."""
 
     method: str
@@ -91,7 +91,7 @@ class Found:
     """Two or more, one a seed."""
 
 
-def agreements(methods: Sequence[Found], tolerance: float) -> list[Agreement]:
+def agreements(methods: Sequence[FoundBySeeds], tolerance: float) -> list[Agreement]:
     """How alike the networks of each method are, beside random ones of the same space and cost.
 
     Args:

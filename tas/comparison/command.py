@@ -6,7 +6,7 @@ from typing import Any, cast
 import yaml
 
 from tas.architecture import Architecture
-from tas.comparison.agreement import Found, agreements
+from tas.comparison.agreement import FoundBySeeds, agreements
 from tas.comparison.evidence import Evidence
 from tas.comparison.jobs import Aim, Job, list_jobs
 from tas.comparison.machine import this_machine
@@ -88,7 +88,7 @@ def open_unpruned(options: CompareOptions) -> Original:
     return open_original(options.source, data.num_classes, data.input_shape)
 
 
-def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[Found]:
+def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[FoundBySeeds]:
     """What each method found with two seeds or more, unless it always finds the same: as uniform does."""
     known = methods_of(options)
     groups: dict[tuple[str, Aim], list[Job]] = {}
@@ -101,7 +101,9 @@ def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Origi
     for (method, aim), group in groups.items():
         networks = [Architecture.load(job.run.architecture) for job in group]
         if len(networks) > 1:
-            found.append(Found(method, aim.measure, aim.share, space_for(group[0], original, networks), networks))
+            found.append(
+                FoundBySeeds(method, aim.measure, aim.share, space_for(group[0], original, networks), networks)
+            )
     return found
 
 

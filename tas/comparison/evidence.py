@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tas.comparison.agreement import Agreement
 from tas.comparison.jobs import Job
-from tas.comparison.machine import Machine
+from tas.comparison.machine import Hardware
 from tas.comparison.methods import methods_of
 from tas.comparison.rows import Row
 from tas.comparison.scheduler import Outcome
@@ -22,7 +22,7 @@ class Evidence:
     rows: Sequence[Row]
     agreements: Sequence[Agreement]
     outcome: Outcome
-    machine: Machine
+    machine: Hardware
 
     def apart(self) -> set[str]:
         """The methods that leave no smaller network, and are not to be compared with those that do."""

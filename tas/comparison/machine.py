@@ -10,7 +10,7 @@ from tas.config import CompareOptions
 
 
 @dataclass(frozen=True)
-class Machine:
+class Hardware:
     """What the last command of a comparison had; runs that were finished before may have had another."""
 
     jobs: int
@@ -33,7 +33,7 @@ class Machine:
         return f"{self.jobs} at once, {self.threads} threads each, on a machine with {has}"
 
 
-def this_machine(options: CompareOptions) -> Machine:
+def this_machine(options: CompareOptions) -> Hardware:
     """What a command with these options has."""
     cores = processors()
     given = os.environ.get("OMP_NUM_THREADS", "")
@@ -42,4 +42,4 @@ def this_machine(options: CompareOptions) -> Machine:
     else:
         threads = max(1, cores // options.jobs) if options.jobs > 1 else torch.get_num_threads()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return Machine(options.jobs, options.ray, cores, threads, gpu, torch.__version__)
+    return Hardware(options.jobs, options.ray, cores, threads, gpu, torch.__version__)

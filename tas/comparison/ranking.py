@@ -145,7 +145,7 @@ def train_alone(options: AloneOptions, run: Run) -> None:
         return Alone(reached, one.widths, one.depths)
 
     networks = alone_networks(run).up_to(count, trained)
-    finish(run, {"networks": len(networks)})
+    leave_result(run, {"networks": len(networks)})
 
 
 def accuracy_alone(
@@ -204,7 +204,7 @@ def rank(options: RankOptions, run: Run) -> None:
         found_accuracy=own.val_accuracy,
         found_beats=sum(one.val_accuracy < own.val_accuracy for one in others),
     )
-    finish(run, asdict(result))
+    leave_result(run, asdict(result))
 
 
 @rank_zero_only
@@ -214,6 +214,6 @@ def draw(judged: list[Judged], found: Judged, run: Run) -> None:
 
 
 @rank_zero_only
-def finish(run: Run, measured: Mapping[str, object]) -> None:
+def leave_result(run: Run, measured: Mapping[str, object]) -> None:
     """Write what was measured; with that the run is finished."""
     write_text(run.metrics, json.dumps(measured, indent=2) + "\n")

@@ -60,7 +60,7 @@ def line(mean: Mean) -> tuple[str, ...]:
     missed = {mean.measure: "" if mean.target_met else ", MISSED"}
     params = f" ({percent(mean.cost_ratio)})" if mean.measure == "params" else ""
     return (
-        "-" if mean.method == UNPRUNED else aimed(mean.measure, mean.target),
+        "-" if mean.method == UNPRUNED else aim_words(mean.measure, mean.target),
         mean.training,
         mean.method,
         f"{100 * mean.accuracy_mean:.2f}{spread} %",
@@ -103,7 +103,7 @@ def agreement_table(agreements: Sequence[Agreement]) -> str:
     head = ("aimed at", "method", "seeds", "distance", "of random networks", "ratio")
     lines = [
         (
-            aimed(one.measure, one.target),
+            aim_words(one.measure, one.target),
             one.method,
             str(one.seeds),
             f"{one.distance:.3f}",
@@ -120,7 +120,7 @@ def rank_table(ranked: Sequence[RankCorrelation]) -> str:
     head = ("aimed at", "method", "seed", "networks", "tau", "p", "their mean", "their best", "found", "beats")
     lines = [
         (
-            aimed(one.measure, one.target),
+            aim_words(one.measure, one.target),
             one.method,
             str(one.seed),
             str(one.networks),
@@ -141,7 +141,7 @@ def pooled_table(pooled: Sequence[PooledRanking]) -> str:
     head = ("aimed at", "method", "seeds", "tau", "p", "better than their mean by", "beats")
     lines = [
         (
-            aimed(one.measure, one.target),
+            aim_words(one.measure, one.target),
             one.method,
             str(one.seeds),
             or_dash(one.kendall_tau, "+.2f"),
@@ -154,7 +154,7 @@ def pooled_table(pooled: Sequence[PooledRanking]) -> str:
     return markdown(head, lines)
 
 
-def aimed(measure: str, target: float) -> str:
+def aim_words(measure: str, target: float) -> str:
     """What networks were to cost, in words."""
     return f"{target:g} {MEASURES[measure].words}"
 

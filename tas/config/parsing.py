@@ -16,7 +16,7 @@ from tas.config.groups import Machine
 from tas.config.options import Options
 from tas.errors import TasError, did_you_mean
 
-Command = TypeVar("Command", bound=Options)
+Chosen = TypeVar("Chosen", bound=Options)
 
 TYPE_NAMES = {
     "float": "a number",
@@ -28,7 +28,7 @@ TYPE_NAMES = {
 """Names of types as a user knows them."""
 
 
-def parse(command: str, options: type[Command], arguments: Sequence[str]) -> Command:
+def parse(command: str, options: type[Chosen], arguments: Sequence[str]) -> Chosen:
     """Options from --recipe, from the YAML of each --config or of the run to --resume, and from flags; the later wins.
 
     Raises:
@@ -58,7 +58,7 @@ def parse(command: str, options: type[Command], arguments: Sequence[str]) -> Com
     return made_of(values | flags_given(command, options, given), options)
 
 
-def from_values(command: str, options: type[Command], values: Mapping[str, Any]) -> Command:
+def from_values(command: str, options: type[Chosen], values: Mapping[str, Any]) -> Chosen:
     """Options from a mapping of their names to values, as YAML has them. TasError on anything else."""
     check_known(command, options, values)
     whole = with_recipe(RECIPE, values, command, options.listed())
@@ -98,7 +98,7 @@ def flags_given(command: str, options: type[Options], given: Sequence[str]) -> d
     return {name: value for name, value in parsed.as_dict().items() if name in known}
 
 
-def made_of(values: Mapping[str, Any], options: type[Command]) -> Command:
+def made_of(values: Mapping[str, Any], options: type[Chosen]) -> Chosen:
     """Options from values of their types; None stands for the default."""
     return options.of(**{name: value for name, value in values.items() if value is not None})
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tas.reading.plan import Plan, Source, Width
+from tas.reading.plan import ChannelSource, Plan, Width
 
 Probabilities = Mapping[str, Tensor]
 """Width or stage -> the probability of each of its candidates, (number of candidates,)."""
@@ -21,7 +21,7 @@ Probabilities = Mapping[str, Tensor]
 class Term:
     """A part of a network's cost: each_pair x inputs x outputs + each_output x outputs."""
 
-    reads: Source
+    reads: ChannelSource
     """Where its inputs come from."""
     writes: Width
     """Where its outputs come from."""

@@ -59,7 +59,7 @@ def cut(
     widths = first_channels(architecture)
     for item in plan.channelwise:
         if item.name in modules:
-            set_features(modules[item.name], len(features(plan, item.segments, widths, architecture.depths)))
+            set_features(modules[item.name], len(feature_indices(plan, item.segments, widths, architecture.depths)))
     return small
 
 
@@ -108,7 +108,7 @@ def select_channels(
         full = sum(part.repeat * plan.channels(plan.resolve(part.source, depths)) for part in segments)
         tensor = result[name]
         times = tensor.shape[dim] // full
-        index = features(plan, segments, channels, depths)
+        index = feature_indices(plan, segments, channels, depths)
         index = (times * index[:, None] + torch.arange(times)).flatten()
         result[name] = tensor.index_select(dim, index.to(tensor.device))
 
@@ -133,7 +133,9 @@ def select_channels(
     return result
 
 
-def features(plan: Plan, segments: Sequence[Segment], channels: ChannelIndices, depths: Mapping[str, int]) -> Tensor:
+def feature_indices(
+    plan: Plan, segments: Sequence[Segment], channels: ChannelIndices, depths: Mapping[str, int]
+) -> Tensor:
     """The indices, in a dimension of these segments, of the features that the channels become."""
     start, parts = 0, []
     for segment in segments:

@@ -17,7 +17,7 @@ from tas.pruning.patches import ReadingLayer, second_moments
 from tas.pruning.refit import refit
 from tas.pruning.task import Pruned, PruneTask
 
-Ranking = Callable[[Tensor], Tensor]
+ChannelRanking = Callable[[Tensor], Tensor]
 """From the Gram matrix of the channels' contributions, (channels, channels) float64, to their scores, (channels,)."""
 
 
@@ -32,7 +32,7 @@ class ByReader:
         grams: ReadingLayer -> the Gram matrix of the contributions to its output, (channels, channels).
     """
 
-    def __init__(self, rank: Ranking, grams: Mapping[ReadingLayer, Tensor]) -> None:
+    def __init__(self, rank: ChannelRanking, grams: Mapping[ReadingLayer, Tensor]) -> None:
         self.rank = rank
         self.grams = grams
         self.otherwise = OfFilters(tp.importance.MagnitudeImportance(p=1))
@@ -61,7 +61,7 @@ def reconstruction(task: PruneTask) -> Pruned:
     return by_reader(task, lasso, True)
 
 
-def by_reader(task: PruneTask, rank: Ranking, fit: bool) -> Pruned:
+def by_reader(task: PruneTask, rank: ChannelRanking, fit: bool) -> Pruned:
     """Take the same share of channels from every layer, chosen by their readers."""
     network = copy.deepcopy(task.network).eval().requires_grad_(True)
     pruner = make_pruner(task, network, tp.importance.MagnitudeImportance(p=1))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, CifarResNet
 from tas.reading.layer_calls import layer_calls
-from tas.reading.plan import Layer, Plan, Segment, Source, Stage
+from tas.reading.plan import ChannelSource, Layer, Plan, Segment, Stage
 
 
 def read_cifar_resnet(network: CifarResNet, input_shape: Sequence[int]) -> Plan:
@@ -21,7 +21,12 @@ def read_cifar_resnet(network: CifarResNet, input_shape: Sequence[int]) -> Plan:
     additions: list[str] = []
 
     def add(
-        name: str, reads: Source, writes: Source, norm: str | None, stage: str | None = None, block: int = 0
+        name: str,
+        reads: ChannelSource,
+        writes: ChannelSource,
+        norm: str | None,
+        stage: str | None = None,
+        block: int = 0,
     ) -> None:
         call = applied[name]
         layers.append(

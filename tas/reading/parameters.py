@@ -29,7 +29,7 @@ def with_parameters(plan: Plan, network: nn.Module) -> Plan:
         count = own[owner].get(key, 0) if item.bare else sum(own[item.name].values()) if item.name not in layers else 0
         known |= {item.name} if item.bare else {f"{item.name}.{key}" for key in own[item.name]}
         stage, block = plan.place_of(item.name)
-        channelwise.append(replace(item, parameters=count // features(plan, item), stage=stage, block=block))
+        channelwise.append(replace(item, parameters=count // feature_count(plan, item), stage=stage, block=block))
     rest: Counter[tuple[str | None, int]] = Counter()
     for name in layers & own.keys():
         rest[plan.place_of(name)] -= derived_weights(network.get_submodule(name))
@@ -48,6 +48,6 @@ def derived_weights(layer: nn.Module) -> int:
     return sum(getattr(layer, key).numel() for key in made if getattr(layer, key) is not None)
 
 
-def features(plan: Plan, item: Channelwise) -> int:
+def feature_count(plan: Plan, item: Channelwise) -> int:
     """How many features a module treats in the unpruned network."""
     return sum(part.repeat * plan.channels(plan.resolve(part.source, plan.depths())) for part in item.segments)

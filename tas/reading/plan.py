@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Source = str | int
+ChannelSource = str | int
 """Where a number of channels comes from: a width, a stage (its output), or a fixed number."""
 Width = str | int
 """A source that no depth changes: a width, named for the first layer that writes it, or a fixed number of channels."""
@@ -14,7 +14,7 @@ Width = str | int
 class Segment:
     """Consecutive features that come from one source."""
 
-    source: Source
+    source: ChannelSource
     repeat: int = 1
     """Features for each channel of the source: H x W after a flatten, else 1 nearly always."""
 
@@ -130,7 +130,7 @@ class Plan:
         return {**self.widths, **{name: self.widths[other] for name, other in self.tied.items()}}
 
     def cases(
-        self, stage: str | None, block: int, source: Source, depths: Mapping[str, tuple[int, ...]]
+        self, stage: str | None, block: int, source: ChannelSource, depths: Mapping[str, tuple[int, ...]]
     ) -> list["Case"]:
         """The ways in which what stands in a block can read a source; no two at once.
 
@@ -158,7 +158,7 @@ class Plan:
                     return name, index
         return None, 0
 
-    def resolve(self, source: Source, depths: Mapping[str, int]) -> Width:
+    def resolve(self, source: ChannelSource, depths: Mapping[str, int]) -> Width:
         """The width that a source stands for when the stages keep so many blocks."""
         if isinstance(source, str) and source in self.stages:
             return self.stages[source].ends[depths[source] - 1]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tas.reading.channels import Widths
-from tas.reading.plan import Plan, Segment, Source
+from tas.reading.plan import ChannelSource, Plan, Segment
 
 
 def tie_residuals(plan: Plan) -> Plan:
@@ -22,7 +22,7 @@ def tie_residuals(plan: Plan) -> Plan:
     def renamed(segment: Segment) -> Segment:
         return replace(segment, source=rename(segment.source))
 
-    def rename(source: Source) -> Source:
+    def rename(source: ChannelSource) -> ChannelSource:
         return tied.get(source, source) if isinstance(source, str) else source
 
     layers = tuple(

@@ -1,9 +1,7 @@
 import re
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,14 +15,9 @@ from tas.data import folder
 from tas.data.digits import Digits
 from tas.reading.residuals import tie_residuals
 from tas.runs.run import Run
-from tas.search.module import SearchModule
 from tests.commands.conftest import (
-    DIGITS,
-    interrupt_after_first_checkpoint,
     metrics_of,
     only_run,
-    same_but_for_time,
-    yaml_of,
 )
 from tests.conftest import run_script
 from tests.spaces import paper_space, plan_of, unpruned
@@ -119,105 +112,6 @@ def test_tensorboard_has_everything_that_a_search_learns(searched: tuple[Path, s
     taus = [event.value for event in events.Scalars("schedule/tau")]
     assert taus == sorted(taus, reverse=True) and all(0.1 <= tau <= 1 for tau in taus)
     assert {round(event.value, 4) for event in events.Scalars("flops/band_low")} == {0.475}
-
-
-@pytest.mark.slow
-def test_ctrl_c_keeps_the_checkpoint_and_a_resumed_search_ends_as_an_unbroken_one(
-    searched: tuple[Path, str], tmp_path: Path
-) -> None:
-    status, err = interrupt_after_first_checkpoint(
-        "search.py", *DIGITS, "--output", "broken", cwd=tmp_path, run=Path("broken")
-    )
-    assert status == 130
-    assert "Traceback" not in err
-    said = r"tas search: interrupted; kept broken/checkpoints/last.ckpt; go on with: .* --resume broken"
-    assert re.fullmatch(said, err.splitlines()[-1])
-    broken = Run(tmp_path / "broken")
-    assert broken.checkpoint.is_file() and not broken.finished()
-
-    status, _, err = run_script("search.py", "--resume", "broken", cwd=tmp_path)
-    assert status == 0, err
-    assert yaml_of(broken)["resume"] is None
-    same_but_for_time(broken, only_run(searched[0], "search"))
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_ctrl_c_is_heeded_although_python_drops_it(
-    cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Dropped:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
-
-    step = SearchModule.training_step
-
-    def training_step(self: SearchModule, *arguments: Any) -> None:
-        if self.current_epoch == 1 and arguments[1] == 0:
-            Dropped()  # and with it the exception that the signal raises
-        step(self, *arguments)
-
-    monkeypatch.setattr(SearchModule, "training_step", training_step)
-    status, _, err = cli("search", "--epochs", "3", "--batch-size", "16", "--output", "broken")
-    assert status == 130 and err.endswith(" --resume broken\n")
-
-
-@pytest.mark.parametrize(
-    ("epoch", "options"),
-    [
-        (1, ["--workers", "0"]),
-        (1, ["--workers", "2"]),
-        # The widths and depths move from the middle of epoch 1 on.
-        (1, ["--warmup", "0.6"]),
-        (2, ["--warmup", "0.6"]),
-    ],
-)
-def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(
-    epoch: int, options: list[str], cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
-) -> None:
-    options = [*SHORT, *options]
-    assert cli("search", *options, "--output", "unbroken").status == 0
-    interrupt(SearchModule, epoch=epoch)
-    status, _, err = cli("search", *options, "--output", "broken")
-    assert status == 130 and err.endswith(" --resume broken\n")
-    assert cli("search", "--resume", "broken").status == 0
-    same_but_for_time(Run(tmp_path / "broken"), Run(tmp_path / "unbroken"))
-
-
-def test_a_search_interrupted_in_its_first_epoch_says_so_and_starts_anew(
-    cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
-) -> None:
-    interrupt(SearchModule, epoch=0)
-    status, _, err = cli("search", *QUICK, "--output", "broken")
-    assert status == 130
-    said = r"tas search: interrupted; no epoch was complete; go on with: .* --resume broken"
-    assert re.fullmatch(said, err.splitlines()[-1])
-    assert cli("search", "--resume", "broken").status == 0
-    assert Run(tmp_path / "broken").finished()
-
-
-def test_a_search_interrupted_after_its_last_epoch_says_how_to_go_on(
-    cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    # The statistics and the validation of the found network take minutes on a large data set.
-    validation_step = SearchModule.validation_step
-
-    def press(self: SearchModule, *arguments: object) -> None:
-        if self.trainer.state.fn == "validate":
-            raise KeyboardInterrupt
-        validation_step(self, *arguments)
-
-    monkeypatch.setattr(SearchModule, "validation_step", press)
-    status, _, err = cli("search", *QUICK, "--output", "broken")
-    assert status == 130
-    assert re.fullmatch(r"tas search: interrupted; .*; go on with: .* --resume broken", err.splitlines()[-1])
-    monkeypatch.setattr(SearchModule, "validation_step", validation_step)
-    assert cli("search", "--resume", "broken").status == 0
-    assert Run(tmp_path / "broken").finished()
-
-
-def test_a_finished_search_cannot_be_resumed(searched: tuple[Path, str], refused: Callable) -> None:
-    run = only_run(searched[0], "search")
-    assert f"--resume {run.path}: that run is finished" in refused("search", "--resume", run.path)
 
 
 @pytest.mark.parametrize(("which", "searches"), [("width", {"widths"}), ("depth", {"depths"})])

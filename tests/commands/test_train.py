@@ -1,6 +1,5 @@
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from tas.data.digits import Digits
 from tas.reading.original import open_original
 from tas.runs.run import Run
 from tas.training.module import TrainModule
-from tests.commands.conftest import metrics_of, only_run, same_but_for_time, yaml_of
-from tests.conftest import ROOT, run_script
+from tests.commands.conftest import metrics_of, only_run, yaml_of
+from tests.conftest import ROOT
 from tests.spaces import unpruned
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
@@ -235,68 +234,6 @@ def test_test_images_are_loaded_once_and_after_training(
     assert happened == ["load train", *["step"] * 4, "load test"]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_interrupted_training_ends_as_an_unbroken_one(
-    workers: int, cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
-) -> None:
-    options = [*PLAIN, "--epochs", "3", "--workers", workers]
-    assert cli("train", *options, "--output", "unbroken").status == 0
-    interrupt(TrainModule, epoch=1)
-    status, _, err = cli("train", *options, "--output", "broken")
-    assert status == 130
-    said = r"tas train: interrupted; kept broken/checkpoints/last.ckpt; go on with: .* --resume broken"
-    assert re.fullmatch(said, err.splitlines()[-1])
-    assert not Run(tmp_path / "broken").finished()
-    assert cli("train", "--resume", "broken").status == 0
-    same_but_for_time(Run(tmp_path / "broken"), Run(tmp_path / "unbroken"))
-    weights = [torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("broken", "unbroken")]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
-def test_an_interrupted_distillation_is_resumed_with_its_teacher(
-    cli: Callable, few_digits: None, make_search: Callable, interrupt: Callable
-) -> None:
-    make_search()
-    assert cli("train", "--kd", *QUICK, "--epochs", "2").status == 0
-    interrupt(TrainModule, epoch=1)
-    assert cli("train", "--kd", *QUICK, "--epochs", "2", "--output", "broken").status == 130
-    status, out, _ = cli("train", "--resume", "broken")
-    assert status == 0
-    assert "teacher: resnet20 as trained before" in out
-    same_but_for_time(Run("broken"), Run(next(Path("runs/train").iterdir())))
-
-
-def test_an_interrupted_teacher_is_not_taken_for_a_trained_one(
-    cli: Callable, few_digits: None, make_search: Callable, interrupt: Callable, tmp_path: Path
-) -> None:
-    make_search()
-    command = ["train", "--kd", *QUICK, "--epochs", "2"]
-    interrupt(TrainModule, epoch=1)
-    status, _, err = cli(*command)
-    assert status == 130
-    assert "the same command" in err.splitlines()[-1]
-    assert not only_run(tmp_path, "teachers").finished() and not (tmp_path / "runs" / "train").exists()
-    status, out, _ = cli(*command)
-    assert status == 0
-    assert "teacher: training resnet20" in out
-    assert only_run(tmp_path, "teachers").finished() and only_run(tmp_path, "train").finished()
-
-
-def test_a_training_interrupted_while_it_is_tested_says_how_to_go_on(
-    cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def press(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainModule, "test_step", press)
-        status, _, err = cli("train", *PLAIN, "--output", "broken")
-    assert status == 130
-    assert re.fullmatch(r"tas train: interrupted; .*; go on with: .* --resume broken", err.splitlines()[-1])
-    assert cli("train", "--resume", "broken").status == 0
-    assert Run("broken").finished()
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -441,43 +378,6 @@ def test_an_output_that_is_taken_is_refused_before_a_teacher_is_trained(
     (tmp_path / "taken" / "file").write_text("")
     assert cli("train", "--kd", *QUICK, "--output", "taken").status == 2
     assert not (tmp_path / "runs" / "teachers").exists()
-
-
-TINY = """
-from torch import nn
-
-def make(num_classes=10, in_channels=1):
-    layers = [nn.Conv2d(in_channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(8, num_classes))
-"""
-
-
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a network that is compiled soon, and an empty place for what is compiled."""
-    (tmp_path / "tiny.py").write_text(TINY)
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    return tmp_path
-
-
-@pytest.mark.slow
-def test_a_compiled_training_leaves_weights_that_need_no_compiler(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["--network", "tiny:make", *QUICK, "--compile", "--output", "run"]
-    done = run_script("train.py", *arguments, cwd=tiny)
-    assert done.status == 0, done.err
-    assert any((tiny / "compiled").rglob("*.so"))  # it was compiled
-    monkeypatch.syspath_prepend(str(tiny))
-    network = tas.load(str(tiny / "run"))
-    assert all("_orig_mod" not in name for name in network.state_dict())
-    assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
-
-
-@pytest.mark.slow
-def test_where_no_compiler_works_one_line_says_so(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "/nowhere/c++")
-    done = run_script("train.py", "--network", "tiny:make", *QUICK, "--compile", cwd=tiny)
-    assert done.status == 2
-    assert done.err.splitlines()[-1].startswith("tas train: error: --compile: torch.compile cannot do this here (")
 
 
 def test_a_published_network_is_trained_by_the_command_of_the_readme(

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tas.comparison.agreement import Found, agreements, distance, mean_distance
+from tas.comparison.agreement import FoundBySeeds, agreements, distance, mean_distance
 from tas.cost.budget import Budget
 from tas.cost.measures import exact_flops
 from tas.space.random_networks import random_architecture
@@ -47,7 +47,7 @@ def test_equal_networks_agree_wholly_and_random_ones_as_random_ones_do(monkeypat
     drawn = [random_architecture(SPACE, [budget], generator) for _ in range(8)]
     monkeypatch.setattr("tas.comparison.agreement.DRAWN", 10)
     same, other = agreements(
-        [Found("a", "flops", 0.5, SPACE, [drawn[0]] * 3), Found("b", "flops", 0.5, SPACE, drawn)], 0.02
+        [FoundBySeeds("a", "flops", 0.5, SPACE, [drawn[0]] * 3), FoundBySeeds("b", "flops", 0.5, SPACE, drawn)], 0.02
     )
     assert (same.method, same.distance, same.ratio, same.seeds) == ("a", 0, 0, 3)
     assert other.random_distance == same.random_distance

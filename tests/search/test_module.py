@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-import tas
 from tas.architecture import Architecture
 from tas.config.groups import Recipe, Strategy
 from tas.cost.budget import Budget
@@ -18,12 +17,10 @@ from tas.cost.measures import FLOPS, PARAMS, exact_flops
 from tas.cutting.build import build
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
-from tas.search.confidence import confidence, mean_confidence
-from tas.search.finish import finish_search
+from tas.search.confidence import mean_confidence
 from tas.search.module import SearchModule
 from tas.search.strategies.gumbel_mixture import batch_accuracy
 from tas.search.strategy import Moment
-from tas.space.derivation import argmax, derive
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
 from tas.training.schedules import cosine, linear
@@ -328,20 +325,6 @@ def test_what_is_logged_is_complete() -> None:
     assert logged["confidence/mean"] == pytest.approx(found)
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "gap"), [([0.2, 0.5, 0.3], 0.2), ([0.25] * 4, 0.0), ([0.0, 1.0], 1.0), ([1.0], 1.0)]
-)
-def test_confidence_is_the_highest_minus_the_second_highest(probabilities: list[float], gap: float) -> None:
-    assert confidence(torch.tensor(probabilities)) == pytest.approx(gap)
-
-
-def test_the_mean_confidence_is_of_what_is_searched() -> None:
-    widths = {"a": torch.tensor([0.2, 0.8]), "fixed": torch.tensor([1.0])}
-    depths = {"b": torch.tensor([0.6, 0.4])}
-    assert mean_confidence(widths, depths) == pytest.approx((0.6 + 0.2) / 2)
-    assert mean_confidence({"fixed": torch.tensor([1.0])}, {}) == 1.0
-
-
 def test_accuracy_is_the_share_of_right_answers() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.5], [0.0, 0.0, 1.0]])
     assert float(batch_accuracy(logits, torch.tensor([0, 1, 2, 2]))) == 0.75
@@ -413,41 +396,3 @@ def test_of_two_budgets_each_pulls_its_own_cost() -> None:
     assert logged["flops/derived_ratio"] == logged["params/derived_ratio"] == 1
     assert logged["params/band_high"] == pytest.approx(0.3 * 1.05)
     assert math.log(after[1]) < logged["architecture/cost_loss"] < math.log(before[1])  # of the last step
-
-
-def test_a_checkpoint_has_every_choice_once() -> None:
-    module = make_module()
-    logits = [name for name in module.state_dict() if name.endswith("logits")]
-    assert len(logits) == len(module.supernet.widths) + len(module.supernet.depths) == len(set(logits))
-
-
-def test_the_end_of_a_search_is_a_network_inside_the_budget_with_the_supernet_s_weights() -> None:
-    full, network, plan, _ = planned()
-    space = SearchSpace.of(plan, full)  # no projection that would be fresh comes into a network of it
-    budget = Budget(0.5 * exact_flops(plan, full))
-    module = SearchModule(Supernet(network, space), [budget], Recipe(epochs=1), Strategy(warmup=0.0))
-    fit(module, batches=2)
-    images, labels = noise(batches=2)
-    loader = DataLoader(TensorDataset(images[0], labels), batch_size=4)
-    found = finish_search(module, network, [budget], loader)
-    assert found.met and found.reachable is None
-    assert found.architecture == derive(space, *module.supernet.probabilities(), budget)
-    assert found.likeliest == argmax(space, *module.supernet.probabilities())
-    assert found.costs == {
-        "flops": tas.flops(found.network, SHAPE),
-        "params": tas.parameters(found.network),
-    }
-    module.supernet.eval(), found.network.eval()
-    torch.testing.assert_close(module.supernet(images[0]), found.network(images[0]), rtol=1e-4, atol=1e-5)
-
-
-def test_where_no_network_meets_the_budget_the_end_says_what_is_next_to_it() -> None:
-    _, network, plan, space = planned()
-    module = make_module(epochs=1)
-    images, labels = noise(batches=2)
-    loader = DataLoader(TensorDataset(images[0], labels), batch_size=4)
-    smallest = exact_flops(plan, space.smallest())
-    found = finish_search(module, network, [Budget(0.5 * smallest)], loader)
-    assert not found.met
-    assert found.architecture.depths == space.smallest().depths
-    assert found.reachable == (smallest,)

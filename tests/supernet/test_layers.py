@@ -11,7 +11,7 @@ from torch.optim.swa_utils import update_bn
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features, Part
 from tas.supernet.layers import SearchableLayer
-from tas.supernet.norms import CandidateNorm, aligned_mixtures
+from tas.supernet.norms import CandidateNorm
 from tas.supernet.stage import PaddedAdd, SearchableStage
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
@@ -385,25 +385,3 @@ def test_under_autocast_the_mixture_is_that_of_double_precision_as_far_as_bfloat
     for gradient, expected in zip(gradients, reference):
         scale = expected.abs().max().item()
         torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=0.03 * scale)
-
-
-@pytest.mark.parametrize("drawn", [[0], [1], [2], [0, 1], [0, 2], [1, 2]])
-def test_scales_and_shifts_start_where_a_gpu_reads_vectors(drawn, monkeypatch):
-    addresses = []
-    batch_norm = F.batch_norm
-
-    def spy(x, mean, variance, scale, shift, *others):
-        addresses.extend([mean, variance, scale, shift])
-        return batch_norm(x, mean, variance, scale, shift, *others)
-
-    monkeypatch.setattr(F, "batch_norm", spy)
-    choices = [Choice((3, 5, 7), "pad") for _ in range(3)]
-    norms = [CandidateNorm(nn.BatchNorm2d(7), choice) for choice in choices]
-    for choice in choices:
-        choice.draw(drawn, torch.full((len(drawn),), 1 / len(drawn)))
-    if len(drawn) > 1:
-        for norm, mixture in zip(norms, aligned_mixtures(norms)):
-            norm.mixture = mixture
-    for norm, choice in zip(norms, choices):
-        norm(torch.randn(2, choice.computed(), 4, 4))
-    assert len(addresses) == 12 and all(tensor.data_ptr() % 16 == 0 for tensor in addresses)

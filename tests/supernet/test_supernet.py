@@ -356,3 +356,9 @@ def test_it_keeps_no_more_of_its_feature_maps_than_the_unpruned_network():
         supernet.sample(5.0, 2, generator)
         kept, _ = bytes_kept(supernet, images)
         assert kept < 1.15 * plain
+
+
+def test_a_checkpoint_has_every_choice_once():
+    _, _, space, supernet = make("resnet20")
+    logits = [name for name in supernet.state_dict() if name.endswith("logits")]
+    assert len(logits) == len(set(logits)) == len(space.widths) + len(space.depths)
