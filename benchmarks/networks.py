@@ -16,7 +16,7 @@ from torch import nn
 
 from tas.architecture import Architecture
 from tas.cost.count import flops, parameters
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.cutting.cut import cut
 from tas.networks import open_network
 from tas.space.of_network import search_space
@@ -112,7 +112,7 @@ def measure(name: str) -> tuple[Row, list[str]]:
     began = time.perf_counter()
     supernet = Supernet(network, space)
     built = time.perf_counter() - began
-    full = exact_flops(space.plan, space.full)
+    full = FLOPS.exact(space.plan, space.full)
     difference = largest_difference(name, network)
     row = Row(
         name,
@@ -120,7 +120,7 @@ def measure(name: str) -> tuple[Row, list[str]]:
         str(len({layer.name for layer in space.plan.layers})),
         " ".join(map(str, space.plan.depths().values())) or "-",
         f"{full / 1e6:.0f} M",
-        f"{exact_flops(space.plan, space.smallest()) / full:.1%}",
+        f"{FLOPS.exact(space.plan, space.smallest()) / full:.1%}",
         f"{parameters(network) / 1e6:.2f} M",
         f"{parameters(supernet) / parameters(network):.3f}",
         f"{read:.1f} s",
@@ -151,7 +151,7 @@ def largest_difference(name: str, network: nn.Module) -> float:
             small = cut(network, space.plan, architecture, supernet.weights(architecture)).eval()
             worst = max(worst, (supernet(images) - small(images)).abs().max().item())
             counted = torch_flops(small, images[:1])
-            if not flops(small, images.shape[1:]) == exact_flops(space.plan, architecture) == counted:
+            if not flops(small, images.shape[1:]) == FLOPS.exact(space.plan, architecture) == counted:
                 raise AssertionError(f"{name}: three ways to count FLOPs disagree")
     return worst
 

@@ -32,7 +32,7 @@ from torch.profiler import ProfilerActivity, profile
 from tas.architecture import Architecture
 from tas.config.groups import Recipe, Space, Strategy
 from tas.cost.budget import Budget
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.data.cifar import Cifar10
 from tas.data.images import Images, SearchData
 from tas.networks import open_network
@@ -233,7 +233,7 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     plan = read_plan(network, shape, name)
     full = Architecture(name, CLASSES, 3, options.image_size, plan.widths, plan.depths())
     space = SearchSpace.of(plan, full, Space(residuals="free"))
-    budget = Budget(0.5 * exact_flops(plan, full))
+    budget = Budget(0.5 * FLOPS.exact(plan, full))
     # Each in its best memory format, as the plain step is: the literal one slices channels.
     layout = torch.contiguous_format if literal else torch.channels_last
     images = torch.randn(options.batch_size, *shape, device=options.device).contiguous(memory_format=layout)

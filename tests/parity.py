@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import tas
 from tas.architecture import Architecture
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.cutting.cut import cut
 from tas.reading.layer_calls import dtype_of, without_storage
 from tas.space.of_network import search_space
@@ -73,7 +73,7 @@ def counted_by_torch(network: nn.Module, input_shape: Sequence[int]) -> int:
 
 def assert_same_cost(small: nn.Module, space: SearchSpace, architecture: Architecture, shape: Sequence[int]) -> None:
     """The plan, the layers and torch must count alike."""
-    planned = exact_flops(space.plan, architecture)
+    planned = FLOPS.exact(space.plan, architecture)
     assert planned == tas.flops(small, shape)
     assert planned == counted_by_torch(small, shape)
 

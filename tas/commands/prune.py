@@ -51,7 +51,6 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
     budget = Budget(share * full, options.target.tolerance, measure)
     run = run or Run.of(options.keeping, "prune", label(source.name, str(options.dataset.data)))
     run.start(options)
-    run = Run(run.path, go_on=True)  # a method that trains goes on from its own checkpoint
     task = PruneTask(original.network, original.plan, original.full, original.trained, data, budget, options, run)
     began = time.monotonic()
     try:

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from typing import Any
 
+import torch
 from torch import nn
 
 from tas.architecture import Architecture
 from tas.commands.training import TrainedTeacher, TrainingTask, train_network
 from tas.config import TrainOptions
-from tas.config.groups import Keeping, Source
+from tas.config.groups import Keeping, Source, whole
 from tas.data.images import ImageData
 from tas.data.opening import check_fit
 from tas.errors import TasError, blame
@@ -70,12 +70,9 @@ def trained_teacher(options: TrainOptions, original: Original, data: ImageData, 
 
 def key_of(options: TrainOptions, original: Original, data: ImageData) -> str:
     """What tells a teacher from others: all that changes its weights, the images and the starting weights included."""
-    recipe: dict[str, Any] = {
-        name: value
-        for name, value in options.flat().items()
-        # The images and the weights themselves stand for where they are from and how many are used.
-        if not options.listed()[name].where and name not in Source.__dataclass_fields__ and name != "train_images"
-    }
+    recipe = whole(options.recipe) | whole(options.dataset) | whole(options.machine)
+    del recipe["train_images"]  # the images themselves say it
+    recipe |= {"seed": options.keeping.seed, "compile": options.compile}
     recipe |= {"network": original.full.network, "images": data.fingerprint()}
     if original.trained:
         recipe["weights"] = digest(original.network)
@@ -86,7 +83,7 @@ def digest(network: nn.Module) -> str:
     """A digest of the trained weights that a network starts from; those of a fresh classifier follow from the seed."""
     total = hashlib.sha256()
     for name, tensor in network.state_dict().items():
-        total.update(name.encode() + tensor.double().sum().cpu().numpy().tobytes())
+        total.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
 
 

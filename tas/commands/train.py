@@ -46,9 +46,17 @@ def train(options: TrainOptions, run: Run | None = None) -> Run:
     run = run or Run.of(options.keeping, "train", label(source.name, str(options.dataset.data)))
     run.check_free()  # before hours go into a teacher
     taught = options.distillation.kd or options.init == "teacher"
-    teachers = find_teachers(options, original, data, source) if taught else ()
+    teachers = find_teachers(as_begun(options, run), original, data, source) if taught else ()
     task = TrainingTask(architecture or original.full, original, teachers, run, f"tas train --resume {run.path}")
     return train_network(options, task, data)
+
+
+def as_begun(options: TrainOptions, run: Run) -> TrainOptions:
+    """The options as the run was begun with them: one that goes on on another machine keeps its teachers."""
+    if not (run.go_on and run.config.is_file()):
+        return options
+    saved = read_yaml(str(run.config), run.config)
+    return options.changed(**{name: saved[name] for name in asdict(options.machine) if name in saved})
 
 
 def settle(options: TrainOptions) -> TrainOptions:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from scipy.stats import combine_pvalues
 
 from tas.comparison.jobs import Job
-from tas.comparison.ranking import RankingResult
 from tas.comparison.statistics import interval
+from tas.runs.results import RankingResult
 
 
 @dataclass(frozen=True)

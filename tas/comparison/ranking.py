@@ -5,7 +5,6 @@ architecture's half of the training images; the networks are trained on the weig
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -22,8 +21,8 @@ from tas.cutting.build import build
 from tas.data.images import SearchData
 from tas.data.opening import open_dataset
 from tas.reading.original import open_original
-from tas.runs.files import write_text
 from tas.runs.journal import Journal
+from tas.runs.results import AloneResult, RankingResult
 from tas.runs.run import Run
 from tas.search.ranking import Judged, draw_ranking, forced_loss, kendall_tau
 from tas.search.task import budgets_of, reopen_search
@@ -64,7 +63,7 @@ class AloneOptions(Options):
         """A name for what is drawn and how it is trained, whichever searches ask for it: a digest of what no other
         part of a comparison says, and is not the default."""
         values, known = self.flat(), self.listed()
-        own = sorted((*asdict(Space()), "batch_size", "momentum", "weight_decay"))
+        own = sorted({*asdict(Space()), *asdict(Recipe())} - {"epochs", "lr"})  # these two are the comparison's
         stated = {name: values[name] for name in own if values[name] != known[name].default}
         return hashlib.sha256(repr(stated).encode()).hexdigest()[:8]
 
@@ -91,30 +90,6 @@ class Alone:
     """From 0 to 1, on the architecture's half."""
     widths: Mapping[str, int]
     depths: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class RankingResult:
-    """What a ranking measured."""
-
-    kendall_tau: float | None
-    """1 for the order in which training alone ranks the networks, 0 for none; None where all were judged equal."""
-    kendall_p_value: float | None
-    """Probability of one as strong without any correlation."""
-    ranked: int
-    """How many random networks there were."""
-    ranked_accuracy_mean: float
-    ranked_accuracy_best: float
-    """Of these, trained alone."""
-    found_accuracy: float
-    """Of the network that the search found, trained alike."""
-    found_beats: int
-    """How many of the random ones it is better than."""
-
-    @classmethod
-    def read(cls, run: Run) -> "RankingResult":
-        """That of a finished ranking."""
-        return cls(**json.loads(run.metrics.read_text(encoding="utf-8")))
 
 
 def alone_networks(run: Run) -> Journal[Alone]:
@@ -145,7 +120,7 @@ def train_alone(options: AloneOptions, run: Run) -> None:
         return Alone(reached, one.widths, one.depths)
 
     networks = alone_networks(run).up_to(count, trained)
-    leave_result(run, {"networks": len(networks)})
+    AloneResult(networks=len(networks)).write(run)
 
 
 def accuracy_alone(
@@ -204,16 +179,10 @@ def rank(options: RankOptions, run: Run) -> None:
         found_accuracy=own.val_accuracy,
         found_beats=sum(one.val_accuracy < own.val_accuracy for one in others),
     )
-    leave_result(run, asdict(result))
+    result.write(run)
 
 
 @rank_zero_only
 def draw(judged: list[Judged], found: Judged, run: Run) -> None:
     """Leave the picture."""
     draw_ranking(judged, found).savefig(run.path / "ranking.png", dpi=150)
-
-
-@rank_zero_only
-def leave_result(run: Run, measured: Mapping[str, object]) -> None:
-    """Write what was measured; with that the run is finished."""
-    write_text(run.metrics, json.dumps(measured, indent=2) + "\n")

@@ -1,6 +1,5 @@
 """Everything that a comparison shows, written into its directory."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from tas.comparison.structures import read_structures
 from tas.comparison.tables import agreement_table, pooled_table, rank_table, sentence, table
 from tas.config import SearchOptions
 from tas.runs.files import write_text
+from tas.runs.results import CompareResult
+from tas.runs.run import Run
 
 
 def write_report(evidence: Evidence) -> str:
@@ -60,7 +61,7 @@ def write_report(evidence: Evidence) -> str:
         parts += ["## Not finished\n", not_finished(evidence.outcome)]
     write_text(home / "report.md", "\n".join(parts))
     if not evidence.outcome.failed:
-        write_text(home / "metrics.json", json.dumps(metrics(evidence), indent=2) + "\n")
+        compare_result(evidence).write(Run(home))
     return shown
 
 
@@ -146,14 +147,14 @@ def finished_searches(evidence: Evidence) -> dict[str, list[Path]]:
     return found
 
 
-def metrics(evidence: Evidence) -> dict[str, object]:
-    """The comparison in one JSON object."""
+def compare_result(evidence: Evidence) -> CompareResult:
+    """The comparison as a record."""
     ranked = rank_correlations(evidence.jobs)
-    return {
-        "runs": len(evidence.jobs),
-        "machine": asdict(evidence.machine),
-        "differences": [asdict(one) | {"verdict": one.verdict} for one in evidence.differences()],
-        "rank_correlation": [asdict(one) for one in ranked],
-        "rank_correlation_pooled": [asdict(one) for one in pooled_rankings(ranked)],
-        "agreement": [asdict(one) | {"ratio": one.ratio} for one in evidence.agreements],
-    }
+    return CompareResult(
+        runs=len(evidence.jobs),
+        machine=asdict(evidence.machine),
+        differences=[asdict(one) | {"verdict": one.verdict} for one in evidence.differences()],
+        rank_correlation=[asdict(one) for one in ranked],
+        rank_correlation_pooled=[asdict(one) for one in pooled_rankings(ranked)],
+        agreement=[asdict(one) | {"ratio": one.ratio} for one in evidence.agreements],
+    )

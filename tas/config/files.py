@@ -15,15 +15,6 @@ RECIPE = "recipe"
 """The key, and flag, that names one."""
 
 
-def read_options(blamed: str, path: str | Path, command: str, known: Collection[str]) -> dict[str, Any]:
-    """Options of a command from a YAML file, those of the recipe that it names first.
-
-    Raises:
-        TasError: It cannot be read, or does not map known options to values; the message names what is blamed.
-    """
-    return with_recipe(blamed, read_yaml(blamed, path, (*known, RECIPE)), command, known)
-
-
 def read_yaml(blamed: str, path: str | Path, known: Collection[str] | None = None) -> dict[str, Any]:
     """A YAML file that maps keys, known ones if a list of them is given, to values. TasError otherwise."""
     try:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
 
 from tas.config.checks import flag
-from tas.config.files import RECIPE, read_options, recipe, with_recipe
+from tas.config.files import RECIPE, read_yaml, recipe, with_recipe
 from tas.config.groups import Machine
 from tas.config.options import Options
 from tas.errors import TasError, did_you_mean
@@ -29,7 +29,9 @@ TYPE_NAMES = {
 
 
 def parse(command: str, options: type[Chosen], arguments: Sequence[str]) -> Chosen:
-    """Options from --recipe, from the YAML of each --config or of the run to --resume, and from flags; the later wins.
+    """Options from a recipe, from the YAML of each --config or of the run to --resume, and from flags; the later wins.
+
+    The recipe is the one that is named last, by a file or by --recipe; it lies below all else.
 
     Raises:
         TasError: Anything else was given.
@@ -41,21 +43,41 @@ def parse(command: str, options: type[Chosen], arguments: Sequence[str]) -> Chos
         named, given = file_parser().parse_known_args(given)
     except (ArgumentError, argparse.ArgumentError) as error:
         raise TasError(explain(str(error), list(known))) from None
+    for name in ("recipe", "resume"):
+        if len(getattr(named, name)) > 1:
+            raise TasError(f"{flag(name)} is given {len(getattr(named, name))} times; give one")
     values: dict[str, Any] = {}
-    if named.resume is not None:
+    if named.resume:
         if "resume" not in known:
             raise TasError(f"--resume: repeat the command as it was; tas {command} goes on with what it finds")
         others = [name for name in ("recipe", "config") if getattr(named, name)]
         flags = [argument.partition("=")[0] for argument in given if argument.startswith("--")]
         check_beside_resume([*flags, *map(flag, others)])
-        file = config_to_resume(named.resume)
-        values |= checked(command, options, read_options(f"--resume: {file}", file, command, known))
-        values["resume"] = named.resume
-    if named.recipe is not None:
-        values |= checked(command, options, recipe(f"--recipe {named.recipe}", named.recipe, command, known))
-    for file in named.config:
-        values |= checked(command, options, read_options(f"--config {file}", file, command, known))
-    return made_of(values | flags_given(command, options, given), options)
+        file = config_to_resume(*named.resume)
+        values |= checked(command, options, read_yaml(f"--resume: {file}", file, known))
+        values["resume"] = named.resume[0]
+    files = {f"--config {file}": read_yaml(f"--config {file}", file, (*known, RECIPE)) for file in named.config}
+    recipes = [(blamed, own.pop(RECIPE)) for blamed, own in files.items() if RECIPE in own]
+    recipes += [(f"--recipe {name}", name) for name in named.recipe]
+    if recipes and recipes[-1][1] is not None:
+        values |= checked(command, options, recipe(*recipes[-1], command, known))
+    for own in files.values():
+        values = added(values, checked(command, options, own))
+    return made_of(added(values, flags_given(command, options, given)), options)
+
+
+def added(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with more of them, which win; options that are mappings, as a comparison's sections, add up by key."""
+    result = dict(values)
+    for name, value in more.items():
+        before = result.get(name)
+        result[name] = keyed(before) | keyed(value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return result
+
+
+def keyed(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping under the names of its options; names of variants, which have options themselves, stay as they are."""
+    return {key if isinstance(value, dict) else key.replace("-", "_"): value for key, value in section.items()}
 
 
 def from_values(command: str, options: type[Chosen], values: Mapping[str, Any]) -> Chosen:
@@ -132,9 +154,9 @@ def bracketed(given: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
 def file_parser() -> argparse.ArgumentParser:
     """A parser for the flags that name files with options, which are read before the others."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument(flag(RECIPE))
+    parser.add_argument(flag(RECIPE), action="append", default=[])
     parser.add_argument("--config", action="append", default=[])
-    parser.add_argument("--resume")
+    parser.add_argument("--resume", action="append", default=[])
     return parser
 
 

@@ -72,8 +72,3 @@ PARAMS = Measure("params", "parameters", params_terms, lambda network, input_sha
 
 MEASURES = {measure.name: measure for measure in (FLOPS, PARAMS)}
 """Name -> measure."""
-
-
-def exact_flops(plan: Plan, architecture: Architecture) -> int:
-    """The FLOPs of one architecture, from the plan of the unpruned network."""
-    return FLOPS.exact(plan, architecture)

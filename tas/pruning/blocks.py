@@ -65,7 +65,7 @@ class BlockFactors(Gates):
 
 def sss(task: PruneTask) -> Pruned:
     """Blocks with the smallest factors go (Huang & Wang 2018, "Data-Driven Sparse Structure Selection for Deep Neural
-    Networks"), until the FLOPs are nearest to the target: blocks are coarse, so few FLOPs can be reached."""
+    Networks"), until the cost is nearest to the target: blocks are coarse, so few costs can be reached."""
     ends = removable_blocks(task.plan)
     if not ends:
         raise refusal(task, "it has no blocks that could be left out")

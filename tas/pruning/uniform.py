@@ -39,8 +39,8 @@ def narrowing_steps(plan: Plan) -> list[str]:
     """The widths in the order in which they lose a unit of channels as the share falls from 1 to 0, each to its last.
 
     A width of c channels is `unit` times c r / unit, rounded to the nearest, at share r: it steps where that rounds to
-    the next number. Widths that step at the same share do so in forward order, one after another, so that the FLOPs
-    fall by little each time; no width is more than a unit away from its share.
+    the next number. Widths that step at the same share do so in forward order, one after another, so that the cost
+    falls by little each time; no width is more than a unit away from its share.
     """
     steps = []
     for place, (name, channels) in enumerate(plan.widths.items()):

@@ -10,7 +10,7 @@ def tie_residuals(plan: Plan) -> Plan:
     """The same network with one width for all layers whose outputs identity shortcuts add up.
 
     The paper gives every convolution a width of its own. Where two that are added differ, a 1x1 projection comes into
-    the small network: FLOPs, and a path that is no identity any more. In most networks an addition needs equal widths
+    the small network: a cost, and a path that is no identity any more. In most networks an addition needs equal widths
     anyway, and their plans are returned as they are.
 
     Args:

@@ -1,9 +1,11 @@
 """What each command measured: a frozen record for each, written to a run's metrics.json and read from it here alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
+
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.errors import TasError
 from tas.runs.files import write_text
@@ -11,11 +13,31 @@ from tas.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """What all commands measure."""
+class Record:
+    """What any run measures."""
 
     command: ClassVar[str]
-    """The command whose result it is."""
+    """What is measured by."""
+
+    @rank_zero_only
+    def write(self, run: Run) -> None:
+        """Write it; with that the run is finished."""
+        write_text(run.metrics, json.dumps({"command": self.command} | asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """The record of a finished run. TasError unless it is one of this command."""
+        record = read_record(run)
+        if not isinstance(record, cls):
+            raise TasError(f"{run.path}: not a finished run of tas {cls.command}, but of tas {record.command}")
+        return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Record):
+    """What the commands measure of a network."""
+
+    command = "search, tas prune or tas train"
     flops: int
     """Multiply-adds of the network for one image."""
     flops_full: int
@@ -42,18 +64,6 @@ class Result:
     def flat(self) -> dict[str, Any]:
         """What metrics.json has."""
         return {"command": self.command} | asdict(self)
-
-    def write(self, run: Run) -> None:
-        """Write it; with that the run is finished."""
-        write_text(run.metrics, json.dumps(self.flat(), indent=2) + "\n")
-
-    @classmethod
-    def read(cls, run: Run) -> Self:
-        """The result of a finished run. TasError unless it is one of this command."""
-        result = read_result(run)
-        if not isinstance(result, cls):
-            raise TasError(f"{run.path}: not a finished run of tas {cls.command}, but of tas {result.command}")
-        return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +124,54 @@ class TrainResult(Result):
     epochs: int
 
 
-KINDS: dict[str, type[Result]] = {kind.command: kind for kind in (SearchResult, PruneResult, TrainResult)}
+@dataclass(frozen=True, kw_only=True)
+class AloneResult(Record):
+    """Of a comparison's random networks, trained alone."""
+
+    command = "compare (random networks alone)"
+    networks: int
 
 
-def read_result(run: Run) -> Result:
-    """The result of a finished run, of whichever command. TasError, naming the file, if it holds none."""
+@dataclass(frozen=True, kw_only=True)
+class RankingResult(Record):
+    """Of a comparison's ranking of networks by a search's supernet."""
+
+    command = "compare (ranking)"
+    kendall_tau: float | None
+    """1 for the order in which training alone ranks the networks, 0 for none; None where all were judged equal."""
+    kendall_p_value: float | None
+    """Probability of one as strong without any correlation."""
+    ranked: int
+    """How many random networks there were."""
+    ranked_accuracy_mean: float
+    ranked_accuracy_best: float
+    """Of these, trained alone."""
+    found_accuracy: float
+    """Of the network that the search found, trained alike."""
+    found_beats: int
+    """How many of the random ones it is better than."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResult(Record):
+    """Of `tas compare`: what its report says, for programmes."""
+
+    command = "compare"
+    runs: int
+    machine: Mapping[str, Any]
+    differences: Sequence[Mapping[str, Any]]
+    rank_correlation: Sequence[Mapping[str, Any]]
+    rank_correlation_pooled: Sequence[Mapping[str, Any]]
+    agreement: Sequence[Mapping[str, Any]]
+
+
+KINDS: dict[str, type[Record]] = {
+    kind.command: kind for kind in (SearchResult, PruneResult, TrainResult, AloneResult, RankingResult, CompareResult)
+}
+
+
+def read_record(run: Run) -> Record:
+    """The record of a finished run, of whichever command. TasError, naming the file, if it holds none."""
     try:
         values = json.loads(run.metrics.read_text(encoding="utf-8"))
         kind = KINDS[values.pop("command")]
@@ -130,3 +183,8 @@ def read_result(run: Run) -> Result:
         raise TasError(f"{run.metrics}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TasError(f"{run.metrics}: not the result of a run of this version of tas") from None
+
+
+def read_result(run: Run) -> Result:
+    """The record of a run that found or trained a network."""
+    return Result.read(run)

@@ -37,6 +37,8 @@ class Run:
     def __init__(self, path: str | os.PathLike[str], go_on: bool = False) -> None:
         self.path = Path(path)
         self.go_on = go_on
+        self.begun = False
+        """Whether `start` has begun it, and not gone on with it."""
         self.config = self.path / "config.yaml"
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.architecture = self.path / "architecture.json"
@@ -76,13 +78,15 @@ class Run:
             if not (self.go_on and self.config.is_file()):
                 # Without `resume`, so that --config takes the file for a new run.
                 write_text(self.config, yaml.safe_dump(plain(options.flat()) | {"resume": None}, sort_keys=False))
+                self.go_on = self.begun = True
         except OSError as error:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
 
     @rank_zero_only
     def give_up(self) -> None:
-        """Take a run's directory away that has nothing but its options: a refused command leaves no run."""
-        if [path.name for path in self.path.iterdir()] == [self.config.name]:
+        """Take the directory away of a run that was begun and has nothing but its options: a refused command leaves
+        none."""
+        if self.begun and [path.name for path in self.path.iterdir()] == [self.config.name]:
             self.config.unlink()
             self.path.rmdir()
 

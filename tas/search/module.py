@@ -37,7 +37,7 @@ class SearchModule(pl.LightningModule):
         recipe: Recipe = Recipe(epochs=40),
         strategy: Strategy = Strategy(),
         seed: int = 0,
-        kind: str = next(iter(STRATEGIES)),
+        kind: str = "gumbel-mixture",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

@@ -200,3 +200,11 @@ def test_a_method_that_refuses_leaves_no_run(refused, make_teacher, tmp_path):
         "prune", "--method", "unstructured", "--weights", teacher.path, "--params-target", 0.5, "--output", "x"
     )
     assert "unstructured" in said and not (tmp_path / "x").exists()
+
+
+def test_a_run_that_goes_on_is_not_given_up(cli, make_teacher, tmp_path):
+    teacher = make_teacher()
+    run = Run(tmp_path / "run")
+    run.start(PruneOptions.of(method="unstructured", weights=str(teacher.path), params_target=0.5))
+    status, _, err = cli("prune", "--resume", run.path)
+    assert status == 2 and "unstructured" in err and run.config.is_file()

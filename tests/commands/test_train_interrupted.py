@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tas.commands.train import as_begun
+from tas.config import TrainOptions
 from tas.runs.run import Run
 from tas.training.module import TrainModule
 from tests.commands.conftest import only_run, same_but_for_time
@@ -73,3 +75,12 @@ def test_a_training_interrupted_while_it_is_tested_says_how_to_go_on(
     assert re.fullmatch(r"tas train: interrupted; .*; go on with: .* --resume broken", err.splitlines()[-1])
     assert cli("train", "--resume", "broken").status == 0
     assert Run("broken").finished()
+
+
+def test_a_training_that_goes_on_in_other_numbers_keeps_its_teacher(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    begun = TrainOptions.of(network="resnet20", kd=True)
+    run.start(begun)
+    goes_on = begun.changed(precision="bf16-mixed", devices="1", workers=2)
+    assert as_begun(goes_on, Run(run.path, go_on=True)).machine == begun.machine
+    assert as_begun(goes_on, Run(tmp_path / "other")) == goes_on

@@ -5,7 +5,7 @@ import torch
 
 from tas.comparison.agreement import FoundBySeeds, agreements, distance, mean_distance
 from tas.cost.budget import Budget
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.space.random_networks import random_architecture
 from tests.spaces import paper_space, unpruned
 
@@ -42,7 +42,7 @@ def test_the_mean_is_over_all_pairs() -> None:
 
 @pytest.mark.slow  # drawing inside a budget
 def test_equal_networks_agree_wholly_and_random_ones_as_random_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = Budget(0.5 * exact_flops(SPACE.plan, FULL), 0.02)
+    budget = Budget(0.5 * FLOPS.exact(SPACE.plan, FULL), 0.02)
     generator = torch.Generator().manual_seed(5)
     drawn = [random_architecture(SPACE, [budget], generator) for _ in range(8)]
     monkeypatch.setattr("tas.comparison.agreement.DRAWN", 10)

@@ -1,6 +1,5 @@
 """Random networks trained alone, and a search's supernet held against them."""
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +13,10 @@ from tas.comparison import ranking as module
 from tas.comparison.jobs import Job, list_jobs
 from tas.comparison.perform import perform_job
 from tas.comparison.rank_correlation import rank_correlations
-from tas.comparison.ranking import RankingResult, alone_networks, judged_networks
+from tas.comparison.ranking import alone_networks, judged_networks
 from tas.config import CompareOptions
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
+from tas.runs.results import AloneResult, RankingResult
 from tests.spaces import plan_of
 
 
@@ -74,9 +74,9 @@ def test_random_networks_inside_the_budget_are_trained_alone(ranked: Path) -> No
     assert len(trained) == 3 and len({str(one.widths) for one in trained}) == 3
     for one in trained:
         assert 0 <= one.val_accuracy <= 1 and one.depths == full.depths
-        share = exact_flops(plan, full.with_counts(one.widths, one.depths)) / exact_flops(plan, full)
+        share = FLOPS.exact(plan, full.with_counts(one.widths, one.depths)) / FLOPS.exact(plan, full)
         assert share == pytest.approx(0.5, rel=0.02)
-    assert json.loads(job.run.metrics.read_text(encoding="utf-8")) == {"networks": 3}
+    assert AloneResult.read(job.run) == AloneResult(networks=3)
 
 
 def test_a_ranking_holds_both_judgements_of_them_and_of_the_found_network(ranked: Path) -> None:

@@ -84,9 +84,9 @@ def test_a_file_names_a_recipe_and_wins_over_it(config: Callable) -> None:
     assert search(*config("recipe: null\nepochs: 3\n")) == SearchOptions.of(epochs=3)
 
 
-def test_a_recipe_counts_where_it_is_named(config: Callable) -> None:
+def test_a_recipe_lies_below_all_else_wherever_it_is_named(config: Callable) -> None:
     by_file = config("tau_start: 3\n", "recipe: paper\n")
-    assert search(*by_file) == SearchOptions.of(**PAPER)
+    assert search(*by_file) == SearchOptions.of(**PAPER | {"tau_start": 3.0})
     assert search(*by_file[2:], *by_file[:2]) == SearchOptions.of(**PAPER | {"tau_start": 3.0})
     assert search(*by_file[:2], "--recipe", "paper") == SearchOptions.of(**PAPER | {"tau_start": 3.0})
     assert search("--tau-start", "2", *by_file) == SearchOptions.of(**PAPER | {"tau_start": 2.0})
@@ -172,3 +172,30 @@ def test_commands_refuse_a_recipe_in_one_line(refused: Callable) -> None:
     assert refused("search", "--recipe", "papr").startswith("tas search: error: --recipe papr: no recipe 'papr'")
     assert "none for tas train" in refused("train", "--recipe", "paper")
     assert "none for tas compare" in refused("compare", "--recipe", "paper")
+
+
+def test_the_sections_of_a_comparison_add_up_by_key_and_its_variants_by_name(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("search: {epochs: 40, round_to: 8, lr: 0.05}\nvariants: {tas-8: {method: tas, samples: 8}}\n")
+    second.write_text("search: {lr: 0.1}\nvariants: {tas-4: {method: tas, samples: 4}}\n")
+    given = ["--config", str(first), "--config", str(second), "--search.round-to", "4"]
+    options = parse("compare", CompareOptions, given)
+    assert options.search == {"epochs": 40, "round_to": 4, "lr": 0.1}
+    assert options.variants == {"tas-8": {"method": "tas", "samples": 8}, "tas-4": {"method": "tas", "samples": 4}}
+
+
+def test_a_recipe_lies_below_all_files_whichever_names_it(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{name}.yaml" for name in ("first", "second", "third"))
+    first.write_text("tau_start: 3\nwarmup: 0.2\n")
+    second.write_text("recipe: paper\n")
+    third.write_text("recipe: null\n")
+    options = parse("search", SearchOptions, ["--config", str(first), "--config", str(second)])
+    assert (options.strategy.tau_start, options.strategy.warmup, options.strategy.align) == (3, 0.2, "interpolate")
+    every = [argument for file in (first, second, third) for argument in ("--config", str(file))]
+    assert parse("search", SearchOptions, every).strategy.align == "pad"
+
+
+@pytest.mark.parametrize("name", ["recipe", "resume"])
+def test_what_can_be_given_once_is_not_given_twice(name: str) -> None:
+    with pytest.raises(TasError, match=f"--{name} is given 2 times; give one"):
+        parse("search", SearchOptions, [f"--{name}", "paper", f"--{name}", "paper"])

@@ -7,7 +7,7 @@ import torch
 
 from tas.cost.budget import Budget, cost_loss
 from tas.cost.expected import ExpectedCost
-from tas.cost.measures import FLOPS, exact_flops
+from tas.cost.measures import FLOPS
 from tas.cutting.build import build
 from tas.reading.readers import read_plan
 from tas.space.derivation import argmax
@@ -59,7 +59,7 @@ def test_a_step_down_the_loss_moves_the_expected_cost_toward_the_band(share_of_d
         return tuple({name: logits.softmax(0) for name, logits in part.items()} for part in (widths, depths))
 
     before = ExpectedCost(tables)(*probabilities())
-    derived = exact_flops(plan, argmax(space, *probabilities()))
+    derived = FLOPS.exact(plan, argmax(space, *probabilities()))
     cost_loss(before, derived, Budget(share_of_derived * derived)).backward()
     with torch.no_grad():
         for logits in (*widths.values(), *depths.values()):

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tas.architecture import Architecture
 from tas.cost.count import flops, nonzero_flops, parameters
 from tas.cost.expected import ExpectedCost
-from tas.cost.measures import FLOPS, exact_flops
+from tas.cost.measures import FLOPS
 from tas.cutting.build import build
 from tas.space.space import SearchSpace
 from tests.spaces import paper_space, plan_of, unpruned
@@ -112,7 +112,7 @@ def test_flops_of_published_architectures(name):
     network = build(architecture)
     pinned = FLOPS_OF_PUBLISHED[name]
     assert flops(network, IMAGE) == torch_flops(network, IMAGE) == closed_form(architecture) == pinned
-    assert exact_flops(plan_of(architecture.network), architecture) == pinned - network.fc.in_features * (
+    assert FLOPS.exact(plan_of(architecture.network), architecture) == pinned - network.fc.in_features * (
         architecture.num_classes - 10  # the plan is of a network with ten classes
     )
 
@@ -130,7 +130,7 @@ def test_exact_flops_are_those_of_the_network_that_is_built(network, data):
     widths = {name: rng.randint(1, min(width, most)) for name, width in full.widths.items()}
     depths = {name: rng.randint(1, min(depth, 7)) for name, depth in full.depths.items()}
     architecture = Architecture(network, 10, 3, size, widths, depths)
-    exact = exact_flops(plan_of(network, size=size), architecture)
+    exact = FLOPS.exact(plan_of(network, size=size), architecture)
     assert exact == flops(build(architecture), (3, size, size)) == closed_form(architecture, size)
 
 
@@ -138,7 +138,7 @@ def test_no_projection_is_paid_for_where_widths_happen_to_be_equal():
     # The unpruned bottleneck network projects from 16 to 64 here; a network with 16 on both sides does not.
     full = unpruned("resnet164", 10)
     equal = Architecture("resnet164", 10, 3, 32, {**full.widths, "stage1.0.conv3": 16}, full.depths)
-    assert exact_flops(plan_of("resnet164"), equal) == flops(build(equal), IMAGE)
+    assert FLOPS.exact(plan_of("resnet164"), equal) == flops(build(equal), IMAGE)
 
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet164"])
@@ -166,7 +166,7 @@ def test_the_gradient_of_expected_flops_passes_gradcheck():
     searched = [len(values) > 1 for values in (*space.widths.values(), *space.depths.values())]
     logits = random_logits(space, seed=0)
     tables = FLOPS.tables(plan_of("resnet20"), space.widths, space.depths)
-    full = exact_flops(plan_of("resnet20"), space.full)
+    full = FLOPS.exact(plan_of("resnet20"), space.full)
 
     def share_of_full(*some):
         some = iter(some)
@@ -192,7 +192,7 @@ def test_with_certain_choices_the_expected_flops_are_exact(network):
         {name: values[index[name]] for name, values in space.depths.items()},
     )
     tables = FLOPS.tables(plan_of(network), space.widths, space.depths)
-    assert ExpectedCost(tables)(*certain).item() == exact_flops(plan_of(network), chosen)
+    assert ExpectedCost(tables)(*certain).item() == FLOPS.exact(plan_of(network), chosen)
 
 
 def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double_precision():
@@ -206,14 +206,14 @@ def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double
 @pytest.mark.parametrize("network", ["resnet20", "resnet110", "resnet164"])
 def test_the_smallest_network_of_a_space_is_cheaper_than_random_ones_and_the_unpruned_one_dearer(network):
     space, plan = paper_space(unpruned(network, 10)), plan_of(network)
-    low, high = exact_flops(plan, space.smallest()), exact_flops(plan, space.full)
+    low, high = FLOPS.exact(plan, space.smallest()), FLOPS.exact(plan, space.full)
     rng = random.Random(0)
     for _ in range(20):
         drawn = space.choose(
             {name: rng.choice(values) for name, values in space.widths.items()},
             {name: rng.choice(values) for name, values in space.depths.items()},
         )
-        assert low < exact_flops(plan, drawn) < high
+        assert low < FLOPS.exact(plan, drawn) < high
 
 
 class Mixed(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 
 from tas.config.methods import METHODS
 from tas.cost.count import flops
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.errors import TasError
 from tas.pruning.channels import ChannelPruner
 from tas.pruning.importance import OfFilters
@@ -43,7 +43,7 @@ def test_the_budget_is_met_by_a_network_that_is_the_architectures(
     before = {name: tensor.clone() for name, tensor in task.network.state_dict().items()}
     found = METHODS[method].load()(task)
     assert task.budget.holds(found.cost)
-    assert found.cost == exact_flops(task.plan, found.architecture) == flops(found.network, task.input_shape)
+    assert found.cost == FLOPS.exact(task.plan, found.architecture) == flops(found.network, task.input_shape)
     assert same_outputs(found.architecture, found.network, task.input_shape)
     after = task.network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before), "the task's network is left as it is"

@@ -11,7 +11,7 @@ import torch_pruning as tp
 from torch import nn
 
 from tas.config.methods import METHODS
-from tas.cost.measures import MEASURES, exact_flops
+from tas.cost.measures import FLOPS, MEASURES
 from tas.cutting.build import build
 from tas.cutting.cut import cut
 from tas.errors import TasError
@@ -105,7 +105,7 @@ def test_sss_hands_over_whole_blocks_and_tells_what_it_can_reach(make_task: Call
     task = make_task("sss", share=share)
     found = sss(task)
     assert task.budget.holds(found.cost) == met
-    assert found.cost == exact_flops(task.plan, found.architecture)
+    assert found.cost == FLOPS.exact(task.plan, found.architecture)
     assert min(found.around) <= task.budget.target <= max(found.around)
     assert dict(found.architecture.widths) == dict(task.full.widths)
     assert same_outputs(found.architecture, found.network, task.input_shape)
@@ -235,7 +235,7 @@ def test_random_search_tells_what_its_space_can_reach(make_task: Callable, monke
     found = METHODS["random"].load()(task)
     space = SearchSpace.of(task.plan, task.full)
     assert not task.budget.holds(found.cost)
-    assert found.around == (found.cost,) == (exact_flops(task.plan, space.smallest()),)
+    assert found.around == (found.cost,) == (FLOPS.exact(task.plan, space.smallest()),)
 
 
 def test_a_damaged_candidates_file_is_named(make_task: Callable) -> None:

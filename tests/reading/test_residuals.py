@@ -7,7 +7,7 @@ from torch import nn
 import tas
 from tas.cost.budget import Budget
 from tas.cost.count import flops
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.cutting.build import build
 from tas.errors import TasError
 from tas.networks.cifar_resnet import CifarResNet
@@ -35,12 +35,12 @@ def test_the_outputs_of_a_stage_share_a_width_and_inner_widths_are_their_own():
 @pytest.mark.parametrize("share", [0.3, 0.6])
 def test_a_drawn_network_costs_what_its_plan_says_and_has_no_projection_beside_those_of_the_unpruned_one(name, share):
     space = tied_space(name)
-    budget = Budget(share * exact_flops(space.plan, space.full), 0.02)
+    budget = Budget(share * FLOPS.exact(space.plan, space.full), 0.02)
     for seed in range(3):
         drawn = random_architecture(space, [budget], torch.Generator().manual_seed(seed))
         network = build(drawn)
         assert isinstance(network, CifarResNet)
-        assert flops(network, (3, 8, 8)) == exact_flops(space.plan, drawn) == exact_flops(plan_of(name, size=8), drawn)
+        assert flops(network, (3, 8, 8)) == FLOPS.exact(space.plan, drawn) == FLOPS.exact(plan_of(name, size=8), drawn)
         full = dict(build(space.full).named_modules())
         kinds = {n: type(m) for n, m in network.named_modules() if "shortcut" in n}
         assert all(type(full[n]) is kind for n, kind in kinds.items())
@@ -53,7 +53,7 @@ def test_a_supernet_forced_to_a_network_is_that_network_in_training_and_in_evalu
     supernet = Supernet(build(space.full), space, align).double()
     for parameter in supernet.weight_parameters():
         nn.init.normal_(parameter, std=0.3)
-    budget = Budget(0.5 * exact_flops(space.plan, space.full), 0.05)
+    budget = Budget(0.5 * FLOPS.exact(space.plan, space.full), 0.05)
     images = torch.randn(6, 3, 8, 8, dtype=torch.float64)
     for seed in range(3):
         drawn = random_architecture(space, [budget], torch.Generator().manual_seed(seed))

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tas.architecture import Architecture
 from tas.config.groups import Recipe, Strategy
 from tas.cost.budget import Budget
-from tas.cost.measures import FLOPS, PARAMS, exact_flops
+from tas.cost.measures import FLOPS, PARAMS
 from tas.cutting.build import build
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
@@ -56,7 +56,7 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
     } | changed
     recipe = Recipe(**{key: value for key, value in settings.items() if key in asdict(Recipe())})
     strategy = Strategy(**{key: value for key, value in settings.items() if key in asdict(Strategy())})
-    budget = Budget(target * exact_flops(plan, full))
+    budget = Budget(target * FLOPS.exact(plan, full))
     return SearchModule(Supernet(network, space), [budget], recipe, strategy, seed)
 
 

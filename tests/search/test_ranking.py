@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 import tas
 from tas.cost.budget import Budget
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.cutting.build import build
 from tas.data.images import SearchData
 from tas.data.opening import open_data
@@ -34,7 +34,7 @@ def test_the_forced_loss_is_that_of_the_cut_network_with_statistics_of_its_own()
     space = SearchSpace.of(plan_of("resnet20", 10, 1, 8), full)
     halves = SearchData(open_data("digits", "", None, batch_size=64, train_images=300))
     supernet = Supernet(build(full), space, "pad")
-    budget = Budget(0.5 * exact_flops(space.plan, full), 0.05)
+    budget = Budget(0.5 * FLOPS.exact(space.plan, full), 0.05)
     drawn = random_architecture(space, [budget], torch.Generator().manual_seed(0))
     batches = halves.train_dataloader()["weights"]
     loss = forced_loss(supernet, drawn, batches, halves.val_dataloader(), torch.device("cpu"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tas.cost.budget import Budget
-from tas.cost.measures import exact_flops
+from tas.cost.measures import FLOPS
 from tas.space.derivation import argmax, derive, reachable
 from tas.space.space import SearchSpace
 from tests.spaces import paper_space, plan_of, unpruned
@@ -68,8 +68,8 @@ def test_the_argmax_is_handed_over_when_it_is_inside(seed):
     widths, depths = random_probabilities(space, seed)
     likeliest = argmax(space, widths, depths)
     # The band's end lies exactly on its cost: inside is inside.
-    for budget in (Budget(exact_flops(plan, likeliest), 0.0), Budget(exact_flops(plan, likeliest) / 1.25, 0.25)):
-        assert budget.holds(exact_flops(plan, likeliest))
+    for budget in (Budget(FLOPS.exact(plan, likeliest), 0.0), Budget(FLOPS.exact(plan, likeliest) / 1.25, 0.25)):
+        assert budget.holds(FLOPS.exact(plan, likeliest))
         assert derive(space, widths, depths, budget) == likeliest
 
 
@@ -78,8 +78,8 @@ def test_the_argmax_is_handed_over_when_it_is_inside(seed):
 def test_otherwise_it_is_the_most_probable_of_all_inside_the_band(scale, seed):
     space, plan = small_space(seed), plan_of("resnet20")
     widths, depths = random_probabilities(space, seed, scale)
-    every = [(exact_flops(plan, a), log_probability(a, space, widths, depths)) for a in every_architecture(space)]
-    likeliest = exact_flops(plan, argmax(space, widths, depths))
+    every = [(FLOPS.exact(plan, a), log_probability(a, space, widths, depths)) for a in every_architecture(space)]
+    likeliest = FLOPS.exact(plan, argmax(space, widths, depths))
     order = sorted(cost for cost, _ in every)
     checked = 0
     for quantile in (0.05, 0.3, 0.7, 0.95):
@@ -87,7 +87,7 @@ def test_otherwise_it_is_the_most_probable_of_all_inside_the_band(scale, seed):
         if budget.holds(likeliest):
             continue
         found = derive(space, widths, depths, budget)
-        assert budget.holds(exact_flops(plan, found))
+        assert budget.holds(FLOPS.exact(plan, found))
         best = max(score for cost, score in every if budget.holds(cost))
         assert log_probability(found, space, widths, depths) == pytest.approx(best, abs=1e-5)
         checked += 1
@@ -100,10 +100,10 @@ def test_a_band_that_holds_one_cost_alone_is_met_exactly(seed):
     widths, depths = random_probabilities(space, seed)
     every = list(every_architecture(space))
     wanted = random.Random(seed).choice(every)
-    budget = Budget(exact_flops(plan, wanted), 0.0)
+    budget = Budget(FLOPS.exact(plan, wanted), 0.0)
     found = derive(space, widths, depths, budget)
-    assert exact_flops(plan, found) == exact_flops(plan, wanted)
-    best = max(log_probability(a, space, widths, depths) for a in every if budget.holds(exact_flops(plan, a)))
+    assert FLOPS.exact(plan, found) == FLOPS.exact(plan, wanted)
+    best = max(log_probability(a, space, widths, depths) for a in every if budget.holds(FLOPS.exact(plan, a)))
     assert log_probability(found, space, widths, depths) == pytest.approx(best, abs=1e-5)
 
 
@@ -112,29 +112,29 @@ def test_a_band_that_holds_one_cost_alone_is_met_exactly(seed):
 def test_where_no_depths_fit_the_nearest_in_cost_is_handed_over(share, seed):
     space, plan = paper_space(unpruned("resnet56", 10), search="depth"), plan_of("resnet56")
     widths, depths = random_probabilities(space, seed)
-    target = (share + 0.01 * seed) * exact_flops(plan, space.full)
+    target = (share + 0.01 * seed) * FLOPS.exact(plan, space.full)
     budget = Budget(target, 1e-6)
-    costs = [exact_flops(plan, a) for a in every_architecture(space)]
+    costs = [FLOPS.exact(plan, a) for a in every_architecture(space)]
     assert not any(budget.holds(cost) for cost in costs)
     found = derive(space, widths, depths, budget)
-    assert abs(exact_flops(plan, found) - target) == min(abs(cost - target) for cost in costs)
+    assert abs(FLOPS.exact(plan, found) - target) == min(abs(cost - target) for cost in costs)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_where_no_widths_fit_the_nearest_in_cost_is_handed_over(seed):
     space, plan = small_space(seed), plan_of("resnet20")
     widths, depths = random_probabilities(space, seed)
-    costs = sorted({exact_flops(plan, a) for a in every_architecture(space)})
+    costs = sorted({FLOPS.exact(plan, a) for a in every_architecture(space)})
     # Above the middle of the widest gap between two costs, so that the upper one is the nearest.
     low, high = max(itertools.pairwise(costs), key=lambda pair: pair[1] - pair[0])
     budget = Budget(low + 0.6 * (high - low), 1e-9)
-    assert exact_flops(plan, derive(space, widths, depths, budget)) == high
+    assert FLOPS.exact(plan, derive(space, widths, depths, budget)) == high
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_can_be_reached_next_to_a_target_is_what_a_scan_finds(seed):
     space, plan = small_space(seed), plan_of("resnet20")
-    costs = sorted({exact_flops(plan, a) for a in every_architecture(space)})
+    costs = sorted({FLOPS.exact(plan, a) for a in every_architecture(space)})
     low, high = max(itertools.pairwise(costs), key=lambda pair: pair[1] - pair[0])
     assert reachable(space, Budget(0.3 * low + 0.7 * high)) == (low, high)
     assert reachable(space, Budget(0.9 * costs[0])) == (costs[0],)
@@ -144,10 +144,10 @@ def test_what_can_be_reached_next_to_a_target_is_what_a_scan_finds(seed):
 def test_a_target_below_or_above_the_whole_space_gives_its_cheapest_or_dearest_network():
     space, plan = small_space(seed=1), plan_of("resnet20")
     widths, depths = random_probabilities(space, seed=1)
-    costs = [exact_flops(plan, a) for a in every_architecture(space)]
+    costs = [FLOPS.exact(plan, a) for a in every_architecture(space)]
     below, above = Budget(0.5 * min(costs), 0.05), Budget(2 * max(costs), 0.05)
-    assert exact_flops(plan, derive(space, widths, depths, below)) == min(costs)
-    assert exact_flops(plan, derive(space, widths, depths, above)) == max(costs)
+    assert FLOPS.exact(plan, derive(space, widths, depths, below)) == min(costs)
+    assert FLOPS.exact(plan, derive(space, widths, depths, above)) == max(costs)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7])
@@ -159,8 +159,8 @@ def test_probabilities_that_underflowed_do_not_keep_a_search_out_of_its_budget(s
         for candidates in (space.widths, space.depths)
     )
     assert all((p[:-1] == 0).all() for p in (*widths.values(), *depths.values()))
-    budget = Budget(share * exact_flops(plan, space.full), 0.05)
-    assert budget.holds(exact_flops(plan, derive(space, widths, depths, budget)))
+    budget = Budget(share * FLOPS.exact(plan, space.full), 0.05)
+    assert budget.holds(FLOPS.exact(plan, derive(space, widths, depths, budget)))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -171,28 +171,28 @@ def test_as_few_choices_as_possible_fall_on_probabilities_that_underflowed(seed)
         for candidates in (space.widths, space.depths)
     )
     every = list(every_architecture(space))
-    budget = Budget(0.6 * exact_flops(plan, argmax(space, widths, depths)), 0.1)
+    budget = Budget(0.6 * FLOPS.exact(plan, argmax(space, widths, depths)), 0.1)
 
     def underflowed(a):
         chosen = {**a.widths, **a.depths}
         return sum(chosen[n] != values[-1] for n, values in (*space.widths.items(), *space.depths.items()))
 
-    fewest = min(underflowed(a) for a in every if budget.holds(exact_flops(plan, a)))
+    fewest = min(underflowed(a) for a in every if budget.holds(FLOPS.exact(plan, a)))
     found = derive(space, widths, depths, budget)
-    assert budget.holds(exact_flops(plan, found))
+    assert budget.holds(FLOPS.exact(plan, found))
     assert underflowed(found) == fewest > 0
 
 
 def test_resnet110_is_derived_and_no_more_probable_candidate_could_be_put_back():
     space, plan = paper_space(unpruned("resnet110", 10)), plan_of("resnet110")
     widths, depths = random_probabilities(space, seed=0)
-    budget = Budget(0.48 * exact_flops(plan, space.full), 0.02)
+    budget = Budget(0.48 * FLOPS.exact(plan, space.full), 0.02)
     likeliest = argmax(space, widths, depths)
-    assert not budget.holds(exact_flops(plan, likeliest))
+    assert not budget.holds(FLOPS.exact(plan, likeliest))
     found = derive(space, widths, depths, budget)
-    assert budget.holds(exact_flops(plan, found))
+    assert budget.holds(FLOPS.exact(plan, found))
     swaps = [(name, value) for name, value in likeliest.widths.items() if found.widths[name] != value]
     assert swaps
     for name, value in swaps:
         more_probable = space.choose({**found.widths, name: value}, found.depths)
-        assert not budget.holds(exact_flops(plan, more_probable))
+        assert not budget.holds(FLOPS.exact(plan, more_probable))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tas.cost.budget import Budget
-from tas.cost.measures import FLOPS, PARAMS, exact_flops
+from tas.cost.measures import FLOPS, PARAMS
 from tas.space.random_networks import costs_of, random_architecture
 from tests.spaces import paper_space, unpruned
 
@@ -11,11 +11,11 @@ from tests.spaces import paper_space, unpruned
 @pytest.mark.parametrize(("share", "met"), [(0.5, True), (0.05, True), (0.001, False)])
 def test_a_drawn_network_is_inside_the_budget_and_follows_from_the_generator(share: float, met: bool) -> None:
     space = paper_space(unpruned("resnet20", 10))
-    budget = Budget(share * exact_flops(space.plan, space.full), 0.02)
+    budget = Budget(share * FLOPS.exact(space.plan, space.full), 0.02)
     drawn = [random_architecture(space, [budget], torch.Generator().manual_seed(seed)) for seed in (0, 1, 0)]
     assert drawn[0] == drawn[2]
     if met:
-        assert all(budget.holds(exact_flops(space.plan, architecture)) for architecture in drawn)
+        assert all(budget.holds(FLOPS.exact(space.plan, architecture)) for architecture in drawn)
         assert drawn[0] != drawn[1]
     else:
         assert drawn[0].depths == drawn[1].depths == space.smallest().depths
@@ -40,4 +40,4 @@ def test_the_costs_of_many_networks_are_those_of_each() -> None:
     for number, cost in enumerate(costs.tolist()):
         one = {name: values[int(drawn[name][number])] for name, values in choices.items()}
         architecture = space.choose({n: one[n] for n in space.widths}, {n: one[n] for n in space.depths})
-        assert cost == exact_flops(space.plan, architecture)
+        assert cost == FLOPS.exact(space.plan, architecture)

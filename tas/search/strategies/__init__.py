@@ -6,4 +6,4 @@ from tas.search.strategies.gumbel_mixture import GumbelMixture
 from tas.search.strategy import SearchStrategy
 
 STRATEGIES: dict[str, Callable[..., SearchStrategy]] = {"gumbel-mixture": GumbelMixture}
-"""Name -> what makes it of (supernet, budgets, recipe, options, seed). The first is the default."""
+"""Name -> what makes it of (supernet, budgets, recipe, options, seed). Commands take the first."""
