@@ -14,7 +14,7 @@ from tas.comparison.processes import ThisProcess, process_pool
 from tas.config import CompareOptions
 from tas.cost.measures import MEASURES
 from tas.errors import Interrupted, gist
-from tas.runs.results import TrainResult, read_result
+from tas.runs.results import Result, TrainResult
 from tas.runs.run import Run
 from tas.runs.summary import percent
 
@@ -30,6 +30,9 @@ def executor_for(options: CompareOptions) -> AbstractContextManager[Executor]:
 
 TRIES = 2
 """How often a run is begun whose process is killed: for want of memory, which there may be more of later."""
+
+GONE = "it needs {}, finished when the command began and gone since; the same command makes it anew"
+"""What is wrong if a run that others need is deleted meanwhile."""
 
 
 @dataclass
@@ -70,6 +73,10 @@ def run_all(jobs: Sequence[Job], executor: Executor, at_once: int | None, say: C
                 began = time.monotonic()
                 under_way[executor.submit(perform_job, job)] = job, began
                 waiting.remove(job)
+            if waiting and not under_way:  # the first can never begin; what needs it is not run either
+                job = waiting.pop(0)
+                failed.add(job.path)
+                outcome.failed[job.name] = GONE.format(", ".join(str(path) for path in job.needs if not finished(path)))
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 job, began = under_way.pop(future)
                 if isinstance(future.exception(), BrokenExecutor):
@@ -117,7 +124,7 @@ def gained(job: Job) -> str:
     """What a finished run gave, in a few words."""
     if job.kind in ("alone", "ranking"):
         return "finished"
-    result = read_result(job.run)
+    result = Result.read(job.run)
     if isinstance(result, TrainResult):
         return percent(result.test_accuracy)
     share = result.counted_ratio if job.aim.measure == "flops" else result.params_ratio

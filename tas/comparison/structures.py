@@ -10,7 +10,7 @@ from tas.comparison.figures import read_curve
 from tas.comparison.jobs import Job
 from tas.comparison.perform import commits_of
 from tas.comparison.ranking import judged_networks
-from tas.runs.results import read_result
+from tas.runs.results import Result
 from tas.runs.run import Run
 
 KEPT_CURVES = ("{measure}/expected_ratio", "{measure}/derived_ratio", "confidence/mean")
@@ -64,7 +64,7 @@ def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
         seed=job.seed,
         commit=commits_of(job.run),
         run=job.path.relative_to(home).as_posix(),
-        metrics=read_result(job.run).flat(),
+        metrics=Result.read(job.run).flat(),
         widths=dict(found.widths),
         depths=dict(found.depths),
         curves={name: list(curve.values()) for name, curve in curves.items() if curve},

@@ -22,7 +22,11 @@ class Record:
     @rank_zero_only
     def write(self, run: Run) -> None:
         """Write it; with that the run is finished."""
-        write_text(run.metrics, json.dumps({"command": self.command} | asdict(self), indent=2) + "\n")
+        write_text(run.metrics, json.dumps(self.flat(), indent=2) + "\n")
+
+    def flat(self) -> dict[str, Any]:
+        """What metrics.json has."""
+        return {"command": self.command} | asdict(self)
 
     @classmethod
     def read(cls, run: Run) -> Self:
@@ -60,10 +64,6 @@ class Result(Record):
     def counted_ratio(self) -> float:
         """The share of the FLOPs that counts: without those of zero weights, where there are such."""
         return self.flops_ratio if self.flops_nonzero_ratio is None else self.flops_nonzero_ratio
-
-    def flat(self) -> dict[str, Any]:
-        """What metrics.json has."""
-        return {"command": self.command} | asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +183,3 @@ def read_record(run: Run) -> Record:
         raise TasError(f"{run.metrics}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TasError(f"{run.metrics}: not the result of a run of this version of tas") from None
-
-
-def read_result(run: Run) -> Result:
-    """The record of a run that found or trained a network."""
-    return Result.read(run)

@@ -1,8 +1,10 @@
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,24 @@ def test_ctrl_c_is_no_runs_failure() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         ThisProcess().submit(interrupted)
+
+
+def test_a_run_whose_need_is_deleted_meanwhile_fails_and_the_comparison_ends(tmp_path: Path) -> None:
+    first, teacher, student, ranking = jobs_in(tmp_path)
+    carried_out(teacher)
+    student = replace(student, needs=(teacher.path,))
+    ranking = replace(ranking, needs=(student.path,))
+    executor = OfMortals({})
+
+    def said(line: str) -> None:
+        if first.name in line:
+            shutil.rmtree(teacher.path, ignore_errors=True)
+
+    outcome = run_all([first, teacher, student, ranking], executor, 1, said)
+    (error,) = outcome.failed.values()
+    assert error.startswith(f"it needs {teacher.path}, finished when the command began and gone since")
+    assert (list(outcome.failed), outcome.not_run) == ([student.name], [ranking.name])
+    assert executor.begun == [first.seed]
 
 
 def test_a_finished_run_that_cannot_be_seen_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tas.errors import TasError
-from tas.runs.results import FoundResult, PruneResult, Result, SearchResult, TrainResult, read_result
+from tas.runs.results import FoundResult, PruneResult, Result, SearchResult, TrainResult
 from tas.runs.run import Run
 from tests.results import prune_result, search_result, train_result
 
@@ -35,8 +35,8 @@ def refusal(run: Run, kind: type[Result]) -> str:
 def test_a_result_is_read_back_equal(result: Result, run: Run) -> None:
     result.write(run)
     assert run.finished()
-    assert read_result(run) == result == type(result).read(run)
-    assert type(read_result(run)) is type(result)
+    assert Result.read(run) == result == type(result).read(run)
+    assert type(Result.read(run)) is type(result)
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: result.command)

@@ -14,7 +14,7 @@ from tas.cutting.build import build
 from tas.errors import TasError
 from tas.runs.files import write_text
 from tas.runs.load import load
-from tas.runs.results import Result, read_result
+from tas.runs.results import Result
 from tas.runs.run import Run, newest_search
 from tests.results import search_result, train_result
 from tests.spaces import unpruned
@@ -168,7 +168,7 @@ def test_a_run_is_finished_once_its_metrics_are_written(tmp_path: Path) -> None:
     assert not run.finished()
     search_result(flops=1).write(run)
     assert run.finished()
-    assert read_result(run) == search_result(flops=1)
+    assert Result.read(run) == search_result(flops=1)
     assert Architecture.load(run.architecture) == SMALL
 
 
