@@ -78,13 +78,13 @@ def check_counts(key: str, counts: object) -> None:
         check_count(f"{key}[{name!r}]", count)
 
 
-def check_within(key: str, counts: Mapping[str, int], full: Mapping[str, int], network: str) -> None:
+def check_within(key: str, counts: Mapping[str, int], full: Mapping[str, int]) -> None:
     """Raise a TasError unless `counts` gives each name of `full` a number from 1 to the full one, and no other name."""
     for name in counts:
         if name not in full:
-            raise TasError(f"{key} names {name!r}, which {network} does not have{did_you_mean(str(name), full)}")
+            raise TasError(f"{key} names {name!r}, which the network does not have{did_you_mean(str(name), full)}")
     for name, most in full.items():
         if name not in counts:
-            raise TasError(f"{key} lacks {name!r} of {network}")
+            raise TasError(f"{key} lacks {name!r}, which the network has")
         if not 1 <= counts[name] <= most:
-            raise TasError(f"{key}[{name!r}] is {counts[name]!r}; {network} allows 1 to {most}")
+            raise TasError(f"{key}[{name!r}] is {counts[name]!r}; the network allows 1 to {most}")

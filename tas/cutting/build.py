@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.cutting.cut import Resizable, check_architecture, cut
+from tas.cutting.cut import Resizable, cut
+from tas.errors import blame
 from tas.networks import open_network
 from tas.reading.readers import read_plan
 
@@ -20,9 +21,9 @@ def build(architecture: Architecture) -> nn.Module:
     """
     a, before = architecture, torch.get_rng_state()
     network = open_network(a.network, a.num_classes, a.in_channels)
+    if isinstance(network, Resizable):
+        torch.set_rng_state(before)  # its weights are its own, as if the unpruned network had not been made
+        with blame(f"the architecture of {a.network}"):
+            return network.resized(a.widths, a.depths)
     plan = read_plan(network, (a.in_channels, a.image_size, a.image_size), a.network)
-    if not isinstance(network, Resizable):
-        return cut(network, plan, a)
-    check_architecture(plan, a)
-    torch.set_rng_state(before)  # its weights are its own, as if the unpruned network had not been made
-    return network.resized(a.widths, a.depths)
+    return cut(network, plan, a)

@@ -17,7 +17,11 @@ class Resizable(Protocol):
     """A network that makes itself smaller: one that is built of numbers, and has layers the unpruned one lacks."""
 
     def resized(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> nn.Module:
-        """A network of other widths and depths, freshly initialised, of the same type of number, on the same device."""
+        """A network of other widths and depths, freshly initialised, of the same type of number, on the same device.
+
+        Raises:
+            TasError: The network has not these widths and depths.
+        """
 
 
 ChannelIndices = Mapping[str, Tensor]
@@ -65,15 +69,14 @@ def cut(
 
 def check_architecture(plan: Plan, architecture: Architecture) -> None:
     """TasError unless the architecture has the widths and depths of the plan."""
-    network = architecture.network
-    with blame(f"the architecture of {network}"):
+    with blame(f"the architecture of {architecture.network}"):
         if architecture.num_classes != plan.logits:
             raise TasError(f"is for {architecture.num_classes} classes; the network has {plan.logits}")
-        check_within("widths", architecture.widths, plan.all_widths(), network)
+        check_within("widths", architecture.widths, plan.all_widths())
         for name, other in plan.tied.items():
             if architecture.widths[name] != architecture.widths[other]:
                 raise TasError(f"widths[{name!r}] differs from widths[{other!r}], to which it is tied")
-        check_within("depths", architecture.depths, plan.depths(), network)
+        check_within("depths", architecture.depths, plan.depths())
         for name, unit in plan.units.items():
             if architecture.widths[name] % unit:
                 raise TasError(f"widths[{name!r}] is {architecture.widths[name]}; it must be a multiple of {unit}")

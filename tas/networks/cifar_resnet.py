@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tas.architecture import check_within
+
 
 class Add(nn.Module):
     """The sum of a block's two branches; a module so that a supernet can put its own in this place."""
@@ -151,7 +153,9 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def resized(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> "CifarResNet":
-        """The network with other widths and depths, freshly initialised."""
+        """The network with other widths and depths, freshly initialised; TasError unless they are its own."""
+        check_within("widths", widths, self.spec.full_widths())
+        check_within("depths", depths, self.spec.full_depths())
         in_channels, num_classes = self.conv1.in_channels, self.fc.out_features
         return CifarResNet(self.spec, widths, depths, num_classes, in_channels).to(self.fc.weight)
 
