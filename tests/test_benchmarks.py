@@ -1,8 +1,10 @@
 """The benchmarks run, and print what they promise; how long things take is not tested."""
 
 import json
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +63,20 @@ def test_the_distillation_step_is_timed_beside_a_plain_one():
     assert row["teacher_dtype"] == "float32"
 
 
-def test_networks_that_a_search_judged_are_compared_by_their_depths(tmp_path):
+@pytest.fixture
+def judged_by_depth(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable:
+    """Call the script in this process: the cells of every line that it prints of a structures.json."""
+
+    def call(path: Path) -> list[list[str]]:
+        monkeypatch.setattr(sys, "argv", ["judged_by_depth.py", str(path)])
+        runpy.run_path(str(ROOT / "benchmarks/judged_by_depth.py"), run_name="__main__")
+        lines = capsys.readouterr().out.splitlines()
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+    return call
+
+
+def test_networks_that_a_search_judged_are_compared_by_their_depths(judged_by_depth, tmp_path):
     def judged(loss: float, accuracy: float, *depths: int) -> dict:
         stages = {f"stage{number}": depth for number, depth in enumerate(depths, 1)}
         return {"supernet_loss": loss, "val_accuracy": accuracy, "widths": {}, "depths": stages}
@@ -75,7 +90,7 @@ def test_networks_that_a_search_judged_are_compared_by_their_depths(tmp_path):
     assert cells == ["tas", "4", "2", "+0.40", "-1.00", "+1.00", "0.33", "1", "-3.25", "2", "1", "-1.00"]
 
 
-def test_the_rows_of_which_the_documents_speak_can_still_be_judged():
+def test_the_rows_of_which_the_documents_speak_can_still_be_judged(judged_by_depth):
     lines = judged_by_depth(ROOT / "benchmarks/results/2026-11-25-depth-training-cpu.json")
     said = {(line[0], line[1]): (line[2], line[3], line[5], line[9], line[10], line[11]) for line in lines}
     assert len(lines) == 10
@@ -83,13 +98,6 @@ def test_the_rows_of_which_the_documents_speak_can_still_be_judged():
     assert said["mixed-depths", "0"] == ("5", "+0.23", "+0.41", "7", "5", "+0.60")
     for name in ("length", "signal"):  # both judgements, but no depths
         assert judged_by_depth(ROOT / f"benchmarks/results/2026-11-25-{name}-cpu.json") == []
-
-
-def judged_by_depth(path: Path) -> list[list[str]]:
-    """The cells of every line that the script prints of a structures.json."""
-    script = [sys.executable, "benchmarks/judged_by_depth.py", str(path)]
-    done = subprocess.run(script, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:]]
 
 
 @pytest.mark.slow
