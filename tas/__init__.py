@@ -1,13 +1,27 @@
 """TAS: smaller image classifiers by transformable architecture search.
 
-network = tas.open_network("resnet56", num_classes=10)
-space = tas.search_space(network, images)
-supernet = tas.Supernet(network, space)
-budget = tas.Budget(0.5 * tas.flops(network, (3, 32, 32)))
-search = tas.SearchModule(supernet, [budget], tas.Recipe(epochs=40))
-found = tas.finish_search(search, network, [budget], batches)
-network = tas.build(tas.Architecture.load("architecture.json"))
-tas.load("runs/train/...")
+A search learns how many channels each convolution of a network keeps, and how many blocks each stage, inside a budget:
+
+    network = tas.open_network("resnet56", num_classes=10)   # or any nn.Module that torch.fx can follow
+    space = tas.search_space(network, images)                # what can be chosen; images (1, C, H, W) show the shape
+    supernet = tas.Supernet(network, space)                  # all candidate networks at once
+    budget = tas.Budget(0.5 * tas.flops(network, (3, 32, 32)))
+    search = tas.SearchModule(supernet, [budget], tas.Recipe(epochs=40))   # a LightningModule, for a pl.Trainer
+    found = tas.finish_search(search, network, [budget], batches)          # found.architecture, found.network
+
+What a command or `Architecture.save` left is had again:
+
+    tas.build(tas.Architecture.load("architecture.json"))    # the network, freshly initialised
+    tas.load("runs/train/...")                               # with its trained weights
+
+The names below, each with its own help:
+
+    open_network, search_space, SearchSpace, Supernet, SearchModule, Recipe, Strategy, Budget, finish_search   searching
+    Architecture, derive, cut, build, load                                              architectures and their networks
+    flops, parameters                                                                   what a network costs
+    TasError                                                                            what all bad input raises
+
+The commands do all of it: `tas search --help`, `tas train --help`.
 """
 
 from typing import TYPE_CHECKING, Any

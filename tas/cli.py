@@ -4,10 +4,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
 from tas.config.options import Options
-from tas.config.parsing import parse
+from tas.config.parsing import LIST_NETWORKS, parse
 from tas.errors import TasError, did_you_mean
 
 
@@ -37,17 +38,22 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: tas COMMAND [options]; tas COMMAND --help explains them\n")
-        for name, command in COMMANDS.items():
-            print(f"  {name:<9}{command.options.__doc__}")
-        return 0 if arguments else 2
-    name, *rest = arguments
+    name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or [""]
+    if name == "help" and rest:
+        name, rest = rest[0], ["--help"]
+    if name in ("", "-h", "--help", "help"):
+        print(usage())
+        return 0 if name else 2
+    if name == "--version":
+        print(f"tas {version('tas')}")
+        return 0
     try:
         if name not in COMMANDS:
             raise TasError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; known: {', '.join(COMMANDS)}")
         command = COMMANDS[name]
+        if LIST_NETWORKS in rest and "network" in command.options.listed():
+            print("\n".join(networks_known()))
+            return 0
         command.run(parse(name, command.options, rest))
     except TasError as error:
         print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)
@@ -56,6 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\ntas {name}: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
         return 130
     return 0
+
+
+def usage() -> str:
+    """The commands, with a sentence on each."""
+    lines = [f"  {name:<9}{command.options.__doc__}" for name, command in COMMANDS.items()]
+    head = ["usage: tas COMMAND [options]; tas COMMAND --help explains them", ""]
+    return "\n".join([*head, *lines, "", "tas --version prints the version."])
+
+
+def networks_known() -> list[str]:
+    """The names that --network takes."""
+    from tas.networks import network_names  # torchvision takes seconds, for which --help does not wait
+
+    return network_names()
 
 
 def one_line(error: TasError) -> str:

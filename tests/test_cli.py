@@ -1,8 +1,10 @@
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_type_hints
 
@@ -17,6 +19,7 @@ from tas.config.groups import Recipe
 from tas.config.options import Options
 from tas.config.parsing import parse
 from tas.errors import TasError
+from tas.networks import NETWORKS
 from tas.runs.run import Run
 from tests.conftest import ROOT, environment, run_script
 
@@ -203,6 +206,52 @@ def test_tas_alone_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) 
     assert "usage: tas COMMAND" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [["help"], ["-h"]])
+def test_help_is_asked_for_as_people_do(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    expected = capsys.readouterr().out
+    assert main(arguments) == 0 and capsys.readouterr().out == expected
+
+
+def test_help_of_a_command_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = help_of("train", capsys)
+    with pytest.raises(SystemExit):
+        main(["help", "train"])
+    assert capsys.readouterr().out == expected
+
+
+def test_the_package_is_a_command_that_says_its_version() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tas", "--version"], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"tas {version('tas')}\n"
+
+
+def test_the_networks_that_can_be_asked_for_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "--list-networks", "--epochs", "3"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[:6] == list(NETWORKS)
+    assert {"torchvision/mobilenet_v2", "torchvision/vit_b_16", "timm/resnet26d"} <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("resnet18", "torchvision/resnet18"), ("resnet26d", "timm/resnet26d"), ("resnt20", "resnet20")],
+)
+def test_a_library_s_network_without_its_library_is_known(name: str, said: str, refused: Callable) -> None:
+    assert f"unknown network {name!r}, did you mean {said!r}?" in refused("search", "--network", name)
+
+
+def test_it_is_imported_from_the_folder_that_holds_a_clone_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "tas" / "tas").mkdir(parents=True)
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import tas; print(tas.TasError.__name__, tas.__file__)"],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["TasError", str(ROOT / "tas" / "__init__.py")]
+
+
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -227,7 +276,7 @@ def test_help_explains_every_option_with_its_default(
 @pytest.mark.parametrize("command", ALL)
 def test_every_option_that_help_names_is_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     named = set(re.findall(r"^  (?:-h, )?(--[\w-]+)", help_of(command, capsys), re.MULTILINE))
-    assert named == {"--help", "--config", "--recipe", *map(flag, ALL[command].options.listed())}
+    assert named == {"--help", "--config", "--recipe", "--list-networks", *map(flag, ALL[command].options.listed())}
 
 
 HEADINGS = {
@@ -259,7 +308,7 @@ def test_help_has_every_option_under_the_heading_of_its_group(
     assert all(heading.startswith(start) for heading, start in zip(first, HEADINGS[command]))
     for heading, flags in sections.items():
         own = {flag(name) for name, option in options.listed().items() if option.heading == heading}
-        assert flags == (own or {"--help", "--config", "--recipe"}), heading
+        assert flags == (own or {"--help", "--config", "--recipe", "--list-networks"}), heading
     holders = [get_type_hints(options)[group] for group in groups_of(options)]
     assert all((holder.__doc__ or "").split("\n")[0].rstrip(".") in sections for holder in holders)
     assert sections["Training of the weights"] == set(map(flag, Recipe.__dataclass_fields__))

@@ -13,6 +13,7 @@ import tas
 HOME = Path(tas.__file__).parent
 
 FLOORS = """
+    tas.__main__
     tas tas.cli
     tas.comparison
     tas.commands
@@ -67,7 +68,7 @@ ARROWS = {(module, target) for module, file in MODULES.items() for target in imp
 
 def test_every_file_of_the_top_level_is_named_in_the_table():
     top = {"tas", *(f"tas.{path.stem}" for path in HOME.iterdir() if path.suffix == ".py" and path.stem != "__init__")}
-    assert top == {"tas", "tas.cli", "tas.errors", "tas.architecture"}
+    assert top == {"tas", "tas.cli", "tas.__main__", "tas.errors", "tas.architecture"}
     rooms = {f"tas.{path.name}" for path in HOME.iterdir() if (path / "__init__.py").is_file()}
     assert top | rooms == set(FLOOR)
 
@@ -149,3 +150,4 @@ def test_public_names_are_one_list():
     assert listed == set(tas.HOMES.items())
     assert all(getattr(tas, name).__module__ == module for name, module in tas.HOMES.items())
     assert dir(tas) == tas.__all__ == list(tas.HOMES)
+    assert all(name in str(tas.__doc__) for name in tas.HOMES)

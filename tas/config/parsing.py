@@ -18,6 +18,9 @@ from tas.errors import TasError, did_you_mean
 
 Chosen = TypeVar("Chosen", bound=Options)
 
+LIST_NETWORKS = "--list-networks"
+"""The flag that asks for the names of networks in the place of a run."""
+
 TYPE_NAMES = {
     "float": "a number",
     "int": "a whole number",
@@ -194,6 +197,8 @@ def make_parser(command: str, options: type[Options]) -> ArgumentParser:
                         "one wins, and flags win over all.")  # fmt: skip
     parser.add_argument(flag(RECIPE), metavar="NAME", help="Options that belong together, below those of --config: "
                         "paper, the paper's settings of a search.")  # fmt: skip
+    if "network" in options.listed():  # likewise, for --help alone
+        parser.add_argument(LIST_NETWORKS, action="store_true", help="Print every name that --network takes, and stop.")
     headings: dict[str, Any] = {}
     for name, option in options.listed().items():
         if option.heading not in headings:

@@ -4,7 +4,7 @@ from torch import nn
 
 from tas.errors import TasError, did_you_mean
 from tas.networks.cifar_resnet import BasicBlock, Bottleneck, CifarResNet, ResNetSpec
-from tas.networks.library import is_library_name, open_library_network
+from tas.networks.library import is_library_name, library_names, open_library_network
 
 NETWORKS = {
     "resnet20": ResNetSpec(3, BasicBlock),
@@ -16,11 +16,23 @@ NETWORKS = {
 }
 
 
+def network_names() -> list[str]:
+    """Every name that `open_network` takes, but for functions of one's own."""
+    return [*NETWORKS, *library_names()]
+
+
+def meant(name: str) -> str:
+    """', did you mean ...?' for a name that is not known: that of a library's network without the library, or one that
+    is written alike."""
+    of_library = [known for known in library_names() if known.partition("/")[2] == name]
+    return f", did you mean {of_library[0]!r}?" if of_library else did_you_mean(name, NETWORKS)
+
+
 def network_spec(name: str) -> ResNetSpec:
     """The CIFAR ResNet of that name; a name that is not known raises a TasError which lists those that are."""
     if not isinstance(name, str) or name not in NETWORKS:
         known = f"{', '.join(NETWORKS)}, torchvision/NAME, timm/NAME, package.module:factory"
-        raise TasError(f"unknown network {name!r}{did_you_mean(str(name), NETWORKS)}; known: {known}")
+        raise TasError(f"unknown network {name!r}{meant(str(name))}; known: {known}")
     return NETWORKS[name]
 
 

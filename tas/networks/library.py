@@ -1,11 +1,12 @@
 """Networks that are not written here: torchvision's, timm's, and those that a function of the user's own makes."""
 
-import importlib
 import inspect
 import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,24 @@ def pretrained_network(name: str, num_classes: int, in_channels: int) -> tuple[n
     )
 
 
+def torchvision_names() -> list[str]:
+    """The classification networks of torchvision."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def timm_names() -> list[str]:
+    """The networks of timm; none where it is not installed."""
+    return import_module("timm").list_models() if find_spec("timm") else []
+
+
+def library_names() -> list[str]:
+    """The names of all networks of the libraries that are installed."""
+    return [*(f"torchvision/{name}" for name in torchvision_names()), *(f"timm/{name}" for name in timm_names())]
+
+
 def check_torchvision(name: str, in_channels: int) -> None:
     """TasError unless torchvision has a classification network of that name, and it takes such images."""
-    known = torchvision.models.list_models(module=torchvision.models)
+    known = torchvision_names()
     if name not in known:
         raise TasError(f"torchvision has no classification network {name!r}{did_you_mean(name, known)}")
     if in_channels != 3:
@@ -81,15 +97,15 @@ def check_torchvision(name: str, in_channels: int) -> None:
 
 def timm_network(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
     """A network of timm."""
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise TasError(f'timm/{name} needs timm, which is not installed; pip install "tas[timm]"') from None
-    known = timm.list_models()
+    known = timm_names()
+    if not known:
+        raise TasError(f'timm/{name} needs timm, which is not installed; pip install "tas[timm]"')
     if name.partition(".")[0] not in known:
         raise TasError(f"timm has no network {name!r}{did_you_mean(name, known)}")
     with loading(f"timm/{name}"):
-        return timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels)
+        return import_module("timm").create_model(
+            name, pretrained=pretrained, num_classes=num_classes, in_chans=in_channels
+        )
 
 
 @contextmanager
@@ -107,7 +123,7 @@ def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
     if "" not in sys.path:
         sys.path.insert(0, "")  # the installed command does not look in the working directory by itself
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
+        factory = getattr(import_module(module_name), attribute)
     except Exception as error:  # importing runs the user's code
         raise TasError(f"{name} cannot be imported ({explained(error)})") from None
     if not callable(factory):
