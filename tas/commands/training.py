@@ -24,6 +24,7 @@ from tas.distillation.teachers import Teacher, Teachers, fast_in_bfloat16, predi
 from tas.errors import TasError, blame, gist
 from tas.reading.original import Original
 from tas.reading.plan import Plan
+from tas.runs.console import warn
 from tas.runs.load import load
 from tas.runs.results import TrainResult
 from tas.runs.run import Run, home_of
@@ -95,12 +96,17 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
     )
     with sparse(network, options.keep_zeros), interruptible(run, task.go_on), compiled(module, options.compile):
         fit(trainer, module, data, run, options)
+        learned = trainer.callback_metrics.get("accuracy")  # none where a run goes on after its last epoch
+        module.renew_statistics(data.train_dataloader(), trainer)
         accuracies = trainer.test(module, data, verbose=False)[0]
     if trainer.is_global_zero:
-        result = train_result(options, task, network, data.input_shape, accuracies, timer.time_elapsed("train"))
+        measured = {**accuracies} if learned is None else {**accuracies, "accuracy": float(learned)}
+        result = train_result(options, task, network, data.input_shape, measured, timer.time_elapsed("train"))
         run.keep(architecture, network)
         result.write(run)
         print(summary("training finished", train_rows(options, task, result)))
+        for doubt in result.doubts():
+            warn("train", f"{run.path}: {doubt}")
     trainer.strategy.barrier()  # other processes may read the run next: a teacher's
     return run
 
@@ -119,7 +125,8 @@ def train_result(
         options, task: Of the training.
         network: The trained one.
         input_shape: (C, H, W) of one image.
-        accuracies: "test_accuracy" and, with teachers, "teacher_accuracy".
+        accuracies: "test_accuracy", "constant_accuracy" and, with teachers, "teacher_accuracy"; "accuracy" where the
+            last epoch was trained by this process.
         seconds: The time that it took.
     """
     full = task.original.network
@@ -129,6 +136,8 @@ def train_result(
     return TrainResult(
         test_accuracy=accuracies["test_accuracy"],
         teacher_accuracy=accuracies.get("teacher_accuracy"),
+        train_accuracy=accuracies.get("accuracy"),
+        constant_accuracy=accuracies["constant_accuracy"],
         kd=options.distillation.kd,
         flops=flops_kept,
         flops_full=flops_full,

@@ -88,6 +88,7 @@ def train_here(task: PruneTask, network: nn.Module, callback: pl.Callback) -> fl
     callbacks = [RunBar(method), callback, timer]
     trainer = make_trainer(options.machine, options.recipe.epochs, task.seed, task.run, batches, callbacks)
     fit(trainer, module, task.data, task.run, options)
+    module.renew_statistics(task.data.train_dataloader(), trainer)
     network.cpu().float()
     callback_gates = getattr(callback, "gates", None)
     if callback_gates is not None:

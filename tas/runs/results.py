@@ -11,6 +11,9 @@ from tas.errors import TasError
 from tas.runs.files import write_text
 from tas.runs.run import Run
 
+APART = 0.3
+"""How much better a network may be on training than on test images before it is remarked on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -122,6 +125,25 @@ class TrainResult(Result):
     """Of the teachers together, likewise; None without any."""
     kd: bool
     epochs: int
+    train_accuracy: float | None = None
+    """On the training images of the last epoch, augmented, before each step; None where a run went on after it."""
+    constant_accuracy: float | None = None
+    """Of the commonest class as the answer to every test image."""
+
+    def doubts(self) -> list[str]:
+        """What speaks against trusting the network, in sentences; none where all looks as it should."""
+        found = []
+        for whose, accuracy in (("its", self.test_accuracy), ("its teachers'", self.teacher_accuracy)):
+            if accuracy is not None and self.constant_accuracy is not None and accuracy <= self.constant_accuracy:
+                found.append(
+                    f"{whose} test accuracy, {accuracy:.2%}, is no better than one class for every image gives"
+                )
+        if self.train_accuracy is not None and self.train_accuracy - self.test_accuracy > APART:
+            found.append(
+                f"its accuracy is {self.train_accuracy:.2%} on training and {self.test_accuracy:.2%} on test images, "
+                "worlds apart: too few training images, or test images of another kind"
+            )
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,9 @@ def train_apart(
     callbacks = [HeedInterrupt(), SeedEachEpoch(seed), RunBar(label)]
     trainer = open_trainer(machine, recipe.epochs, logger=False, enable_checkpointing=False, callbacks=callbacks)
     # Lightning leaves the mode as it is, and torch_pruning leaves networks in evaluation.
-    trainer.fit(TrainModule(network.train(), num_classes, recipe), images)
+    module = TrainModule(network.train(), num_classes, recipe)
+    trainer.fit(module, images)
+    module.renew_statistics(images, trainer)
     network.cpu().float()
     return trainer.strategy.root_device
 

@@ -237,3 +237,18 @@ def test_widths_are_rounded_and_patterns_leave_layers_and_stages_alone(search: C
     assert found.widths["stem.0"] in (8, 16, 20)
     assert all(found.widths[f"blocks.{block}.wide"] in (16, 24, 32, 40) for block in range(3))
     assert (found.widths["head"], found.depths["blocks"]) == (32, 3)
+
+
+def test_a_network_that_answers_one_class_and_what_it_teaches_are_remarked_on(mynet: None, cli: Callable) -> None:
+    with open("mynet.py", "a", encoding="utf-8") as file:
+        file.write("\n\ndef dull(num_classes, in_channels):\n    net = MyNet(num_classes, in_channels)\n")
+        file.write("    nn.init.zeros_(net.classify.weight)\n    return net\n")
+    dull = ["--network", "mynet:dull", *QUICK, *STILL]
+    status, _, err = cli("train", *dull, "--output", "dull")
+    assert status == 0
+    remark = "test accuracy, 15.00%, is no better than one class for every image gives"
+    assert f"tas train: warning: dull: its {remark}" in err
+    status, _, err = cli("train", *dull, "--kd", "--teacher", "dull", "--output", "pupil")
+    assert status == 0
+    assert f"tas train: warning: the teacher dull: its {remark}" in err
+    assert f"tas train: warning: pupil: its teachers' {remark}" in err

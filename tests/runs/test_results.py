@@ -125,3 +125,22 @@ def test_bytes_that_are_no_text_are_refused(run: Run) -> None:
 def test_the_share_that_counts_leaves_zeros_out() -> None:
     assert prune_result(flops_ratio=1.0).counted_ratio == 1.0
     assert prune_result(flops_ratio=1.0, flops_nonzero=40, flops_nonzero_ratio=0.4).counted_ratio == 0.4
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ({}, []),
+        ({"test_accuracy": 0.34, "constant_accuracy": 0.33}, []),
+        (
+            {"test_accuracy": 0.33, "constant_accuracy": 0.33},
+            ["its test accuracy, 33.00%, is no better than one class"],
+        ),
+        ({"teacher_accuracy": 0.2, "constant_accuracy": 0.33}, ["its teachers' test accuracy, 20.00%, is no better"]),
+        ({"train_accuracy": 0.9}, ["its accuracy is 90.00% on training and 50.00% on test images, worlds apart"]),
+        ({"train_accuracy": 0.7}, []),
+    ],
+)
+def test_a_training_says_what_speaks_against_it(measured: dict, said: list[str]) -> None:
+    doubts = train_result(**measured).doubts()
+    assert len(doubts) == len(said) and all(doubt.startswith(start) for doubt, start in zip(doubts, said))

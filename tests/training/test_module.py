@@ -135,7 +135,7 @@ def test_accuracies_are_those_of_the_networks_in_eval_mode() -> None:
 
 
 def test_without_a_teacher_none_is_judged() -> None:
-    assert set(run(make_module(), test=True)) == {"test_accuracy"}
+    assert set(run(make_module(), test=True)) == {"test_accuracy", "constant_accuracy"}
 
 
 def test_the_feature_terms_add_to_the_loss_and_train_their_regressor() -> None:

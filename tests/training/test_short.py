@@ -32,3 +32,31 @@ def test_a_network_is_judged_where_it_was_trained(device: str) -> None:
     assert classifier.weight.device.type == "cpu" and not torch.equal(classifier.weight, before)
     assert evaluate(network, batches, used) == 1
     assert classifier.weight.device.type == device
+
+
+def bright_or_dark(momentum: float) -> tuple[nn.Module, DataLoader]:
+    """A network whose norm has this momentum, and images that two steps tell apart."""
+    torch.manual_seed(0)
+    labels = torch.arange(64) % 2
+    images = 100 + 10 * labels[:, None, None, None] + torch.rand(64, 1, 2, 2)
+    norm = nn.BatchNorm2d(1, momentum=momentum)
+    network = nn.Sequential(norm, nn.Flatten(), nn.Linear(4, 2))
+    return network, DataLoader(TensorDataset(images, labels), batch_size=32, shuffle=True)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.0003])
+def test_a_training_too_short_for_its_norms_is_judged_by_statistics_of_its_end(momentum: float) -> None:
+    network, batches = bright_or_dark(momentum)
+    machine = Machine(accelerator="cpu", devices="1")
+    train_apart(network, batches, 2, Recipe(epochs=8), machine, seed=0, label="trial")
+    assert evaluate(network, batches, torch.device("cpu")) == 1
+    assert torch.isclose(network[0].running_mean, torch.tensor(105.5), atol=0.1)  # type: ignore[index, arg-type]
+    assert network[0].momentum == momentum  # type: ignore[index]
+
+
+def test_a_long_training_keeps_the_statistics_of_its_last_steps() -> None:
+    network, batches = bright_or_dark(0.9)
+    last = []
+    network[0].register_forward_hook(lambda norm, *_: last.append(norm.running_var.clone()))  # type: ignore[index]
+    train_apart(network, batches, 2, Recipe(epochs=8), Machine(accelerator="cpu", devices="1"), seed=0, label="trial")
+    assert len(last) == 16 and torch.equal(network[0].running_var, last[-1])  # type: ignore[index, arg-type]
