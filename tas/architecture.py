@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,6 +40,34 @@ class Architecture:
         check_count("image_size", self.image_size)
         check_counts("widths", self.widths)
         check_counts("depths", self.depths)
+
+    def __str__(self) -> str:
+        """A table of the depths and widths; widths of blocks that are not kept are marked."""
+        size = f"{self.in_channels}x{self.image_size}x{self.image_size}"
+        columns = max(map(len, (*self.widths, *self.depths)), default=0)
+        stages = [f"  {name:<{columns}}  {depth}" for name, depth in self.depths.items()]
+        widths = []
+        for name, width in self.widths.items():
+            stage = self.left_out_with(name)
+            widths.append(f"  {name:<{columns}}  {width}{f'  not there: {stage} ends before it' if stage else ''}")
+        lines = [f"{self.network}, {self.num_classes} classes, images of {size}"]
+        lines += [*(["blocks kept", *stages] if stages else []), *(["channels", *widths] if widths else [])]
+        return "\n".join(lines)
+
+    def left_out_with(self, width: str) -> str | None:
+        """The stage that ends before the block of a width; None if the width is there, as far as names tell.
+
+        A stage is named for the container of its blocks, and where it is a part of them for the first and the last:
+        "stage1", "features.2-4". Blocks that have names instead of numbers are not told apart.
+        """
+        for stage, depth in self.depths.items():
+            part = re.fullmatch(r"(?:(.+)\.)?(\d+)-\d+", stage)
+            container, first = (part[1], int(part[2])) if part else (stage, 0)
+            block = re.match(rf"{re.escape(container)}\.(\d+)(\.|$)" if container else r"(\d+)(\.|$)", width)
+            last = int(stage.rpartition("-")[2]) if part else None
+            if block and int(block[1]) >= first + depth and (last is None or int(block[1]) <= last):
+                return stage
+        return None
 
     def with_counts(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> "Architecture":
         """The same network with other widths and depths."""

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config.openmp import wait_briefly
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
 from tas.errors import TasError, did_you_mean
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in COMMANDS:
             raise TasError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; known: {', '.join(COMMANDS)}")
         command = COMMANDS[name]
+        wait_briefly()
         if LIST_NETWORKS in rest and "network" in command.options.listed():
             print("\n".join(networks_known()))
             return 0

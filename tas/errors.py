@@ -25,6 +25,11 @@ def gist(error: BaseException, length: int = 160) -> str:
     return " ".join(str(error).split())[:length]
 
 
+def explained(error: BaseException) -> str:
+    """An exception in one line: its type, and what it says."""
+    return f"{type(error).__name__}: {gist(error)}"
+
+
 @contextmanager
 def blame(source: str) -> Iterator[None]:
     """Put the flag or file that is to blame in front of the TasErrors that arise inside."""

@@ -7,20 +7,21 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.config import PruneOptions
-from tas.config.methods import METHODS
+from tas.config.methods import METHODS, method_of
 from tas.cost.budget import Budget
 from tas.cost.count import flops, parameters
 from tas.cost.measures import MEASURES
 from tas.data.opening import open_dataset
 from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
-from tas.pruning.task import Pruned, PruneTask
+from tas.pruning.task import Pruned, PruneTask, handed_over
 from tas.reading.original import Original, open_original
 from tas.runs.console import say, warn_uncounted
 from tas.runs.picture import draw_architecture
 from tas.runs.results import PruneResult
 from tas.runs.run import Run, label
 from tas.runs.summary import aimed, change, missed, summary
+from tas.training.threads import choose_threads
 
 
 def prune(options: PruneOptions, run: Run | None = None) -> Run:
@@ -33,7 +34,9 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
     source, seed = options.source, options.keeping.seed
     with blame("--network"):
         check_name(source.name)
-    method = METHODS[options.pruning.method]
+    method = method_of(options.pruning.method)
+    with blame("--method"):
+        find = method.load()
     if method.needs_weights and not source.trained:
         without = ", ".join(name for name, other in METHODS.items() if not other.needs_weights)
         raise TasError(
@@ -46,6 +49,7 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
     pl.seed_everything(seed, workers=True, verbose=False)
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
     original = open_original(source, data.num_classes, data.input_shape)
+    choose_threads(original.plan, original.full, options.recipe.batch_size)
     warn_uncounted("prune", source.name, original.network, data.input_shape)
     full = MEASURES[measure].exact(original.plan, original.full)
     budget = Budget(share * full, options.target.tolerance, measure)
@@ -54,10 +58,10 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
     task = PruneTask(original.network, original.plan, original.full, original.trained, data, budget, options, run)
     began = time.monotonic()
     try:
-        pruned = method.load()(task)
+        pruned = handed_over(task, find(task))
     except (KeyboardInterrupt, SystemExit):  # Lightning exits after Ctrl-C
         raise Interrupted(f"go on with: tas prune --resume {run.path}") from None
-    except TasError:  # the method cannot do this
+    except Exception:  # the method cannot do this
         run.give_up()
         raise
     seconds = time.monotonic() - began + pruned.seconds_before
@@ -98,7 +102,7 @@ def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult
         seconds=seconds,
         seed=task.seed,
     )
-    if METHODS[result.method].leaves_zeros:
+    if method_of(result.method).leaves_zeros:
         return replace(result, flops_nonzero=pruned.cost, flops_nonzero_ratio=pruned.cost / flops_full)
     return result
 

@@ -1,10 +1,13 @@
 """`tas search`: from a network, a data set and a budget to an architecture."""
 
+import math
+
 from pytorch_lightning.callbacks import Timer
 
 from tas.config import SearchOptions
 from tas.cost.count import parameters
 from tas.cost.measures import MEASURES
+from tas.runs.console import say, warn
 from tas.runs.files import write_text
 from tas.runs.picture import draw_architecture
 from tas.runs.results import Likeliest, SearchResult
@@ -16,7 +19,13 @@ from tas.search.monitor import Distributions
 from tas.search.task import SearchTask, open_search
 from tas.training.interrupts import interruptible
 from tas.training.progress import RunBar
+from tas.training.threads import choose_threads
 from tas.training.trainer import fit, make_trainer
+
+DRAW = 0.1
+"""Mean confidence below which a choice is called close to a draw."""
+
+SCALE = "0: all candidates alike, 1: sure"
 
 
 def search(options: SearchOptions, run: Run | None = None) -> Run:
@@ -27,17 +36,23 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         run: Where the results go; None takes what the options say.
     """
     task = open_search(options)
+    choose_threads(task.space.plan, task.space.full, options.recipe.batch_size)
     halves, targets = task.halves, options.target.shares()
     run = run or Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
-    module, timer = task.module(), Timer()
+    module, timer, batches = task.module(), Timer(), len(halves.train_dataloader()["weights"])
     trainer = make_trainer(
         options.machine,
         options.recipe.epochs,
         options.keeping.seed,
         run,
-        len(halves.train_dataloader()["weights"]),
+        batches,
         [RunBar("search", targets), Distributions(list(targets)), timer],
     )
+    if warmup := math.ceil(options.strategy.warmup * options.recipe.epochs):
+        say(
+            f"warm-up until epoch {warmup} of {options.recipe.epochs}: the weights learn alone; then the widths and "
+            f"depths move, and with them the confidence ({SCALE})"
+        )
     with interruptible(run, f"tas search --resume {run.path}"):
         fit(trainer, module, halves, run, options)
         # Lightning has put the module back on the CPU by now, and leaves it in the precision of the training.
@@ -51,6 +66,13 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         run.keep(found.architecture, found.network)
         result.write(run)
         print(summary("search finished", search_rows(task, found, result, run)))
+        if result.confidence < DRAW:
+            steps = round((1 - options.strategy.warmup) * options.recipe.epochs * batches)
+            warn(
+                "search",
+                f"confidence {result.confidence:.3f}: what was found is close to a draw among the networks inside the "
+                f"budget; widths and depths moved in {steps} steps, more --epochs give more",
+            )
     return run
 
 
@@ -106,7 +128,7 @@ def search_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) 
         ("parameters", change(result.params_full, result.params)),
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(result.val_accuracy)} on the architecture half, with the supernet's weights"),
-        ("confidence", f"{result.confidence:.3f}"),
+        ("confidence", f"{result.confidence:.3f} ({SCALE})"),
         ("time", f"{result.seconds:.0f} s"),
         ("architecture", str(run.architecture)),
         ("space", str(run.space)),

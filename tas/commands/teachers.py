@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from tas.runs.console import say, warn
 from tas.runs.load import load
 from tas.runs.results import TrainResult
 from tas.runs.run import ROOT, Run, label
+from tas.training.losses import takes_teacher_logits
 
 
 def find_teachers(
@@ -50,10 +52,11 @@ def find_teachers(
 
 def trained_teacher(options: TrainOptions, original: Original, data: ImageData, source: Source) -> Run:
     """The unpruned network trained on this data set with these options: found if that was done before, else trained."""
+    taught = takes_teacher_logits(options.recipe)
     own = TrainOptions(
         source=source,
         dataset=options.dataset,
-        recipe=options.recipe,
+        recipe=replace(options.recipe, loss=None) if taught else options.recipe,
         machine=options.machine,
         keeping=Keeping(seed=options.keeping.seed),
         compile=options.compile,
@@ -72,6 +75,8 @@ def key_of(options: TrainOptions, original: Original, data: ImageData) -> str:
     """What tells a teacher from others: all that changes its weights, the images and the starting weights included."""
     recipe = whole(options.recipe) | whole(options.dataset) | whole(options.machine)
     del recipe["train_images"]  # the images themselves say it
+    if recipe["loss"] is None:  # as teachers were called before there was a choice
+        del recipe["loss"]
     recipe |= {"seed": options.keeping.seed, "compile": options.compile}
     recipe |= {"network": original.full.network, "images": data.fingerprint()}
     if original.trained:

@@ -9,17 +9,20 @@ import pytorch_lightning as pl
 from tas.architecture import Architecture
 from tas.commands.teachers import find_teachers
 from tas.commands.training import TrainingTask, train_network
-from tas.config import TrainOptions
+from tas.config import PruneOptions, SearchOptions, TrainOptions
 from tas.config.files import read_yaml
 from tas.config.groups import Dataset, Source
+from tas.config.options import Options
 from tas.cutting.cut import check_architecture
 from tas.data.images import ImageData
 from tas.data.opening import check_fit, open_dataset
-from tas.errors import blame
+from tas.errors import TasError, blame
 from tas.networks import check_name
 from tas.reading.original import open_original
 from tas.runs.console import say
 from tas.runs.run import Run, home_of, label, newest_search
+from tas.training.losses import loss_for
+from tas.training.threads import choose_threads
 
 
 def train(options: TrainOptions, run: Run | None = None) -> Run:
@@ -32,6 +35,7 @@ def train(options: TrainOptions, run: Run | None = None) -> Run:
     if options.source.network is not None:
         with blame("--network"):
             check_name(options.source.network)
+    loss_for(options.recipe, options.distillation if options.distillation.kd else None)  # before hours pass
     options = settle(options)
     seed = options.keeping.seed
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
@@ -40,6 +44,7 @@ def train(options: TrainOptions, run: Run | None = None) -> Run:
     blamed = "--network" if architecture is None else f"--architecture {file_of(str(options.architecture))}"
     pl.seed_everything(seed, workers=True, verbose=False)  # a classifier may have to be made anew
     original = open_original(source, data.num_classes, data.input_shape, blamed)
+    choose_threads(original.plan, original.full, options.recipe.batch_size)
     if architecture is not None:
         with blame(blamed):
             check_architecture(original.plan, architecture)
@@ -86,7 +91,17 @@ def saved_options(architecture: str) -> dict[str, Any]:
 def chosen_architecture(options: TrainOptions, data: ImageData) -> Architecture:
     """The architecture to train. TasError if it does not fit the data set."""
     assert options.architecture is not None
-    architecture = Architecture.load(file_of(options.architecture))
+    file = file_of(options.architecture)
+    run = Run(file.parent)
+    if not file.exists() and run.config.is_file():
+        known: dict[str, type[Options]] = {"search": SearchOptions, "prune": PruneOptions, "train": TrainOptions}
+        saved = set(read_yaml(str(run.config), run.config))
+        commands = [name for name, kind in known.items() if saved <= set(kind.listed())]
+        raise TasError(
+            f"--architecture {options.architecture}: that run is not finished; go on with "
+            f"tas {commands[0] if commands else 'search'} --resume {run.path}"
+        )
+    architecture = Architecture.load(file)
     check_fit(f"--architecture {options.architecture}", architecture, str(options.dataset.data), data)
     return architecture
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from tas.config import CompareOptions
 from tas.config.checks import named
+from tas.config.functions import is_own
 from tas.config.methods import METHODS
 from tas.errors import TasError
 
@@ -67,10 +68,11 @@ def methods_of(options: CompareOptions) -> dict[str, ComparedMethod]:
                 f"nor {UNPRUNED}"
             )
         base = own.get("method")
-        if base not in KNOWN:
-            raise TasError(f"--variants: {name} has the method {base!r}; allowed: {', '.join(KNOWN)}")
+        if base not in KNOWN and not is_own(str(base)):
+            allowed = ", ".join((*KNOWN, "package.module:function"))
+            raise TasError(f"--variants: {name} has the method {base!r}; allowed: {allowed}")
         varied = {key: value for key, value in own.items() if key != "method"}
-        one = KNOWN[base]
+        one = KNOWN[base] if base in KNOWN else ComparedMethod("prune", {"method": base})
         found[name] = ComparedMethod(one.command, one.fixed, varied, one.reads, one.seedless, one.leaves_zeros)
     return found
 

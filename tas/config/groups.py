@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tas.config.checks import above, at_least, distinct, inside
+from tas.config.functions import is_own
 from tas.config.methods import METHODS
 from tas.errors import TasError
 
@@ -88,8 +89,14 @@ class Recipe:
     """Nesterov momentum of the weights' SGD."""
     weight_decay: float = 5e-4
     """L2 penalty of the weights' SGD."""
+    loss: str | None = None
+    """package.module:function, a loss of one's own in the place of the cross-entropy: from logits (N, classes) and
+    labels (N,) to a scalar. One that also takes `teacher_logits` stands for the whole loss of --kd, and goes with it
+    alone."""
 
     def __post_init__(self) -> None:
+        if self.loss is not None:
+            inside("loss", self.loss, is_own(self.loss), "package.module:function")
         at_least(1, batch_size=self.batch_size, epochs=self.epochs)
         at_least(0, weight_decay=self.weight_decay)
         above(0, lr=self.lr)
@@ -246,7 +253,7 @@ class Pruning:
     """Method of pruning."""
 
     method: str = field(default="uniform", metadata={"choices": tuple(METHODS)})
-    """How the structure is chosen."""
+    """How the structure is chosen: by a method of the table, or by package.module:function, a function of one's own."""
     blocks: int | None = None
     """With --method uniform: blocks that every stage keeps, or all of them where it has no more; all unless given."""
     candidates: int = 10
@@ -256,7 +263,8 @@ class Pruning:
     factors of the blocks. None takes the one that shrinks a factor by 1, its starting value, over the training."""
 
     def __post_init__(self) -> None:
-        inside("method", self.method, self.method in METHODS, ", ".join(METHODS))
+        known = is_own(self.method) or self.method in METHODS
+        inside("method", self.method, known, ", ".join((*METHODS, "package.module:function")))
         at_least(1, candidates=self.candidates)
         if self.blocks is not None:
             at_least(1, blocks=self.blocks)

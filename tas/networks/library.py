@@ -2,7 +2,6 @@
 
 import inspect
 import pickle
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,7 +13,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from tas.errors import TasError, did_you_mean, gist
+from tas.config.functions import import_function, is_own
+from tas.errors import TasError, did_you_mean, explained, gist
 
 LIBRARIES = ("torchvision", "timm")
 FURTHER_OUTPUTS = ("AuxLogits", "aux1", "aux2")
@@ -23,7 +23,7 @@ FURTHER_OUTPUTS = ("AuxLogits", "aux1", "aux2")
 
 def is_library_name(name: str) -> bool:
     """Whether a name has the form torchvision/NAME, timm/NAME or package.module:factory."""
-    return name.partition("/")[0] in LIBRARIES or ":" in name
+    return name.partition("/")[0] in LIBRARIES or is_own(name)
 
 
 def open_library_network(name: str, num_classes: int, in_channels: int) -> nn.Module:
@@ -119,15 +119,7 @@ def loading(what: str) -> Iterator[None]:
 
 def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
     """What a function of the user's own makes; it is told the classes and the channels if it takes these names."""
-    module_name, _, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the installed command does not look in the working directory by itself
-    try:
-        factory = getattr(import_module(module_name), attribute)
-    except Exception as error:  # importing runs the user's code
-        raise TasError(f"{name} cannot be imported ({explained(error)})") from None
-    if not callable(factory):
-        raise TasError(f"{name} is a {type(factory).__name__}; it must be a function or class that makes a network")
+    factory = import_function(name, "function or class that makes a network")
     offered = {"num_classes": num_classes, "in_channels": in_channels}
     try:
         taken = inspect.signature(factory).parameters
@@ -137,11 +129,6 @@ def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise TasError(f"{name} returned a {type(network).__name__}; it must return an nn.Module")
     return network
-
-
-def explained(error: Exception) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {gist(error)}"
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor]) -> bool:

@@ -11,10 +11,11 @@ from tas.architecture import Architecture
 from tas.config import PruneOptions
 from tas.cost.budget import Budget
 from tas.cutting.build import build
-from tas.cutting.cut import cut
+from tas.cutting.cut import check_architecture, cut
 from tas.cutting.importance import sorted_by_importance
 from tas.data.images import ImageData
 from tas.data.loaders import Batch
+from tas.errors import TasError
 from tas.reading.plan import Plan
 from tas.runs.run import Run
 
@@ -96,5 +97,18 @@ class Pruned:
     """Seconds spent before an interruption."""
 
 
-Prune = Callable[[PruneTask], Pruned]
-"""A method."""
+Prune = Callable[[PruneTask], Pruned | Architecture]
+"""A method. One that is sure of an architecture alone has its network from `PruneTask.start`."""
+
+
+def handed_over(task: PruneTask, found: object) -> Pruned:
+    """What a method found, whole. TasError if it is nothing that a method may return, or no network of the task's."""
+    if isinstance(found, Architecture):
+        check_architecture(task.plan, found)
+        return Pruned(found, task.start(found), task.cost(found), ())
+    if not isinstance(found, Pruned):
+        method = task.options.pruning.method
+        raise TasError(
+            f"--method {method} returned a {type(found).__name__}; it must return an Architecture or a Pruned"
+        )
+    return found

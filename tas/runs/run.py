@@ -84,11 +84,15 @@ class Run:
 
     @rank_zero_only
     def give_up(self) -> None:
-        """Take the directory away of a run that was begun and has nothing but its options: a refused command leaves
-        none."""
-        if self.begun and [path.name for path in self.path.iterdir()] == [self.config.name]:
-            self.config.unlink()
-            self.path.rmdir()
+        """After a failure: take away what a run that was begun has left, unless a complete epoch is among it, with
+        which it can go on. What others have put into its directory stays."""
+        if not self.begun or self.checkpoint.exists():
+            return
+        for file in (self.config, self.path / "hparams.yaml", *self.path.glob("events.out.tfevents.*")):
+            file.unlink(missing_ok=True)
+        for directory in (self.checkpoint.parent, self.path):
+            if directory.is_dir() and not any(directory.iterdir()):
+                directory.rmdir()
 
     @rank_zero_only
     def keep(self, architecture: Architecture, network: nn.Module) -> None:

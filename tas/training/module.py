@@ -2,7 +2,6 @@
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
@@ -12,9 +11,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from tas.config.groups import Distillation, Recipe
 from tas.data.loaders import Batch
 from tas.distillation.features import FeatureDistillation
-from tas.distillation.loss import distillation_loss
 from tas.distillation.teachers import Teachers
 from tas.errors import check_finite
+from tas.training.losses import loss_for
 from tas.training.schedules import cosine
 
 STALE = 1e-3
@@ -47,7 +46,7 @@ class TrainModule(pl.LightningModule):
         self.recipe = recipe
         self.teachers = teachers
         self.features = features
-        self.distillation = distillation
+        self.loss = loss_for(recipe, None if teachers is None else distillation)
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.teacher_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -82,12 +81,9 @@ class TrainModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         images, labels = batch
         logits = self.network(images.contiguous(memory_format=torch.channels_last))
-        if self.teachers is None:
-            loss = F.cross_entropy(logits, labels)
-        else:
-            given = self.distillation
-            kd = distillation_loss(logits, self.teachers(images), labels, given.kd_alpha, given.kd_temperature)
-            terms = {"kd": kd} if self.features is None else {"kd": kd, **self.features()}
+        loss = self.loss(logits, labels, None if self.teachers is None else self.teachers(images))
+        if self.teachers is not None:
+            terms = {"kd": loss} if self.features is None else {"kd": loss, **self.features()}
             loss = torch.stack(list(terms.values())).sum()
             self.log_dict({f"loss/{name}": term for name, term in terms.items()})
         self.train_accuracy(logits, labels)

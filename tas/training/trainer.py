@@ -81,7 +81,7 @@ def open_trainer(machine: Machine, epochs: int, **settings: Any) -> pl.Trainer:
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: Options) -> None:
-    """Start the run's directory and train, from its checkpoint if it has one.
+    """Start the run's directory and train, from its checkpoint if it has one; what fails at the start leaves no run.
 
     Args:
         trainer: From `make_trainer`.
@@ -95,7 +95,11 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, op
         check_readable(checkpoint)
     assert trainer.logger is not None
     trainer.logger.log_hyperparams(options.flat())
-    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except Exception:
+        run.give_up()
+        raise
 
 
 def quiet() -> None:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
@@ -18,6 +17,7 @@ from tas.data.loaders import Batch
 from tas.errors import check_finite
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
 from tas.supernet.supernet import Supernet
+from tas.training.losses import loss_for
 from tas.training.schedules import cosine, linear
 
 ARCH_TRAVEL = 1600.0
@@ -52,6 +52,7 @@ class GumbelMixture:
         self.recipe = recipe
         self.options = options
         self.seed = seed
+        self.task_loss = loss_for(recipe)
         self.generator = torch.Generator()
         self.costs = [BudgetedCost(supernet, budget) for budget in budgets]
 
@@ -132,10 +133,10 @@ class GumbelMixture:
         return scalars | {"architecture/cost_loss": penalty.detach().float()}
 
     def loss(self, batch: Batch, step: str) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """The cross-entropy of what the supernet computes, and what is logged of it under the step's name."""
+        """The recipe's loss of what the supernet computes, and what is logged of it under the step's name."""
         images, labels = batch
         logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits, labels)
+        loss = self.task_loss(logits, labels, None)
         check_finite(loss.detach(), "--lr or --arch-lr")
         return loss, {f"{step}/loss": loss.detach(), f"{step}/accuracy": batch_accuracy(logits, labels)}
 
