@@ -39,14 +39,15 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
     choose_threads(task.space.plan, task.space.full, options.recipe.batch_size)
     halves, targets = task.halves, options.target.shares()
     run = run or Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
-    module, timer, batches = task.module(), Timer(), len(halves.train_dataloader()["weights"])
+    module, timer = task.module(), Timer()
     trainer = make_trainer(
         options.machine,
         options.recipe.epochs,
         options.keeping.seed,
         run,
-        batches,
+        len(halves.train_dataloader()["weights"]),
         [RunBar("search", targets), Distributions(list(targets)), timer],
+        partial=True,  # of the candidates that are not drawn
     )
     if warmup := math.ceil(options.strategy.warmup * options.recipe.epochs):
         say(
@@ -67,7 +68,7 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         result.write(run)
         print(summary("search finished", search_rows(task, found, result, run)))
         if result.confidence < DRAW:
-            steps = round((1 - options.strategy.warmup) * options.recipe.epochs * batches)
+            steps = round((1 - options.strategy.warmup) * options.recipe.epochs * int(trainer.num_training_batches))
             warn(
                 "search",
                 f"confidence {result.confidence:.3f}: what was found is close to a draw among the networks inside the "

@@ -66,8 +66,15 @@ class Dataset:
     train_images: int | None = None
     """Use no more than so many of the training images, equally many of every class: the first ones. None uses all;
     with `tas train` as many as the search did."""
+    # Where a run with error ends well, one with skip is the same.
+    on_bad_image: Literal["error", "skip"] | None = field(default="error", metadata=WHERE)
+    """Image files that cannot be read, with --data folder or imagenet: error, they end the command, which names them;
+    or skip, they are left out, with a warning, and with --data imagenet the headers of all files are read at the start.
+    None, with `tas train`, does as the search did, or ends without one."""
 
     def __post_init__(self) -> None:
+        known = self.on_bad_image in (None, "error", "skip")
+        inside("on_bad_image", self.on_bad_image, known, "error or skip")
         if self.train_images is not None:
             at_least(1, train_images=self.train_images)
         if self.image_size is not None:

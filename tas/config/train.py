@@ -13,7 +13,7 @@ class TrainOptions(Options):
     """Train a found network, or an unpruned one, with or without a teacher."""
 
     source: Source = Source(network=None)
-    dataset: Dataset = Dataset(data=None, data_dir=None)
+    dataset: Dataset = Dataset(data=None, data_dir=None, on_bad_image=None)
     distillation: Distillation = Distillation()
     recipe: Recipe = Recipe(epochs=60)
     machine: Machine = Machine()

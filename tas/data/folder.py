@@ -8,7 +8,7 @@ import torch
 
 from tas.data.augmentation import RandomCrop, RandomFlip, Transform
 from tas.data.class_folders import IMAGENET_STATISTICS, ClassFolders
-from tas.data.image_files import ImageFiles, check_header, read_image
+from tas.data.image_files import ImageFiles, read_image
 from tas.data.images import Pixels
 
 IN_MEMORY = 4 * 2**30
@@ -28,23 +28,33 @@ class Folder(ClassFolders):
         super().__init__(data_dir, **loading)
         self.resize = resize
 
-    def setup(self, stage: str | None = None) -> None:
-        """Load the training images, and check the test images: their classes, and that their headers can be read."""
-        super().setup(stage)
-        test = self.part(train=False)
-        for name in self.files(test)[0]:
-            check_header(test / name, None if self.resize else self.image_size)
+    def check_test(self, part: Path, names: Sequence[str]) -> None:
+        self.with_header(part, names, self.needed)
+
+    @property
+    def needed(self) -> int | None:
+        """The size that images must have; None if any will do, or if none could be read that says it."""
+        return None if self.resize else self.image_size or None
 
     def pixels(self, part: Path, names: Sequence[str]) -> Pixels:
-        size = self.resize or read_image(part / names[0], None).shape[-1]
-        self.image_size = size
+        size = self.image_size = self.resize or self.first_size(part, names)
+        if len(names) * 3 * size**2 > IN_MEMORY:
+            return ImageFiles(part, self.with_header(part, names, self.needed), size, resize=self.resize is not None)
         files = ImageFiles(part, names, size, resize=self.resize is not None)
-        if len(files) * 3 * size**2 > IN_MEMORY:
-            return files
         whole = torch.empty(len(files), 3, size, size, dtype=torch.uint8, memory_format=torch.channels_last)
-        for index in range(len(files)):
-            whole[index] = files[index]
-        return whole
+        read = 0
+        for index, name in enumerate(names):
+            with self.noting(part, name):
+                whole[read] = files[index]
+                read += 1
+        return whole[:read]
+
+    def first_size(self, part: Path, names: Sequence[str]) -> int:
+        """The width, in pixels, of the first image that can be read; 0 if none can."""
+        for name in names:
+            with self.noting(part, name):
+                return read_image(part / name, None).shape[-1]
+        return 0
 
     def augmentation(self) -> Transform:
         return Transform(RandomFlip(), RandomCrop(padding=max(1, self.image_size // 8)), IMAGENET_STATISTICS)

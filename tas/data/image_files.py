@@ -72,6 +72,13 @@ def check_size(path: Path, size: tuple[int, int], needed: int) -> None:
         )
 
 
+class UnreadableImage(TasError):
+    """A file that is no image, or a damaged one."""
+
+    why = ""
+    """What Pillow says, without the file's name."""
+
+
 def check_header(path: Path, needed: int | None) -> None:
     """TasError if a file is no image or, with a size needed, not of that size; its pixels are not decoded."""
     with reading(path), Image.open(path) as image:
@@ -83,11 +90,14 @@ def check_header(path: Path, needed: int | None) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises into a TasError that names the file."""
+    """Turn what Pillow raises into an UnreadableImage that names the file."""
     try:
         yield
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise TasError(f"{path}: not a readable image ({gist(error)})") from None
+        unreadable = UnreadableImage(f"{path}: not a readable image ({gist(error)})")
+        why = str(error).replace(repr(str(path)), "").strip(" :")
+        unreadable.why = gist(Exception(why or type(error).__name__), length=80)
+        raise unreadable from None
 
 
 def read_image(path: Path, size: int | None) -> Tensor:

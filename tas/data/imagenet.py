@@ -13,7 +13,8 @@ from tas.data.images import Pixels
 
 
 class ImageNet(ClassFolders):
-    """Photographs in class folders, read from their files in every epoch; a search or training opens none before.
+    """Photographs in class folders, read from their files in every epoch; a search or training opens none before, unless
+    it is to skip those whose headers cannot be read.
 
     Args:
         data_dir: As for every ClassFolders.
@@ -28,7 +29,11 @@ class ImageNet(ClassFolders):
         self.image_size = image_size or 224
 
     def pixels(self, part: Path, names: Sequence[str]) -> Pixels:
-        return ImageFiles(part, names)
+        return ImageFiles(part, self.with_header(part, names, None) if self.skip else names)
+
+    def check_test(self, part: Path, names: Sequence[str]) -> None:
+        if self.skip:
+            self.with_header(part, names, None)
 
     def augmentation(self) -> Transform:
         crop = v2.RandomResizedCrop(self.image_size, antialias=True)

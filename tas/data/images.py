@@ -86,6 +86,7 @@ class ImageData(pl.LightningDataModule, ABC):
         workers: Processes that make batches; 0 makes them in this one, and so does a GPU that holds the images.
         seed: Of the shuffle.
         train_images: How many training images to use, at most; None for all.
+        on_bad_image: Of image files that cannot be read: "error", they are an error, or "skip", they are left out.
     """
 
     num_classes: int
@@ -93,12 +94,20 @@ class ImageData(pl.LightningDataModule, ABC):
     image_size: int
     """Height and width, in pixels."""
 
-    def __init__(self, batch_size: int, workers: int = 0, seed: int = 0, train_images: int | None = None) -> None:
+    def __init__(
+        self,
+        batch_size: int,
+        workers: int = 0,
+        seed: int = 0,
+        train_images: int | None = None,
+        on_bad_image: str = "error",
+    ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
         self.most = train_images
+        self.skip = on_bad_image == "skip"
         self.train: Images | None = None
 
     @abstractmethod

@@ -35,6 +35,8 @@ def open_data(name: str, data_dir: str, image_size: int | None, **loading: Any) 
         raise TasError(f"--data: unknown data set {name!r}{did_you_mean(name, DATA)}; known: {', '.join(DATA)}")
     if image_size is not None and name not in ("folder", "imagenet"):
         raise TasError(f"--image-size goes with --data folder or imagenet; {name} has images of one size")
+    if loading.get("on_bad_image") == "skip" and name not in ("folder", "imagenet"):
+        raise TasError(f"--on-bad-image skip goes with --data folder or imagenet; {name} has no image files")
     data = DATA[name](data_dir, image_size, **loading)
     data.prepare_data()
     data.setup()
@@ -59,6 +61,7 @@ def open_dataset(dataset: Dataset, recipe: Recipe, machine: Machine, seed: int) 
         workers=machine.workers,
         seed=seed,
         train_images=dataset.train_images,
+        on_bad_image=dataset.on_bad_image or "error",
     )
     if data.image_size < LEAST_SIZE:
         size = f"{data.image_size}x{data.image_size}"

@@ -10,6 +10,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
 
 from tas.config.checks import flag
 from tas.config.groups import Machine
@@ -32,7 +33,13 @@ class SeedEachEpoch(pl.Callback):
 
 
 def make_trainer(
-    machine: Machine, epochs: int, seed: int, run: Run, batches: int, callbacks: list[pl.Callback]
+    machine: Machine,
+    epochs: int,
+    seed: int,
+    run: Run,
+    batches: int,
+    callbacks: list[pl.Callback],
+    partial: bool = False,
 ) -> pl.Trainer:
     """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch.
 
@@ -43,6 +50,7 @@ def make_trainer(
         run: Where things go.
         batches: Of one epoch.
         callbacks: What the command adds.
+        partial: As for `open_trainer`.
     """
     quiet()
     keep_freed_memory()
@@ -52,29 +60,38 @@ def make_trainer(
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    return open_trainer(
+    trainer = open_trainer(
         machine,
         epochs,
+        partial,
         logger=TensorBoardLogger(run.path, name="", version=""),
         callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(seed), *callbacks],
         plugins=[WholeFileCheckpointIO()],
-        log_every_n_steps=min(10, batches),
         num_sanity_val_steps=0,
         check_val_every_n_epoch=epochs + 1,  # a command that validates does so after the last epoch
     )
+    trainer.log_every_n_steps = max(1, min(10, batches // trainer.world_size))
+    return trainer
 
 
-def open_trainer(machine: Machine, epochs: int, **settings: Any) -> pl.Trainer:
-    """A Trainer on a machine's devices; TasError where Lightning refuses them."""
+def open_trainer(machine: Machine, epochs: int, partial: bool = False, **settings: Any) -> pl.Trainer:
+    """A Trainer on a machine's devices; TasError where Lightning refuses them.
+
+    Args:
+        machine: What it computes on.
+        epochs: Length of the training.
+        partial: Whether steps leave parameters without a gradient; on several devices those have to be looked for.
+        settings: Further ones of the Trainer.
+    """
     given = {name: value for name, value in asdict(machine).items() if name != "workers"}
     devices = machine.devices
+    settings |= {"max_epochs": epochs, "enable_model_summary": False}
     try:
-        return pl.Trainer(
-            **given | {"devices": int(devices) if devices.lstrip("-").isdigit() else devices},
-            max_epochs=epochs,
-            enable_model_summary=False,
-            **settings,
-        )
+        given["devices"] = int(devices) if devices.lstrip("-").isdigit() else devices
+        trainer = pl.Trainer(**given, **settings)
+        if partial and machine.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
+            trainer = pl.Trainer(**given | {"strategy": "ddp_find_unused_parameters_true"}, **settings)
+        return trainer
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         flags = " ".join(f"{flag(key)} {value}" for key, value in given.items())
         raise TasError(f"{flags}: Lightning refuses this ({gist(error)})") from None
@@ -110,6 +127,8 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",  # the run is being resumed
         ".*in eval mode at the start of training.*",  # the teacher
+        "Grad strides do not match bucket view strides",  # of 1x1 convolutions in channels_last; a matter of speed
+        ".*Using `DistributedSampler` with the dataloaders.*",  # docs/runs.md says what it means
         ".*sync_dist=True.*",  # what is logged without it is the same on every process
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 with torch 2.15
     ):

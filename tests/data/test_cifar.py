@@ -1,3 +1,4 @@
+import runpy
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from tas.data.cifar import Cifar10
 from tas.data.opening import open_data
 from tas.errors import TasError
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -88,3 +90,20 @@ def test_a_damaged_file_is_not_read(make_cifar: Callable[..., Path], no_network:
     (root / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"cut off")
     with pytest.raises(TasError, match="--data-dir"):
         open_data("cifar10", str(root), None, batch_size=8)
+
+
+def test_the_images_of_the_studies_are_those_of_cifar(
+    make_cifar: Callable[..., Path], no_network: None, tmp_path: Path
+) -> None:
+    root = make_cifar(10, ["data_batch_1", "data_batch_2", "test_batch"])
+    write_images = runpy.run_path(str(ROOT / "benchmarks" / "cifar_images.py"))["write_images"]
+    assert write_images(root, tmp_path / "images") == 60
+    folder = open_data("folder", str(tmp_path / "images"), None, batch_size=8)
+    cifar = open_data("cifar10", str(root), None, batch_size=8)
+    for train in (True, False):
+        # A folder has them class by class, in each by number.
+        own = cifar.load(train)
+        order = sorted(range(len(own.labels)), key=lambda index: (str(own.labels[index]), index))
+        written = folder.load(train)
+        assert written.labels == [own.labels[index] for index in order]
+        assert torch.equal(torch.stack(list(written.pixels)), own.pixels[order])  # type: ignore[index, call-overload]
