@@ -237,3 +237,23 @@ def test_build_starts_afresh_each_time_and_repeats_under_a_seed():
         weights.append(build(full).conv1.weight)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_printed_it_shows_what_is_kept_and_marks_widths_of_blocks_that_are_not():
+    full = unpruned("resnet20", 10)
+    small = full.with_counts({**full.widths, "stage2.0.conv1": 7}, {"stage1": 3, "stage2": 1, "stage3": 2})
+    lines = str(small).splitlines()
+    assert lines[0] == "resnet20, 10 classes, images of 3x32x32"
+    assert "  stage2          1" in lines and "  stage2.0.conv1  7" in lines
+    marked = {line.split()[0]: line.split("not there: ")[1] for line in lines if "not there" in line}
+    gone = ("stage2.1.conv1", "stage2.1.conv2", "stage2.2.conv1", "stage2.2.conv2", "stage3.2.conv1", "stage3.2.conv2")
+    assert marked == {name: f"{name.partition('.')[0]} ends before it" for name in gone}
+    assert "not there" not in str(full)
+
+
+def test_widths_are_marked_by_the_names_of_stages_that_are_a_part_of_their_container():
+    widths = dict.fromkeys(
+        ["features.1.a", "features.2.a", "features.3.a", "features.4.0.b", "features.5.a", "head"], 8
+    )
+    small = Architecture("torchvision/mobilenet_v2", 10, 3, 64, widths, {"features.2-4": 1})
+    assert [name for name in widths if small.left_out_with(name)] == ["features.3.a", "features.4.0.b"]

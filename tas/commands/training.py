@@ -170,8 +170,19 @@ def train_rows(options: TrainOptions, task: TrainingTask, result: TrainResult) -
         ("time", f"{result.seconds:.0f} s"),
         ("weights", str(run.weights)),
         ("curves", "tensorboard --logdir runs"),
-        ("next", f"python -c \"import tas; print(tas.load('{run.path}'))\""),
+        ("next", next_step(options, task)),
     ]
+
+
+def next_step(options: TrainOptions, task: TrainingTask) -> str:
+    """What one does with the trained network: make it smaller, if that was not done, else use it."""
+    a, run = task.architecture, task.run
+    if a == task.original.full:
+        place = f" --data-dir {options.dataset.data_dir}" if options.dataset.data != "digits" else ""
+        size = f" --image-size {options.dataset.image_size}" if options.dataset.image_size else ""
+        return f"tas search --network {a.network} --weights {run.path} --data {options.dataset.data}{place}{size}"
+    shape = f"{a.in_channels}, {a.image_size}, {a.image_size}"
+    return f"python -c \"import tas, torch; print(tas.load('{run.path}')(torch.zeros(1, {shape})).softmax(1))\""
 
 
 def sources(teachers: Sequence[TrainedTeacher]) -> str:

@@ -11,7 +11,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from tas.data.augmentation import Normalise
-from tas.data.image_files import UnreadableImage, check_header, image_names
+from tas.data.image_files import check_header, image_names, why_unreadable
 from tas.data.images import ImageData, Images, Pixels
 from tas.errors import TasError
 
@@ -106,8 +106,11 @@ class ClassFolders(ImageData):
         """Go on where an image turns out not to be readable, and note why it is not."""
         try:
             yield
-        except UnreadableImage as error:
-            self.bad[self.key(part, name)] = error.why
+        except TasError as error:
+            why = why_unreadable(error, part / name)
+            if why is None:
+                raise
+            self.bad[self.key(part, name)] = why
 
     def with_header(self, part: Path, names: Sequence[str], needed: int | None) -> list[str]:
         """Those images of which the header can be read; the others are noted. TasError where one of them is not of the
@@ -122,7 +125,7 @@ class ClassFolders(ImageData):
     def settle_bad(self) -> None:
         """What is to be done about the bad images noted since this was last called: a TasError names them all, or they
         are said to be skipped. TasError where that leaves a class without images."""
-        new = [name for name in self.bad if name not in self.skipped]
+        new = list(self.bad)[len(self.skipped) :]
         if not new:
             return
         named = ", ".join(f"{name} ({self.bad[name]})" for name in new[:NAMED])

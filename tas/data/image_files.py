@@ -13,6 +13,9 @@ from torchvision.transforms.v2 import functional as transforms
 
 from tas.errors import TasError, gist
 
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises at a file that is no image, or a damaged one."""
+
 
 class ImageFiles:
     """Images by index, each (3, H, W) uint8, read from its file when asked for.
@@ -72,13 +75,6 @@ def check_size(path: Path, size: tuple[int, int], needed: int) -> None:
         )
 
 
-class UnreadableImage(TasError):
-    """A file that is no image, or a damaged one."""
-
-    why = ""
-    """What Pillow says, without the file's name."""
-
-
 def check_header(path: Path, needed: int | None) -> None:
     """TasError if a file is no image or, with a size needed, not of that size; its pixels are not decoded."""
     with reading(path), Image.open(path) as image:
@@ -90,14 +86,23 @@ def check_header(path: Path, needed: int | None) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises into an UnreadableImage that names the file."""
+    """Turn what Pillow raises into a TasError that names the file."""
     try:
         yield
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        unreadable = UnreadableImage(f"{path}: not a readable image ({gist(error)})")
-        why = str(error).replace(repr(str(path)), "").strip(" :")
-        unreadable.why = gist(Exception(why or type(error).__name__), length=80)
-        raise unreadable from None
+    except UNREADABLE as error:
+        raise TasError(f"{path}: not a readable image ({gist(error)})") from None
+
+
+def why_unreadable(error: TasError, path: Path) -> str | None:
+    """What Pillow said, without the file's name, where an error is `reading`'s; None of any other.
+
+    Errors of a class of their own would need no such question, but the line that a worker process sends begins with the
+    name of the class.
+    """
+    said = error.__context__
+    if not isinstance(said, UNREADABLE):
+        return None
+    return gist(Exception(str(said).replace(repr(str(path)), "").strip(" :") or type(said).__name__), length=80)
 
 
 def read_image(path: Path, size: int | None) -> Tensor:

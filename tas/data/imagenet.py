@@ -13,8 +13,8 @@ from tas.data.images import Pixels
 
 
 class ImageNet(ClassFolders):
-    """Photographs in class folders, read from their files in every epoch; a search or training opens none before, unless
-    it is to skip those whose headers cannot be read.
+    """Photographs in class folders, read from their files in every epoch; a search or training opens none before,
+    but for the headers where it is to skip what cannot be read.
 
     Args:
         data_dir: As for every ClassFolders.

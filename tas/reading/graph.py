@@ -51,21 +51,14 @@ class Shapes(fx.Interpreter):
 
 def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph:
     """The graph of the forward pass of a network on the meta device, with shapes. TasError where that fails."""
-    try:
-        with torch.device("meta"):
-            graph = Tracer().trace(network)
-    except fx.proxy.TraceError as error:
-        why = f"its forward pass depends on the data or its shape{place_of(error)}"
-        raise TasError(f"{name} cannot be read: {why}") from None
-    except Exception as error:  # whatever the user's code raises when its input is a stand-in
-        raise TasError(f"{name} cannot be read: {reason(error)}{place_of(error)}") from None
     images = torch.empty(IMAGES, *input_shape, device="meta", dtype=dtype_of(network))
     try:
         with torch.no_grad(), torch.device("meta"):
+            graph = Tracer().trace(network)
             result = Shapes(network, graph=graph).run(images)
-    except Exception as error:
-        size = "x".join(map(str, input_shape))
-        raise TasError(f"{name} does not take images of {size} (channels, height, width): {reason(error)}") from None
+    except Exception as error:  # whatever the user's code raises when its input is a stand-in
+        check_runs(network, images, name)
+        raise TasError(f"{name} cannot be read: {untraced(error)}{place_of(error)}") from None
     check_logits(result, name, "gives")
     try:
         with torch.no_grad(), torch.device("meta"):
@@ -76,6 +69,33 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
         network.eval()
     check_logits(result, name, "in training gives")
     return graph
+
+
+MISTAKES = (AttributeError, NameError, NotImplementedError, TypeError)
+"""What a forward pass raises that takes no images at all."""
+
+
+def check_runs(network: nn.Module, images: Tensor, name: str) -> None:
+    """TasError if a network on the meta device cannot be run on images there, so that tracing is not to blame."""
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            network(images)
+    except Exception as error:  # whatever the user's code raises
+        why = reason(error) or type(error).__name__
+        if "meta" in why.lower():  # it asks for numbers, which the meta device does not have: images may be fine
+            return
+        if isinstance(error, MISTAKES):
+            raise TasError(f"{name} cannot be read: {why}{place_of(error)}") from None
+        size = "x".join(map(str, images.shape[1:]))
+        raise TasError(f"{name} does not take images of {size} (channels, height, width): {why}") from None
+
+
+def untraced(error: Exception) -> str:
+    """Why a network that runs cannot be traced. What its code says of torch.fx's stand-ins, Proxies, is no help."""
+    if isinstance(error, fx.proxy.TraceError):
+        return "its forward pass depends on the data or its shape"
+    why = reason(error) or type(error).__name__
+    return "torch.fx cannot follow its forward pass" if "Proxy" in why else why
 
 
 def check_logits(result: object, name: str, gives: str) -> None:

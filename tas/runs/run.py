@@ -23,7 +23,7 @@ ROOT = Path("runs")
 
 
 class Run:
-    """The directory of one run: config.yaml from its start, checkpoints/ and event files while it goes on.
+    """The directory of one run: config.yaml from its start; checkpoints/, event files and CSV while it goes on.
 
     When it is finished there are architecture.json, weights.pt, of a search space.txt, and last of all metrics.json
     (`tas.runs.results`).
@@ -40,6 +40,8 @@ class Run:
         self.begun = False
         """Whether `start` has begun it, and not gone on with it."""
         self.config = self.path / "config.yaml"
+        self.curves = self.path / "curves.csv"
+        self.distributions = self.path / "distributions.csv"
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.architecture = self.path / "architecture.json"
         self.weights = self.path / "weights.pt"
@@ -88,7 +90,8 @@ class Run:
         which it can go on. What others have put into its directory stays."""
         if not self.begun or self.checkpoint.exists():
             return
-        for file in (self.config, self.path / "hparams.yaml", *self.path.glob("events.out.tfevents.*")):
+        numbers = (self.curves, self.distributions, *self.path.glob("events.out.tfevents.*"))
+        for file in (self.config, self.path / "hparams.yaml", *numbers):
             file.unlink(missing_ok=True)
         for directory in (self.checkpoint.parent, self.path):
             if directory.is_dir() and not any(directory.iterdir()):

@@ -1,8 +1,8 @@
-"""What TensorBoard shows of a search beside its scalars."""
+"""What TensorBoard shows of a search beside its scalars, and the same as CSV."""
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -10,8 +10,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tas.cost.measures import MEASURES
 from tas.cost.tables import Probabilities
+from tas.runs.run import Run
 from tas.search.module import SearchModule
 from tas.space.space import SearchSpace
+from tas.training.curves import GrowingCsv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,12 +22,22 @@ if TYPE_CHECKING:
 class Distributions(pl.Callback):
     """Puts a picture of all width and depth distributions into TensorBoard, ten times in a search.
 
+    The run's distributions.csv has the same numbers, and those after the last epoch.
+
     Args:
         measures: The costs that have a budget.
     """
 
     def __init__(self, measures: Sequence[str] = ("flops",)) -> None:
         self.measures = measures
+        self.last = 0
+        """The epoch, counted from 1, of the last rows of distributions.csv."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.last}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.last = state_dict["epoch"]
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         curves = ("expected_ratio", "derived_ratio", "band_low", "band_high")
@@ -36,21 +48,47 @@ class Distributions(pl.Callback):
         turns = {key: ["Multiline", [f"weights/{key}", f"architecture/{key}"]] for key in ("loss", "accuracy")}
         if trainer.is_global_zero:
             writer(trainer).add_custom_scalars({"search": {**bands, **turns}})
+            distributions_file(trainer).cut(self.last)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, SearchModule) and trainer.max_epochs is not None
-        every = max(1, trainer.max_epochs // 10)
-        if trainer.is_global_zero and (trainer.current_epoch + 1) % every == 0:
-            figure = distribution_figure(module.supernet.space, *module.strategy.probabilities())
-            # Counted in iterations, as Lightning counts for the scalars; global_step counts both optimisers' steps.
-            step = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
-            writer(trainer).add_figure("distributions", figure, step, close=False)
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
+        shown = epoch % max(1, epochs // 10) == 0
+        if not (shown or epoch == epochs):
+            return
+        self.last = epoch
+        if trainer.is_global_zero:
+            space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
+            distributions_file(trainer).add(distribution_rows(epoch, space, widths, depths))
+            if shown:
+                # Counted in iterations, as Lightning counts for the scalars; global_step counts both optimisers' steps.
+                step = epoch * int(trainer.num_training_batches)
+                writer(trainer).add_figure(
+                    "distributions", distribution_figure(space, widths, depths), step, close=False
+                )
 
 
 def writer(trainer: pl.Trainer) -> SummaryWriter:
     """The writer of TensorBoard's event files."""
     assert isinstance(trainer.logger, TensorBoardLogger)
     return trainer.logger.experiment
+
+
+def distributions_file(trainer: pl.Trainer) -> GrowingCsv:
+    """The run's distributions.csv, beside TensorBoard's event files."""
+    return GrowingCsv(Run(writer(trainer).log_dir).distributions, ("epoch", "kind", "name", "candidate", "probability"))
+
+
+def distribution_rows(
+    epoch: int, space: SearchSpace, widths: Probabilities, depths: Probabilities
+) -> list[dict[str, Any]]:
+    """What a search has learned after an epoch: a row each candidate of each width and depth."""
+    return [
+        {"epoch": epoch, "kind": kind, "name": name, "candidate": candidate, "probability": probability}
+        for kind, candidates, learned in (("width", space.widths, widths), ("depth", space.depths, depths))
+        for name, probabilities in learned.items()
+        for candidate, probability in zip(candidates[name], probabilities.tolist(), strict=True)
+    ]
 
 
 def distribution_figure(space: SearchSpace, widths: Probabilities, depths: Probabilities) -> "Figure":

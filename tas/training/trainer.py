@@ -18,6 +18,7 @@ from tas.config.options import Options
 from tas.errors import TasError, gist
 from tas.runs.run import Run
 from tas.training.checkpoints import WholeFileCheckpointIO, check_readable
+from tas.training.curves import CurveLogger, Curves
 from tas.training.interrupts import HeedInterrupt
 from tas.training.memory import keep_freed_memory
 
@@ -60,17 +61,18 @@ def make_trainer(
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
+    curves = CurveLogger(run.curves, epochs)
     trainer = open_trainer(
         machine,
         epochs,
         partial,
-        logger=TensorBoardLogger(run.path, name="", version=""),
-        callbacks=[checkpoint, HeedInterrupt(), SeedEachEpoch(seed), *callbacks],
+        logger=[TensorBoardLogger(run.path, name="", version=""), curves],
+        callbacks=[Curves(curves), checkpoint, HeedInterrupt(), SeedEachEpoch(seed), *callbacks],
         plugins=[WholeFileCheckpointIO()],
         num_sanity_val_steps=0,
         check_val_every_n_epoch=epochs + 1,  # a command that validates does so after the last epoch
     )
-    trainer.log_every_n_steps = max(1, min(10, batches // trainer.world_size))
+    trainer.log_every_n_steps = max(1, min(10, batches // trainer.world_size))  # type: ignore[attr-defined]  # it has
     return trainer
 
 

@@ -234,7 +234,7 @@ def test_an_image_that_a_worker_cannot_read_ends_the_search_in_a_line_that_names
     monkeypatch.setattr(folder, "IN_MEMORY", 0)
     root = make_folder(size=(8, 8))
     bad = root / "train" / "dog" / "007.jpg"
-    bad.write_bytes(bad.read_bytes()[:100])
+    bad.write_bytes(bad.read_bytes()[:-20])  # its header can be read
     status, _, err = cli("search", *QUICK, "--data", "folder", "--data-dir", root, "--workers", "1", "--output", "run")
     assert status == 2
     assert err.splitlines()[-1].startswith(f"tas search: error: {bad}: not a readable image")
@@ -288,7 +288,7 @@ def test_bad_folders_leave_no_run(refused: Callable, make_folder: Callable, tmp_
     bad = root / "train" / "dog" / "003.jpg"
     whole = bad.read_bytes()
     bad.write_bytes(whole[:100])
-    assert f"{bad}: not a readable image" in refused("search", *given)
+    assert "1 image cannot be read: train/dog/003.jpg (" in refused("search", *given)
     Image.new("RGB", (9, 8)).save(bad)
     assert f"{bad} is 9x8 pixels" in refused("search", *given)
     bad.write_bytes(whole)

@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 
 from tas.errors import TasError
@@ -57,6 +58,66 @@ def test_another_input_size_is_needed():
     said = refusal(nn.Sequential(conv(3, 8), nn.Flatten(), nn.Linear(8 * 49, 5)))
     assert said.startswith("mine does not take images of 3x8x8 (channels, height, width): ")
     assert refusal(chain(conv(1, 8))).startswith("mine does not take images of 3x8x8")
+
+
+def checked(holds, message):
+    """A forward pass that asserts something of the shape, as torchvision's and timm's vision transformers do."""
+
+    def path(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        holds(x.shape[2], message(x.shape[2]))
+        return net.fc(pooled(net.a(x)))
+
+    return made(path)
+
+
+def raising(height: int, message: str) -> None:
+    if height != 16:
+        raise ValueError(message)
+
+
+@pytest.mark.parametrize("holds", [lambda height, message: torch._assert(height == 16, message), raising])
+def test_a_forward_pass_that_asserts_another_size_says_so_itself(holds):
+    network = checked(holds, lambda height: f"Wrong image height! Expected 16 but got {height}!")
+    said = "mine does not take images of 3x8x8 (channels, height, width): Wrong image height! Expected 16 but got 8!"
+    assert refusal(network) == said
+
+
+def test_an_assertion_without_a_message_is_named_by_its_kind():
+    def path(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[2] != 16:
+            raise AssertionError
+        return net.fc(pooled(net.a(x)))
+
+    assert refusal(made(path)).endswith("3x8x8 (channels, height, width): AssertionError")
+
+
+def test_a_vision_transformer_for_another_size_is_refused_by_its_own_words():
+    network = torchvision.models.VisionTransformer(16, 8, 1, 2, 8, 16, num_classes=5)
+    said = refusal(network)
+    assert said.endswith("3x8x8 (channels, height, width): Wrong image height! Expected 16 but got 8!")
+    assert read_plan(network, (3, 16, 16)).logits == 5
+
+
+@pytest.mark.parametrize(
+    "what",
+    [lambda x: [x for _ in range(x.shape[0])], lambda x: int(x.shape[2]), lambda x: raising(16 + x.unknown, f"{x}")],
+)
+def test_no_word_of_stand_ins_where_a_network_runs_that_cannot_be_traced(what):
+    def path(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        what(x)
+        return net.fc(pooled(net.a(x)))
+
+    assert "Proxy" not in refusal(made(path))
+
+
+def test_a_network_that_runs_but_that_torch_fx_cannot_follow_is_named_by_file_and_line():
+    def path(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        if not isinstance(x, torch.Tensor):
+            raise ValueError(f"expected a tensor, got {x}")
+        return net.fc(pooled(net.a(x.view(int(x.shape[0]), 3, 8, 8))))
+
+    said = refusal(made(path))
+    assert re.fullmatch(rf"mine cannot be read: torch\.fx cannot follow .* \({re.escape(__file__)}:\d+: .*\)", said)
 
 
 def test_a_module_stands_in_two_places():
