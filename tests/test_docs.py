@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 import tas
+from tas.config import TrainOptions
+from tas.cutting.build import build
+from tas.runs.run import Run
 from tests.conftest import ROOT, bare_trainer
+from tests.results import train_result
+from tests.spaces import unpruned
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -63,3 +69,19 @@ def test_the_search_in_python_runs_as_it_is_printed(tmp_path: Path, monkeypatch:
     assert known["small"](images).shape == (8, 3)
     architecture = tas.Architecture.load("architecture.json")
     assert abs(tas.flops(tas.build(architecture), (3, 64, 64)) / tas.flops(network, (3, 64, 64)) - 0.5) <= 0.025
+
+
+def test_the_image_of_the_readme_is_classified_as_it_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "cat.jpg" in block]
+    monkeypatch.chdir(tmp_path)
+    run = Run("runs/train/...")
+    run.start(TrainOptions())
+    full = unpruned("resnet20", 3)
+    run.keep(full, build(full))
+    train_result().write(run)
+    Image.new("L", (50, 40), 128).save("cat.jpg")
+    exec(code, {})
+    assert re.fullmatch(r"tensor\(\[\[.*\]\], grad_fn=<SoftmaxBackward0>\)\n", capsys.readouterr().out)
