@@ -49,6 +49,7 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         [RunBar("search", targets), Distributions(list(targets)), timer],
         partial=True,  # of the candidates that are not drawn
     )
+    run.check_free()
     if warmup := math.ceil(options.strategy.warmup * options.recipe.epochs):
         say(
             f"warm-up until epoch {warmup} of {options.recipe.epochs}: the weights learn alone; then the widths and "

@@ -15,7 +15,9 @@ from tas.runs.files import write_text
 
 
 class GrowingCsv:
-    """A CSV file that gets rows as a run goes on. Its first column counts up; the run's checkpoint knows how far it came.
+    """A CSV file that gets rows as a run goes on, and is cut where the run goes on from an earlier checkpoint.
+
+    The first column counts up.
 
     Args:
         path: The file.
@@ -28,39 +30,43 @@ class GrowingCsv:
 
     @rank_zero_only
     def cut(self, last: int) -> None:
-        """Take away the rows that count further, and one that was written by half: a run goes on from a checkpoint.
+        """Take away the rows that count further, and one that was written by half.
 
         Args:
-            last: The count of the checkpoint's last row; of a run that begins it is below all, and the file goes.
+            last: The count of the checkpoint's last row; in a run that begins it is below all, and the file goes.
         """
         if not self.path.is_file():
             return
         with self.path.open(encoding="utf-8") as file:
-            header, *rows = csv.reader([line for line in file if line.endswith("\n")] or ["\n"])
-        kept = [row for row in rows if int(row[0]) <= last]
+            whole = [line for line in file if line.endswith("\n")]
+        kept = [row for row in csv.reader(whole[1:]) if int(row[0]) <= last]
         if kept:
-            write_text(self.path, lines([header, *kept]))
+            write_text(self.path, whole[0] + csv_lines(kept))
         else:
             self.path.unlink()
 
     @rank_zero_only
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows. Where they bring columns, which is rare, the file is written anew; cells without a value are empty."""
-        old: list[list[str]] = []
-        header = self.first
-        if self.path.is_file():
-            with self.path.open(encoding="utf-8") as file:
-                header = next(csv.reader(file))
+        """Append rows. Where they bring columns, which is rare, the file is written anew, empty where they had none."""
+        header = self.header()
         names = [*self.first, *sorted({*header, *(name for row in rows for name in row)} - {*self.first})]
-        new = [[cell(row.get(name, "")) for name in names] for row in rows]
-        if self.path.is_file() and names == header:
+        new = csv_lines([[cell(row.get(name, "")) for name in names] for row in rows])
+        if names == header:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(lines(new))
+                file.write(new)
             return
-        if self.path.is_file():
+        old: list[list[str]] = []
+        if header:
             with self.path.open(encoding="utf-8") as file:
-                old = [[row.get(name) or "" for name in names] for row in csv.DictReader(file)]
-        write_text(self.path, lines([names, *old, *new]))
+                old = [[row.get(name, "") for name in names] for row in csv.DictReader(file)]
+        write_text(self.path, csv_lines([names, *old]) + new)
+
+    def header(self) -> list[str]:
+        """The names of the columns; none where there is no file."""
+        if not self.path.is_file():
+            return []
+        with self.path.open(encoding="utf-8") as file:
+            return next(csv.reader(file))
 
 
 def cell(value: Any) -> str:
@@ -68,7 +74,7 @@ def cell(value: Any) -> str:
     return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-def lines(rows: Sequence[Sequence[str]]) -> str:
+def csv_lines(rows: Sequence[Sequence[str]]) -> str:
     """Rows as lines of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)

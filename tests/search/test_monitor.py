@@ -1,6 +1,11 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 
-from tas.search.monitor import distribution_figure
+from tas.runs.run import Run
+from tas.search.monitor import distribution_figure, distribution_rows
 from tests.spaces import paper_space, unpruned
 
 
@@ -24,3 +29,32 @@ def test_the_picture_shows_the_probabilities() -> None:
         cells = axes.images[0].get_array()
         for row, probabilities in zip(cells, distributions.values()):
             assert torch.allclose(torch.tensor(row.compressed()).float(), probabilities)
+
+
+def test_the_rows_of_what_is_learned_are_one_a_candidate() -> None:
+    space = paper_space(unpruned("resnet20", num_classes=10))
+    learned = [
+        {name: torch.full((len(values),), 1 / len(values)) for name, values in choices.items()}
+        for choices in (space.widths, space.depths)
+    ]
+    rows = distribution_rows(4, space, *learned)
+    for kind, choices in (("width", space.widths), ("depth", space.depths)):
+        own = [row for row in rows if row["kind"] == kind]
+        assert [(row["name"], row["candidate"]) for row in own] == [
+            (name, candidate) for name, values in choices.items() for candidate in values
+        ]
+        assert {row["epoch"] for row in own} == {4}
+
+
+def test_the_distributions_are_kept_ten_times_and_after_the_last_epoch(
+    cli: Callable, few_digits: None, tmp_path: Path
+) -> None:
+    assert cli("search", "--epochs", "21", "--batch-size", "32", "--output", "run").status == 0
+    text = Run(tmp_path / "run").distributions.read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert list(dict.fromkeys(int(row["epoch"]) for row in rows)) == [*range(2, 21, 2), 21]
+    sums: dict[tuple[str, str], float] = {}
+    for row in rows:
+        key = row["epoch"], row["name"]
+        sums[key] = sums.get(key, 0) + float(row["probability"])
+    assert all(abs(one - 1) < 1e-5 for one in sums.values())
