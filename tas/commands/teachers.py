@@ -18,7 +18,7 @@ from tas.networks import open_network
 from tas.reading.original import Original
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
-from tas.runs.console import say, warn
+from tas.runs.console import say
 from tas.runs.load import load
 from tas.runs.results import TrainResult
 from tas.runs.run import ROOT, Run, label
@@ -96,12 +96,10 @@ def load_teacher(run: Run, original: Original, options: TrainOptions, data: Imag
     """The trained network of a run. TasError if it is not there, is not trained, or does not fit the data set."""
     with blame("--teacher"):
         teacher = load(run.path)
-        doubts = TrainResult.read(run).doubts()
-    for doubt in doubts:
-        warn("train", f"the teacher {run.path}: {doubt}")
+        doubts = tuple(TrainResult.read(run).doubts())
     architecture = Architecture.load(run.architecture)
     check_fit(f"--teacher {run.path}", architecture, str(options.dataset.data), data)
-    return TrainedTeacher(teacher, architecture, plan_of(architecture, original), str(run.path))
+    return TrainedTeacher(teacher, architecture, plan_of(architecture, original), str(run.path), doubts)
 
 
 def plan_of(architecture: Architecture, original: Original) -> Plan:

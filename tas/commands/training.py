@@ -46,6 +46,8 @@ class TrainedTeacher:
     """Of the unpruned network that it was cut from."""
     source: str
     """Where it is from, in words."""
+    doubts: tuple[str, ...] = ()
+    """What speaks against trusting it (`TrainResult.doubts`)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,9 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
         feature_distillation(options.distillation, network, task, data.input_shape),
         options.distillation,
     )
+    for teacher in task.teachers:
+        for doubt in teacher.doubts:
+            warn("train", f"the teacher {teacher.source}: {doubt}")
     with sparse(network, options.keep_zeros), interruptible(run, task.go_on), compiled(module, options.compile):
         fit(trainer, module, data, run, options)
         learned = trainer.callback_metrics.get("accuracy")  # none where a run goes on after its last epoch

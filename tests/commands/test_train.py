@@ -23,6 +23,8 @@ from tests.spaces import unpruned
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 PLAIN = ["--network", "resnet20", *QUICK]
 KEYS = {
+    "train_accuracy",
+    "constant_accuracy",
     "command",
     "test_accuracy",
     "teacher_accuracy",
@@ -101,7 +103,9 @@ def test_a_training_writes_its_complete_options_which_config_accepts(trained: tu
     directory, _ = trained
     options = parse("train", TrainOptions, ["--config", str(only_run(directory, "train").config)])
     search = str(only_run(directory, "search").path.relative_to(directory))
-    assert options == TrainOptions.of(architecture=search, data="digits", data_dir="data", epochs=1, kd=True)
+    assert options == TrainOptions.of(
+        architecture=search, data="digits", data_dir="data", on_bad_image="error", epochs=1, kd=True
+    )
 
 
 def test_tensorboard_has_loss_accuracy_and_learning_rate(trained: tuple[Path, str]) -> None:
