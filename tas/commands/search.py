@@ -73,7 +73,7 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
             warn(
                 "search",
                 f"confidence {result.confidence:.3f}: what was found is close to a draw among the networks inside the "
-                f"budget; widths and depths moved in {steps} steps, more --epochs give more",
+                f"budget; steps that moved widths and depths: {steps}, more --epochs give more",
             )
     return run
 
