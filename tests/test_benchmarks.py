@@ -1,6 +1,7 @@
 """The benchmarks run, and print what they promise; how long things take is not tested."""
 
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -61,6 +62,12 @@ def test_the_distillation_step_is_timed_beside_a_plain_one():
     )
     assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
     assert row["teacher_dtype"] == "float32"
+
+
+def test_a_plain_step_is_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["plain_step.py", "--image-size", "8", "--batch-size", "4", "--seconds", "0"])
+    runpy.run_path(str(ROOT / "benchmarks/plain_step.py"), run_name="__main__")
+    assert re.fullmatch(r"\d+ ms \(2 steps, \d+ threads\)\n", capsys.readouterr().out)
 
 
 @pytest.fixture
