@@ -4,8 +4,9 @@ import os
 
 SPINS = "20000"
 """Turns that a thread waits in a loop before it sleeps. GNU's OpenMP, which torch's wheels for Linux have, takes
-300,000 of itself; where other programs use the cores too, threads then wait in turn for one that is not running, and a step can
-take many times as long. With none at all, a step on free cores takes up to twice as long. docs/speed.md has figures."""
+300,000 of itself; where other programs use the cores too, threads then wait in turn for one that is not running, and a
+step can take many times as long. With none at all, a step on free cores takes up to twice as long. docs/speed.md has
+figures."""
 
 
 def wait_briefly() -> None:
