@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 
-from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config import CompareOptions, DeriveOptions, PruneOptions, SearchOptions, TrainOptions
 from tas.config.openmp import wait_briefly
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
@@ -22,6 +22,8 @@ class Command:
     function: str
     """MODULE:FUNCTION that takes them. Imported when it is to run: Lightning takes seconds, for which --help does not
     wait."""
+    first: str | None = None
+    """The flag whose value may stand first, without it."""
 
     def run(self, options: Options) -> None:
         """Run it."""
@@ -31,6 +33,7 @@ class Command:
 
 COMMANDS = {
     "search": Command(SearchOptions, "tas.commands.search:search"),
+    "derive": Command(DeriveOptions, "tas.commands.derive:derive_run", first="--run"),
     "prune": Command(PruneOptions, "tas.commands.prune:prune"),
     "train": Command(TrainOptions, "tas.commands.train:train"),
     "compare": Command(CompareOptions, "tas.comparison.command:compare"),
@@ -56,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if LIST_NETWORKS in rest and "network" in command.options.listed():
             print("\n".join(networks_known()))
             return 0
+        if command.first is not None and rest and not rest[0].startswith("-"):
+            rest = [command.first, *rest]
         command.run(parse(name, command.options, rest))
     except TasError as error:
         print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Options: each once, in groups; commands made of groups; flags and YAML turned into them. Nothing here needs torch."""
 
 from tas.config.compare import CompareOptions as CompareOptions
+from tas.config.derive import DeriveOptions as DeriveOptions
 from tas.config.prune import PruneOptions as PruneOptions
 from tas.config.search import SearchOptions as SearchOptions
 from tas.config.train import TrainOptions as TrainOptions

@@ -62,6 +62,7 @@ class CompareOptions(Options):
     """With --ray: GPUs that a run takes; 0.5 lets two share one."""
 
     def __post_init__(self) -> None:
+        at_least(1, epochs=self.recipe.epochs)
         known = [name + kd for kd in ("", "+kd") for name in TRAININGS]
         named("training", self.training, (*known, "kd"), may_be_empty=True)
         inside(

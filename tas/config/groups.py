@@ -104,7 +104,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.loss is not None:
             inside("loss", self.loss, is_own(self.loss), "package.module:function")
-        at_least(1, batch_size=self.batch_size, epochs=self.epochs)
+        at_least(1, batch_size=self.batch_size)
+        at_least(0, epochs=self.epochs)
         at_least(0, weight_decay=self.weight_decay)
         above(0, lr=self.lr)
         inside("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
@@ -120,8 +121,8 @@ class Machine:
     """Lightning's: cpu, gpu, mps, ... or auto."""
     devices: str = "auto"
     """Lightning's: how many devices, or which."""
-    strategy: str = field(default="auto", metadata=WHERE)
-    """Lightning's: ddp, fsdp, ... or auto."""
+    lightning_strategy: str = field(default="auto", metadata=WHERE)
+    """Lightning's `strategy`: ddp, fsdp, ... or auto."""
     precision: str = "32-true"
     """Lightning's: 32-true, bf16-mixed, 16-mixed, ..."""
     num_nodes: int = 1
@@ -214,10 +215,28 @@ class Space:
         at_least(1, round_to=self.round_to)
 
 
+OF_SANDWICH = ("random_networks", "held_out", "probes", "probe_images", "draws")
+"""The options of the strategy sandwich; all others but the strategy itself are those of gumbel-mixture."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
     """Strategy: how the search learns."""
 
+    strategy: Literal["gumbel-mixture", "sandwich"] = "gumbel-mixture"
+    """gumbel-mixture, the paper's: weights and logits of mixtures of candidates learn by turns; or sandwich: the
+    unpruned network, the smallest and random ones learn together, then single networks are asked what they are worth.
+    With --epochs 0 sandwich asks the given trained network as it is."""
+    random_networks: int = 2
+    """With sandwich: networks drawn in every step that learn beside the unpruned and the smallest one."""
+    held_out: float = 0.2
+    """With sandwich: share of the training images that the weights do not see, and networks are asked by."""
+    probes: int = 200
+    """With sandwich: networks that are asked."""
+    probe_images: int = 2048
+    """With sandwich: held-out images by which each is asked, at most."""
+    draws: int = 200
+    """With sandwich: draws of the scores as they may be; the share that chooses a candidate is its probability."""
     align: Literal["pad", "interpolate"] = "pad"
     """How candidates of different widths are mixed: pad, filled up with zeros, so that every channel keeps its place;
     or interpolate, their channels interpolated to the widest one's, as in the paper."""
@@ -247,6 +266,16 @@ class Strategy:
     """L2 penalty of the logits; the paper's is 0.001."""
 
     def __post_init__(self) -> None:
+        known = self.strategy in ("gumbel-mixture", "sandwich")
+        inside("strategy", self.strategy, known, "gumbel-mixture or sandwich; Lightning's is --lightning-strategy")
+        for key, spec in type(self).__dataclass_fields__.items():
+            owner = "sandwich" if key in OF_SANDWICH else "gumbel-mixture"
+            if key != "strategy" and getattr(self, key) != spec.default and self.strategy != owner:
+                raise TasError(f"--{key.replace('_', '-')} goes with --strategy {owner}, not with {self.strategy}")
+        at_least(0, random_networks=self.random_networks)
+        at_least(20, probes=self.probes)
+        at_least(1, probe_images=self.probe_images, draws=self.draws)
+        inside("held_out", self.held_out, 0 < self.held_out < 1, "above 0, below 1")
         inside("warmup", self.warmup, 0 <= self.warmup < 1, "from 0 to below 1")
         at_least(1, samples=self.samples)
         at_least(0, cost_weight=self.cost_weight, arch_weight_decay=self.arch_weight_decay)
@@ -262,7 +291,8 @@ class Pruning:
     method: str = field(default="uniform", metadata={"choices": tuple(METHODS)})
     """How the structure is chosen: by a method of the table, or by package.module:function, a function of one's own."""
     blocks: int | None = None
-    """With --method uniform: blocks that every stage keeps, or all of them where it has no more; all unless given."""
+    """With --method uniform, balanced and shallow: blocks that every stage keeps, or all of them where it has no more;
+    none keeps all, with shallow two thirds."""
     candidates: int = 10
     """With --method random: networks that are drawn, trained and ranked."""
     sparsity_weight: float | None = None

@@ -32,7 +32,9 @@ class Method:
 
 
 METHODS = {
-    "uniform": Method("tas.pruning.uniform:uniform", needs_weights=False, seedless=True, options=("blocks",)),
+    "uniform": Method("tas.pruning.rules:uniform", needs_weights=False, seedless=True, options=("blocks",)),
+    "shallow": Method("tas.pruning.rules:shallow", needs_weights=False, seedless=True, options=("blocks",)),
+    "balanced": Method("tas.pruning.rules:balanced", needs_weights=False, seedless=True, options=("blocks",)),
     "random": Method("tas.pruning.random_search:random_search", needs_weights=False, options=("candidates",)),
     "l1": Method("tas.pruning.importance:l1"),
     "fpgm": Method("tas.pruning.importance:fpgm"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tas.config.checks import at_least
 from tas.config.groups import Dataset, Keeping, Machine, Pruning, Recipe, Source, Target
 from tas.config.options import Options
 
@@ -17,3 +18,6 @@ class PruneOptions(Options):
     recipe: Recipe = Recipe(epochs=10)
     machine: Machine = Machine()
     keeping: Keeping = Keeping()
+
+    def __post_init__(self) -> None:
+        at_least(1, epochs=self.recipe.epochs)

@@ -29,5 +29,11 @@ class SearchOptions(Options):
     def __post_init__(self) -> None:
         if self.init == "teacher" and not self.source.trained:
             raise TasError("--init teacher needs trained weights: give --pretrained or --weights")
+        if self.recipe.epochs == 0:
+            sandwich = self.strategy.strategy == "sandwich"
+            inside(
+                "epochs", 0, sandwich, "1 and more; 0 goes with --strategy sandwich, which then asks trained weights"
+            )
+            inside("epochs", 0, self.source.trained and self.init != "scratch", "1 and more without trained weights")
         kinds, samples = len(set(self.space.ratios)), self.strategy.samples
         inside("samples", samples, samples <= kinds, f"1 to the {kinds} --ratios")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tas.config.checks import at_least
 from tas.config.groups import OTHER_RUN, Dataset, Distillation, Keeping, Machine, Recipe, Source
 from tas.config.options import Options
 from tas.errors import TasError
@@ -31,6 +32,7 @@ class TrainOptions(Options):
     """Compile the network and its teachers with torch.compile, which takes time at the start: for long trainings."""
 
     def __post_init__(self) -> None:
+        at_least(1, epochs=self.recipe.epochs)
         source, distillation = self.source, self.distillation
         if source.network is not None and self.architecture is not None:
             raise TasError("--network and --architecture exclude each other; give one")

@@ -1,6 +1,7 @@
 """Labelled images, and the LightningDataModules that feed training and search with them."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -184,37 +185,66 @@ class ImageData(pl.LightningDataModule, ABC):
 
 
 class SearchData(pl.LightningDataModule):
-    """The training images of a data set in two stratified halves: one for the weights, one for the architecture.
+    """The training images of a data set in two stratified parts: one for the weights, one for the architecture.
 
     There is no test loader: a search cannot see the test images.
 
     Args:
         data: The data set, set up.
         seed: Of the split.
+        held_out: Share of the images that are the architecture's.
+        by_turns: Whether steps train by images of both parts, or by those of the weights alone.
     """
 
-    def __init__(self, data: ImageData, seed: int = 0) -> None:
+    def __init__(self, data: ImageData, seed: int = 0, held_out: float = 0.5, by_turns: bool = True) -> None:
         super().__init__()
         self.data = data
-        self.weights_half, self.architecture_half = stratified_halves(data.train_images().labels, seed)
+        self.seed = seed
+        self.by_turns = by_turns
+        self.weights_half, self.architecture_half = stratified_parts(data.train_images().labels, seed, held_out)
 
     def train_dataloader(self) -> dict[str, DataLoader]:
-        """{"weights": (images, labels), "architecture": (images, labels)}, both augmented, shuffled apart."""
+        """{"weights": (images, labels), "architecture": (images, labels)}, both augmented, shuffled apart; the second
+        only where steps train by it."""
         images = self.data.train_images(self.trainer)  # the trainer's own data module is this one
-        return {
-            "weights": self.data.training_batches(images, self.weights_half),
-            "architecture": self.data.training_batches(images, self.architecture_half),
-        }
+        loaders = {"weights": self.data.training_batches(images, self.weights_half)}
+        if self.by_turns:
+            loaders["architecture"] = self.data.training_batches(images, self.architecture_half)
+        return loaders
 
     def val_dataloader(self) -> DataLoader:
         """The architecture half, in order, not augmented."""
         return self.data.judging_batches(self.data.train_images(self.trainer), self.architecture_half)
 
+    def probing_batches(self, count: int) -> DataLoader:
+        """So many images of the architecture's part at most, drawn at random, not augmented, in batches of one size.
 
-def stratified_halves(labels: Sequence[int], seed: int) -> tuple[list[int], list[int]]:
-    """Indices of two halves with the same share of every class. TasError if a class has a single image."""
+        In the order of files, which is often that of classes, a batch's statistics would be those of a few classes.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(self.architecture_half), generator=generator)[:count].tolist()
+        batches = max(1, len(order) // max(self.data.batch_size, 256))
+        size = len(order) // batches
+        indices = [self.architecture_half[place] for place in order[: size * batches]]
+        images = self.data.train_images(self.trainer)
+        dataset = images.transformed(self.data.normalisation(), indices)
+        return judging_loader(dataset, size, self.data.workers_for(images))
+
+
+def stratified_parts(labels: Sequence[int], seed: int, share: float = 0.5) -> tuple[list[int], list[int]]:
+    """Indices of two parts with the same share of every class. TasError if a class has too few images.
+
+    Args:
+        labels: Of all images.
+        seed: Of the split.
+        share: Of the second part.
+    """
     counts = np.bincount(np.asarray(labels))
     if len(labels) < 2 * len(counts) or (counts[counts > 0] < 2).any():
         raise TasError("--data: a search splits the training images in two, so every class needs at least 2 of them")
-    first, second = train_test_split(range(len(labels)), test_size=0.5, stratify=labels, random_state=seed)
-    return sorted(first), sorted(second)
+    second = max(math.ceil(share * len(labels)), len(counts))
+    if share != 0.5 and len(labels) - second < len(counts):
+        raise TasError(f"--held-out {share:g}: leaves fewer training images than the {len(counts)} classes")
+    size = 0.5 if share == 0.5 else second
+    part, other = train_test_split(range(len(labels)), test_size=size, stratify=labels, random_state=seed)
+    return sorted(part), sorted(other)

@@ -12,11 +12,11 @@ from tas.architecture import Architecture
 from tas.cutting.cut import cut
 from tas.errors import TasError
 from tas.pruning.channels import refusal
-from tas.pruning.nearest import nearest
 from tas.pruning.penalty import shrinking_weight
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import Gates, train_here
 from tas.reading.plan import Plan
+from tas.space.nearest import nearest
 from tas.training.module import TrainModule
 
 BlockPlace = tuple[str, int]

@@ -16,8 +16,8 @@ from tas.architecture import Architecture
 from tas.cost.measures import MEASURES
 from tas.cutting.build import build
 from tas.errors import TasError, gist
-from tas.pruning.nearest import nearest
 from tas.pruning.task import Pruned, PruneTask
+from tas.space.nearest import nearest
 
 LEAST_SHARE = 0.1
 """The share of a group's channels that stays in any case, so that no layer vanishes."""

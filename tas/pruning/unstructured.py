@@ -11,9 +11,9 @@ from torch.nn.utils import prune
 from tas.cost.count import nonzero_flops
 from tas.cost.measures import MEASURES
 from tas.pruning.channels import refusal
-from tas.pruning.nearest import nearest
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.layer_calls import layer_calls
+from tas.space.nearest import nearest
 
 
 def unstructured(task: PruneTask) -> Pruned:

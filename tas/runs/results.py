@@ -93,6 +93,24 @@ class Likeliest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What measured scores say of a network that was found; losses are cross-entropies of held-out images."""
+
+    probes: int
+    """Networks that were asked."""
+    r_squared: float
+    """Share of the variance of the losses of networks that the scores explain which were not in the fit."""
+    tau: float
+    """Kendall's rank correlation of these losses with the predicted ones."""
+    predicted_gain: Mapping[str, Sequence[float]]
+    """Control at the same cost -> how much lower the loss of the best network by scores is predicted, its error."""
+    control: str | None
+    """The control that is handed over, since that network is not ahead of it by more than the standard error."""
+    elasticities: Mapping[str, Sequence[float]]
+    """Width, or step of depth -> loss saved by e times as many channels or blocks, standard error."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchResult(FoundResult):
     """Of `tas search`."""
 
@@ -102,6 +120,16 @@ class SearchResult(FoundResult):
     confidence: float
     """The mean over all choices of the highest probability less the next."""
     likeliest: Likeliest
+    strategy: str = "gumbel-mixture"
+    derived_from: str | None = None
+    """The search, where `tas derive` asked an earlier one anew."""
+    standing: Standing | None = None
+    """None where the strategy measures no scores. In metrics.json its values stand beside the others."""
+
+    def flat(self) -> dict[str, Any]:
+        """What metrics.json has."""
+        values = super().flat()
+        return values | (values.pop("standing") or {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +227,8 @@ def read_record(run: Run) -> Record:
         kind = KINDS[values.pop("command")]
         if kind is SearchResult:
             values["likeliest"] = Likeliest(**values["likeliest"])
+            own = {key: values.pop(key) for key in Standing.__dataclass_fields__ if key in values}
+            values["standing"] = Standing(**own) if own else None
         record: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         return kind(**record)
     except OSError as error:

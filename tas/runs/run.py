@@ -46,6 +46,7 @@ class Run:
         self.architecture = self.path / "architecture.json"
         self.weights = self.path / "weights.pt"
         self.space = self.path / "space.txt"
+        self.probes = self.path / "probes.json"
         self.metrics = self.path / "metrics.json"
 
     @classmethod

@@ -19,7 +19,8 @@ from tas.supernet.supernet import Supernet
 class SearchModule(pl.LightningModule):
     """A search for widths and depths; `tas.finish_search` makes a network of what it has learned.
 
-    A batch is {"weights": (images, labels), "architecture": (images, labels)}, of two halves of the training images.
+    A batch is {"weights": (images, labels), "architecture": (images, labels)}, of two parts of the training images; the
+    strategy sandwich takes the first alone.
 
     Args:
         supernet: The supernet.
@@ -27,7 +28,6 @@ class SearchModule(pl.LightningModule):
         recipe: Training of the weights; its epochs are those of the search, as those of the Trainer must be.
         strategy: How widths and depths are learned.
         seed: Of the sampling.
-        kind: The strategy, a name in `tas.search.strategies.STRATEGIES`.
     """
 
     def __init__(
@@ -37,13 +37,12 @@ class SearchModule(pl.LightningModule):
         recipe: Recipe = Recipe(epochs=40),
         strategy: Strategy = Strategy(),
         seed: int = 0,
-        kind: str = "gumbel-mixture",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.supernet = supernet.to(memory_format=torch.channels_last)
         self.epochs = recipe.epochs
-        self.strategy = STRATEGIES[kind](supernet, budgets, recipe, strategy, seed)
+        self.strategy = STRATEGIES[strategy.strategy](supernet, budgets, recipe, strategy, seed)
         self.val_accuracy = MulticlassAccuracy(supernet.space.full.num_classes, average="micro")
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:

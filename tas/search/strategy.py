@@ -1,14 +1,16 @@
 """What a way of searching has to offer, so that the search, Lightning around it and a benchmark can drive it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from tas.cost.budget import Budget
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
+from tas.search.conclusion import Conclusion
 from tas.supernet.supernet import Supernet
 
 Scalars = Mapping[str, float | Tensor]
@@ -75,6 +77,17 @@ class SearchStrategy(Protocol):
 
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
         """The distributions of widths and depths, of which the architecture is derived."""
+
+    def conclude(
+        self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device
+    ) -> Conclusion:
+        """What has been learned, and the network that it chooses, at the end.
+
+        Args:
+            budgets: What that network may cost.
+            judging: Held-out images, drawn at random; the same whenever they are asked for.
+            device: Where the supernet is.
+        """
 
     def shown(self, scalars: Scalars) -> Scalars:
         """What of a step's scalars the progress bar shows, under short names."""

@@ -62,7 +62,9 @@ def open_search(options: SearchOptions) -> SearchTask:
         check_name(name)
     pl.seed_everything(seed, workers=True, verbose=False)
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
-    halves = SearchData(data, seed)
+    how = options.strategy
+    sandwich = how.strategy == "sandwich"
+    halves = SearchData(data, seed, how.held_out if sandwich else 0.5, by_turns=not sandwich)
     original = open_original(options.source, data.num_classes, data.input_shape)
     network = original.network
     space = SearchSpace.of(original.plan, original.full, options.space)
@@ -74,7 +76,7 @@ def open_search(options: SearchOptions) -> SearchTask:
     elif original.trained:
         network.load_state_dict(sorted_by_importance(network.state_dict(), original.plan))
     budgets = budgets_of(options.target, space)
-    if options.strategy.samples == 1 and options.space.search != "depth":
+    if not sandwich and how.samples == 1 and options.space.search != "depth":
         warn("search", "with --samples 1 the loss gives the widths no gradient; only the cost moves them")
     if space.plan.widths and not any(layer.norm for layer in space.plan.layers):
         warn("search", f"{name} has no batch norm after any layer that is searched; widths are mixed without one")
@@ -97,6 +99,12 @@ def budgets_of(target: Target, space: SearchSpace) -> tuple[Budget, ...]:
             )
         budgets.append(budget)
     return tuple(budgets)
+
+
+def keep_checkpoint(run: Run, module: SearchModule) -> None:
+    """Keep a search that trained nothing as others are kept by Lightning, for `reopen_search`."""
+    run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": module.state_dict()}, run.checkpoint)
 
 
 def reopen_search(run: Run, **elsewhere: Any) -> tuple[SearchTask, SearchModule]:

@@ -1,7 +1,7 @@
 """The choice of an architecture as a mixed-integer linear programme (MILP), solved by HiGHS through scipy."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,11 @@ from tas.space.space import SearchSpace
 
 log = logging.getLogger(__name__)
 
+
+Array = NDArray[np.float64]
+
+Scores = Mapping[str, Array]
+"""Width or stage -> what each of its candidates adds to the score of a network, (candidates,)."""
 
 TIME_LIMIT = 120.0
 """Seconds for one programme; the best architecture found by then is taken, with a warning. ResNet-110 needs three."""
@@ -86,15 +91,24 @@ class Milp:
 
     def most_probable(self, widths: Probabilities, depths: Probabilities, margin: float = 0.0) -> Architecture | None:
         """The most probable architecture inside all budgets, each narrower by a margin; None if there is none."""
-        scores = [log_of(widths[name]) for name in self.widths] + [log_of(depths[name]) for name in self.depths]
+        return self.best({name: log_of(probabilities) for name, probabilities in {**widths, **depths}.items()}, margin)
+
+    def best(self, scores: Scores, margin: float = 0.0, gap: float = 0.0) -> Architecture | None:
+        """The architecture of the highest sum of scores inside all budgets; None if there is none.
+
+        Args:
+            scores: Width or stage -> the score of each candidate, (candidates,).
+            margin: By which every budget is narrower.
+            gap: How far its score may be from the highest, as a share of that; with more than 0 it is found sooner.
+        """
         objective = np.zeros(self.size)
-        objective[: self.binaries] = -np.concatenate(scores)
+        objective[: self.binaries] = -np.concatenate([scores[name] for name in (*self.widths, *self.depths)])
         narrower = [replace(budget, tolerance=budget.tolerance - margin) for budget in self.budgets]
         inside = [
             LinearConstraint(self.cost_row(place), budget.low / budget.target, budget.high / budget.target)
             for place, budget in enumerate(narrower)
         ]
-        return self.solve(objective, self.size, *inside)
+        return self.solve(objective, self.size, *inside, gap=gap)
 
     def nearest(self) -> Architecture:
         """The architecture whose costs are nearest to the targets: the sum of the distances, as shares, is least."""
@@ -127,7 +141,9 @@ class Milp:
         columns, costs = self.costs[place]
         return coo_array((costs / self.budgets[place].target, (np.zeros_like(columns), columns)), shape=(1, self.size))
 
-    def solve(self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint) -> Architecture | None:
+    def solve(
+        self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint, gap: float = 0.0
+    ) -> Architecture | None:
         """The architecture that minimises the objective, (size,), under the constraints; None if there is none."""
         integral = np.zeros(size, dtype=np.int64)
         integral[: self.binaries] = 1
@@ -138,7 +154,7 @@ class Milp:
             constraints=[self.rows.constraint(size), *constraints],
             integrality=integral,
             bounds=Bounds(0, upper),
-            options={"time_limit": TIME_LIMIT, "mip_rel_gap": 0.0},
+            options={"time_limit": TIME_LIMIT, "mip_rel_gap": gap},
         )
         if result.status == OUT_OF_TIME:
             log.warning("no proof after %.0f s that the architecture found is the most probable one", TIME_LIMIT)

@@ -85,17 +85,18 @@ def open_trainer(machine: Machine, epochs: int, partial: bool = False, **setting
         partial: Whether steps leave parameters without a gradient; on several devices those have to be looked for.
         settings: Further ones of the Trainer.
     """
-    given = {name: value for name, value in asdict(machine).items() if name != "workers"}
+    given = {name: value for name, value in asdict(machine).items() if name not in ("workers", "lightning_strategy")}
+    given["strategy"] = machine.lightning_strategy
     devices = machine.devices
     settings |= {"max_epochs": epochs, "enable_model_summary": False}
     try:
         given["devices"] = int(devices) if devices.lstrip("-").isdigit() else devices
         trainer = pl.Trainer(**given, **settings)
-        if partial and machine.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
+        if partial and machine.lightning_strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
             trainer = pl.Trainer(**given | {"strategy": "ddp_find_unused_parameters_true"}, **settings)
         return trainer
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        flags = " ".join(f"{flag(key)} {value}" for key, value in given.items())
+        flags = " ".join(f"{flag(key)} {value}" for key, value in asdict(machine).items() if key != "workers")
         raise TasError(f"{flags}: Lightning refuses this ({gist(error)})") from None
 
 

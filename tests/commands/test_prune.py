@@ -145,7 +145,7 @@ def test_methods_that_judge_weights_ask_for_them(method: str, refused: Callable)
         (("--method", "l2"), "--method is l2"),
         (("--candidates", 0), "--candidates is 0; allowed: 1 or more"),
         (("--method", "l1", "--candidates", 5), "--candidates goes with --method random, not with l1"),
-        (("--method", "l1", "--blocks", 1), "--blocks goes with --method uniform, not with l1"),
+        (("--method", "l1", "--blocks", 1), "--blocks goes with --method uniform or shallow or balanced, not with l1"),
         (("--method", "l1", "--sparsity-weight", 1), "--sparsity-weight goes with --method slimming or sss, not with"),
         (("--flops-target", 0.5, "--params-target", 0.5), "--flops-target and --params-target exclude each other"),
         (("--params-target", 1.5), "--params-target is 1.5"),

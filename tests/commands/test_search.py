@@ -255,7 +255,7 @@ def test_an_image_that_a_worker_cannot_read_ends_the_search_in_a_line_that_names
         (["--image-size", "16"], "--image-size goes with --data folder"),
         (["--accelerator", "abacus"], "--accelerator abacus"),
         (["--precision", "7-bit"], "--precision 7-bit"),
-        (["--strategy", "wishful"], "--strategy wishful"),
+        (["--lightning-strategy", "wishful"], "--lightning-strategy wishful"),
         (["--devices", "0"], "--devices 0"),
         (["--resume", "missing"], "--resume missing: no run is there"),
     ],

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import Subset
 
 from tas.data.augmentation import Transform
-from tas.data.images import ImageData, Images, SearchData, stratified_halves
+from tas.data.images import ImageData, Images, SearchData, stratified_parts
 from tas.data.opening import open_data
 from tas.errors import TasError
 
@@ -184,7 +184,7 @@ def test_the_same_image_may_stand_in_a_batch_alone_or_in_a_part() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_halves_are_disjoint_complete_and_stratified_within_one(counts: tuple[int, ...], seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts)).tolist()
-    first, second = stratified_halves(labels, seed)
+    first, second = stratified_parts(labels, seed)
     assert sorted(first + second) == list(range(len(labels)))
     assert abs(len(first) - len(second)) <= 1
     for label in range(len(counts)):
@@ -194,14 +194,14 @@ def test_halves_are_disjoint_complete_and_stratified_within_one(counts: tuple[in
 
 def test_halves_are_a_function_of_the_seed() -> None:
     labels = [index % 4 for index in range(80)]
-    assert stratified_halves(labels, 3) == stratified_halves(labels, 3)
-    assert stratified_halves(labels, 3) != stratified_halves(labels, 4)
+    assert stratified_parts(labels, 3) == stratified_parts(labels, 3)
+    assert stratified_parts(labels, 3) != stratified_parts(labels, 4)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0, 1], [0, 1]])
 def test_a_class_with_a_single_image_cannot_be_halved(labels: list[int]) -> None:
     with pytest.raises(TasError, match="every class needs at least 2"):
-        stratified_halves(labels, 0)
+        stratified_parts(labels, 0)
 
 
 @pytest.mark.parametrize(("wanted", "counts"), [(30, [3] * 10), (24, [3] * 4 + [2] * 6), (10**6, None), (None, None)])

@@ -74,7 +74,7 @@ def test_of_several_options_of_other_methods_always_the_same_is_named() -> None:
         made = {**environment(), "PYTHONHASHSEED": str(seed)}
         done = subprocess.run([sys.executable, "-c", script], env=made, capture_output=True, text=True)
         said.add(done.stderr.splitlines()[-1])
-    assert said == {"tas.errors.TasError: --blocks goes with --method uniform, not with l1"}
+    assert said == {"tas.errors.TasError: --blocks goes with --method uniform or shallow or balanced, not with l1"}
 
 
 @pytest.mark.parametrize("name", METHODS)

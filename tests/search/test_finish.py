@@ -26,7 +26,7 @@ def test_the_end_of_a_search_is_a_network_inside_the_budget_with_the_supernet_s_
     found = finish_search(module, network, [budget], loader)
     assert found.met and found.reachable is None
     assert found.architecture == derive(space, *module.supernet.probabilities(), budget)
-    assert found.likeliest == argmax(space, *module.supernet.probabilities())
+    assert found.conclusion.likeliest == argmax(space, *module.supernet.probabilities())
     assert found.costs == {
         "flops": tas.flops(found.network, SHAPE),
         "params": tas.parameters(found.network),

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from tas.search.strategies.gumbel_mixture import GumbelMixture
+from tas.search.strategies.sandwich import Sandwich
 from tas.search.strategy import SearchStrategy
 
-STRATEGIES: dict[str, Callable[..., SearchStrategy]] = {"gumbel-mixture": GumbelMixture}
-"""Name -> what makes it of (supernet, budgets, recipe, options, seed). Commands take the first."""
+STRATEGIES: dict[str, Callable[..., SearchStrategy]] = {"gumbel-mixture": GumbelMixture, "sandwich": Sandwich}
+"""Name -> what makes it of (supernet, budgets, recipe, options, seed), as --strategy has it."""

@@ -1,6 +1,6 @@
 """The paper's strategy: mixtures of a few candidates under Gumbel noise, weights and logits trained by turns."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -15,7 +15,9 @@ from tas.cost.measures import MEASURES
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
 from tas.errors import check_finite
+from tas.search.conclusion import Conclusion
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.space.derivation import argmax, derive
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
 from tas.training.schedules import cosine, linear
@@ -143,6 +145,13 @@ class GumbelMixture:
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
         """The softmax of the logits."""
         return self.supernet.probabilities()
+
+    def conclude(
+        self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device
+    ) -> Conclusion:
+        """The most probable network inside the budgets; the images are not asked."""
+        space, (widths, depths) = self.supernet.space, self.probabilities()
+        return Conclusion(derive(space, widths, depths, *budgets), argmax(space, widths, depths), widths, depths)
 
     def shown(self, scalars: Scalars) -> Scalars:
         """The weights' loss, and the derived share of each cost."""

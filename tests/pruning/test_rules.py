@@ -3,9 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from tas.errors import TasError
-from tas.pruning.uniform import narrowing_steps, uniform
-from tas.reading.residuals import tie_residuals
-from tests.spaces import plan_of
+from tas.pruning.rules import all_widths, uniform
+from tas.space.controls import narrowing_steps
 
 
 @pytest.mark.parametrize("name", ["resnet20", "torchvision/mobilenet_v2"])
@@ -28,19 +27,19 @@ def test_every_width_is_within_a_channel_of_one_share(
 def test_blocks_that_leave_out_none_are_refused(make_task: Callable) -> None:
     with pytest.raises(TasError, match="--blocks is 3; allowed: less than the 3 of the longest stage"):
         uniform(make_task("uniform", blocks=3))
-    with pytest.raises(TasError, match="--blocks goes with --method uniform, not with random"):
+    with pytest.raises(TasError, match="--blocks goes with --method uniform or shallow or balanced, not with random"):
         make_task("random", blocks=2)
 
 
-def test_widths_step_where_rounding_does() -> None:
-    plan = tie_residuals(plan_of("resnet20"))
-    steps = narrowing_steps(plan)
-    assert {name: steps.count(name) for name in plan.widths} == {n: c - 1 for n, c in plan.widths.items()}
+def test_widths_step_where_rounding_does(make_task: Callable) -> None:
+    space = all_widths(make_task("uniform"))
+    steps, full = narrowing_steps(space), {name: candidates[-1] for name, candidates in space.widths.items()}
+    assert {name: steps.count(name) for name in full} == {n: c - 1 for n, c in full.items()}
     for share in (0.9, 0.71, 0.33):
-        widths = dict(plan.widths)
-        for name in steps[: sum(c - max(1, round(c * share)) for c in plan.widths.values())]:
+        widths = dict(full)
+        for name in steps[: sum(c - max(1, round(c * share)) for c in full.values())]:
             widths[name] -= 1
-        assert widths == {name: max(1, round(count * share)) for name, count in plan.widths.items()}
+        assert widths == {name: max(1, round(count * share)) for name, count in full.items()}
 
 
 def test_identity_shortcuts_stay(make_task: Callable) -> None:

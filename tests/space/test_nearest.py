@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tas.pruning.nearest import nearest
+from tas.space.nearest import nearest
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=60), st.integers(-100, 1100))

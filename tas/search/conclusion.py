@@ -1,0 +1,157 @@
+"""What a search comes to: one network, the distributions, and, where scores were measured, how sure it is of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+from torch import Tensor
+
+from tas.architecture import Architecture
+from tas.cost.budget import Budget, all_hold
+from tas.cost.tables import Probabilities
+from tas.runs.results import Standing
+from tas.search.elasticities import Posterior, Terms, fit_elasticities
+from tas.search.probing import Probe
+from tas.space import controls
+from tas.space.best import best, best_of_many, count_of
+from tas.space.derivation import argmax
+from tas.space.space import SearchSpace
+
+FOLDS = 5
+"""Parts of the probes of which each is predicted from the others."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a strategy has come to."""
+
+    architecture: Architecture
+    """What is handed over."""
+    likeliest: Architecture
+    """What the distributions alone would choose, whatever it costs."""
+    widths: Probabilities
+    depths: Probabilities
+    """The distributions."""
+    standing: Standing | None = None
+    """None where a strategy measures no scores."""
+    probes: tuple[Probe, ...] = ()
+    """What was measured, from which any budget can be answered."""
+
+
+class Scored:
+    """Scores of all networks of a space, from those of some that were asked.
+
+    Args:
+        space: The candidates.
+        probes: What a supernet said of networks of it.
+    """
+
+    def __init__(self, space: SearchSpace, probes: Sequence[Probe]) -> None:
+        self.space = space
+        self.terms = Terms(space)
+        self.probes = list(probes)
+        self.matrix = self.terms.matrix([space.full.with_counts(one.widths, one.depths) for one in probes])
+        self.losses = np.array([one.loss for one in probes])
+        self.posterior: Posterior = fit_elasticities(self.matrix, self.terms.kinds, -self.losses)
+
+    def best(self, budgets: Sequence[Budget]) -> Architecture:
+        """The network of the highest score inside the budgets."""
+        return best(self.space, self.terms.scores(self.posterior.mean), budgets)
+
+    def best_by_draws(self, budgets: Sequence[Budget], draws: int, seed: int) -> list[Architecture]:
+        """The networks that are best by scores as they may be, one each draw; empty if none inside is found."""
+        scores = [self.terms.scores(draw) for draw in self.posterior.draws(draws, seed)]
+        return best_of_many(self.space, scores, budgets) if scores else []
+
+    def loss(self, network: Architecture) -> float:
+        """The predicted loss of a network."""
+        return -(self.posterior.level + float(self.terms.of(network) @ self.posterior.mean))
+
+    def accuracy(self, loss: float) -> float:
+        """The accuracy that goes with a loss: a line through those of the networks that were asked."""
+        accuracies = np.array([one.accuracy for one in self.probes])
+        slope, level = np.polyfit(self.losses, accuracies, 1) if np.ptp(self.losses) > 0 else (0.0, accuracies.mean())
+        return float(np.clip(level + slope * loss, 0.0, 1.0))
+
+    def gain(self, network: Architecture, control: Architecture) -> tuple[float, float]:
+        """How much lower the loss of a network is predicted than that of another, and the standard error."""
+        return self.posterior.difference(self.terms.of(network), self.terms.of(control))
+
+    def controls(self, network: Architecture, budgets: Sequence[Budget]) -> dict[str, Architecture]:
+        """What the rules give that ask nothing, at the cost of a network; the same network under one name only."""
+        space, budget = self.space, budgets[0]
+        # As near to what the network costs as they come, but inside.
+        at = replace(budget, target=float(min(budget.cost(space.plan, network), budget.high)))
+        found = {"uniform": controls.uniform_network(space, at, {s: c[-1] for s, c in space.depths.items()})[0]}
+        if any(len(candidates) > 1 for candidates in space.depths.values()):
+            found["shallow"] = controls.shallow_network(space, at)[0]
+        found["balanced"] = controls.balanced_network(space, budgets, {s: c[-1] for s, c in space.depths.items()})
+        return found
+
+    def check(self) -> tuple[float, float]:
+        """R^2 and Kendall's tau of networks that were not in the fit."""
+        places = np.random.default_rng(0).permutation(len(self.losses)) % FOLDS
+        predicted = np.zeros_like(self.losses)
+        for fold in range(FOLDS):
+            out = places == fold
+            found = fit_elasticities(self.matrix[~out], self.terms.kinds, -self.losses[~out])
+            predicted[out] = -(found.level + self.matrix[out] @ found.mean)
+        total = float(((self.losses - self.losses.mean()) ** 2).sum())
+        left = float(((self.losses - predicted) ** 2).sum())
+        tau = float(kendalltau(predicted, self.losses).statistic)
+        return (1 - left / total if total > 0 else 0.0), (tau if math.isfinite(tau) else 0.0)
+
+
+def conclude(scored: Scored, budgets: Sequence[Budget], draws: int, seed: int) -> Conclusion:
+    """The network of the highest score inside the budgets, unless a control is as good, and how sure that is.
+
+    Args:
+        scored: What was learned of the space.
+        budgets: What the network may cost.
+        draws: Of the scores as they may be: the share of them that choose a candidate is its probability.
+        seed: Of the draws.
+    """
+    space, top = scored.space, scored.best(budgets)
+    rules = scored.controls(top, budgets)
+    gains = {name: scored.gain(top, control) for name, control in rules.items()}
+    strongest = min(rules, key=lambda name: scored.loss(rules[name]))
+    as_good = gains[strongest][0] <= gains[strongest][1] and all_hold(budgets, space.plan, rules[strongest])
+    found = scored.best_by_draws(budgets, draws, seed) or [top]
+    widths = {name: shares(candidates, found, name) for name, candidates in space.widths.items()}
+    depths = {name: shares(candidates, found, name) for name, candidates in space.depths.items()}
+    errors = np.sqrt(np.maximum(np.diag(scored.posterior.covariance), 0.0))
+    r_squared, tau = scored.check()
+    return Conclusion(
+        architecture=rules[strongest] if as_good else top,
+        likeliest=argmax(space, widths, depths),
+        widths=widths,
+        depths=depths,
+        standing=Standing(
+            probes=len(scored.probes),
+            r_squared=r_squared,
+            tau=tau,
+            predicted_gain=gains,
+            control=strongest if as_good else None,
+            elasticities={
+                name: (float(mean), float(error))
+                for name, mean, error in zip(scored.terms.names, scored.posterior.mean, errors)
+            },
+        ),
+        probes=tuple(scored.probes),
+    )
+
+
+def shares(candidates: Sequence[int], networks: Sequence[Architecture], choice: str) -> Tensor:
+    """The share of networks that have each candidate, (candidates,)."""
+    counts = torch.zeros(len(candidates))
+    for network in networks:
+        counts[candidates.index(count_of(network, choice))] += 1
+    return counts / len(networks)
+
+
+def even(candidates: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The distributions of one who knows nothing."""
+    return {name: torch.full((len(values),), 1 / len(values)) for name, values in candidates.items()}

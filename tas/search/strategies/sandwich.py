@@ -1,0 +1,156 @@
+"""A slimmable supernet and log-linear scores: single networks learn together, then are asked what they are worth."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from tas.architecture import Architecture
+from tas.config.groups import Recipe, Strategy
+from tas.cost.budget import Budget
+from tas.cost.tables import Probabilities
+from tas.data.loaders import Batch
+from tas.distillation.loss import distillation_loss
+from tas.errors import check_finite
+from tas.search.conclusion import Conclusion, Scored, conclude, even
+from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
+from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.supernet.supernet import Supernet
+from tas.training.losses import loss_for
+from tas.training.schedules import cosine
+
+ROUNDS = 3
+"""In which networks are asked: the first are drawn from the whole space, half of all; those of the others are best by
+what is known so far."""
+
+FEWEST = 8
+"""Probes, at least, from which scores are fitted."""
+
+
+class Sandwich:
+    """The sandwich rule with in-place distillation (Yu & Huang 2019, "Universally Slimmable Networks"), then scores.
+
+    Each iteration trains the unpruned network on the labels, and the smallest and a few random networks on its softened
+    output for the same images. At the end single networks are asked by paired forward passes on held-out images, and a
+    log-linear model is fitted to their losses; without any training, networks near the unpruned one are asked.
+
+    Args:
+        supernet: The supernet.
+        budgets: The costs aimed at.
+        recipe: Of the weights; its epochs are those of the search.
+        options: How many networks learn and are asked.
+        seed: Of the sampling.
+    """
+
+    def __init__(
+        self, supernet: Supernet, budgets: Sequence[Budget], recipe: Recipe, options: Strategy, seed: int
+    ) -> None:
+        self.supernet = supernet
+        self.budgets = budgets
+        self.recipe = recipe
+        self.options = options
+        self.seed = seed
+        self.task_loss = loss_for(recipe)
+        self.generator = torch.Generator()
+        self.learned: tuple[Probabilities, Probabilities] = (
+            even(supernet.space.widths),
+            even(supernet.space.depths),
+        )
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """SGD of the weights. Its learning rate is set in every step."""
+        recipe = self.recipe
+        return [
+            torch.optim.SGD(
+                self.supernet.weight_parameters(),
+                lr=recipe.lr,
+                momentum=recipe.momentum,
+                weight_decay=recipe.weight_decay,
+                nesterov=recipe.momentum > 0,
+            )
+        ]
+
+    def step(
+        self,
+        batch: Mapping[str, Batch],
+        moment: Moment,
+        optimizers: Sequence[Stepper],
+        backward: Backward,
+    ) -> Scalars:
+        """A step of the weights: the gradients of all its networks together."""
+        (optimizer,), space = optimizers, self.supernet.space
+        images, labels = batch["weights"]
+        images = images.contiguous(memory_format=torch.channels_last)
+        # Seeding by the iteration makes what is sampled a function of it alone: a resumed run samples the same.
+        self.generator.manual_seed(self.seed * 1_000_003 + moment.iteration)
+        lr = optimizer.param_groups[0]["lr"] = cosine(self.recipe.lr, moment.progress)
+        optimizer.zero_grad()
+        self.supernet.force(space.full)
+        logits = self.supernet(images)
+        loss = self.task_loss(logits, labels, None)
+        check_finite(loss.detach(), "--lr")
+        backward(loss)
+        taught = []
+        for network in [space.smallest(), *random_networks(space, self.options.random_networks, self.generator)]:
+            self.supernet.force(network)
+            # The divergence from the unpruned network's output alone, at temperature 1.
+            taught.append(distillation_loss(self.supernet(images), logits.detach(), labels, 1.0, 1.0))
+            backward(taught[-1])
+        optimizer.step()
+        scalars: dict[str, float | Tensor] = {
+            "weights/loss": loss.detach(),
+            "schedule/lr": lr,
+            "weights/smallest": taught[0].detach(),
+        }
+        if len(taught) > 1:
+            scalars["weights/random"] = torch.stack(taught[1:]).detach().mean()
+        return scalars
+
+    def probabilities(self) -> tuple[Probabilities, Probabilities]:
+        """The share of draws of the scores that choose each candidate; all alike before scores are measured."""
+        return self.learned
+
+    def shown(self, scalars: Scalars) -> Scalars:
+        """The losses: of the unpruned network, and of random ones from it."""
+        names = {"loss": "weights/loss", "random": "weights/random"}
+        return {short: scalars[name] for short, name in names.items() if name in scalars}
+
+    def probe(self, judging: Callable[[], Iterable[Batch]], device: torch.device) -> list[Probe]:
+        """What the supernet says of networks.
+
+        Args:
+            judging: Held-out images, the same whenever they are asked for.
+            device: Where the supernet is.
+        """
+        space, count = self.supernet.space, self.options.probes
+        self.generator.manual_seed(self.seed)
+        if not self.recipe.epochs:
+            near = networks_near_the_full(space, count, self.generator)
+            return ask(self.supernet, near, judging(), device)
+        first = max(FEWEST, count // 2)
+        probes = ask(self.supernet, random_networks(space, first, self.generator), judging(), device)
+        for number in range(1, ROUNDS):
+            wanted = (count - first) * number // (ROUNDS - 1) + first - len(probes)
+            if wanted > 0:
+                probes += ask(self.supernet, self.promising(Scored(space, probes), wanted), judging(), device)
+        return probes
+
+    def promising(self, scored: Scored, count: int) -> list[Architecture]:
+        """Networks to ask next: the controls, and, drawn anew each time, what may be best inside the budgets."""
+        known = {str(scored.space.full.with_counts(one.widths, one.depths)) for one in scored.probes}
+        offered = [
+            *scored.controls(scored.best(self.budgets), self.budgets).values(),
+            *scored.best_by_draws(self.budgets, 4 * count, self.seed + len(scored.probes)),
+        ]
+        new = {str(network): network for network in offered if str(network) not in known}
+        missing = max(0, count - len(new))  # where the scores leave no doubt
+        return [*new.values()][:count] + random_networks(scored.space, missing, self.generator)
+
+    def conclude(
+        self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device
+    ) -> Conclusion:
+        """Ask, fit, and choose."""
+        scored = Scored(self.supernet.space, self.probe(judging, device))
+        found = conclude(scored, budgets, self.options.draws, self.seed)
+        self.learned = found.widths, found.depths
+        return found

@@ -1,0 +1,98 @@
+"""The best network inside budgets by scores of widths and depths: exactly for one, nearly for hundreds of scores."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tas.architecture import Architecture
+from tas.cost.budget import Budget, all_hold
+from tas.space.elimination import Elimination
+from tas.space.milp import Array, Milp, Scores
+from tas.space.space import SearchSpace
+
+SOLVED = 16
+"""Scores, of many, for which a programme is solved where elimination cannot do it."""
+
+
+def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Architecture:
+    """The architecture of the highest score inside all budgets; where there is none, the nearest to the targets.
+
+    Args:
+        space: The candidates.
+        scores: Width or stage -> what each candidate adds, (candidates,).
+        budgets: What it may cost.
+    """
+    highest = chosen(space, {name: int(part.argmax()) for name, part in scores.items()})
+    if all_hold(budgets, space.plan, highest):
+        return highest
+    reduced = space
+    if len(budgets) == 1:
+        elimination = Elimination(space, budgets[0])
+        if elimination.order is not None:
+            reduced = elimination.candidates_that_may_win(scores) or space
+    left = {
+        name: scores[name][[candidates.index(one) for one in kept]]
+        for (name, candidates), kept in zip(choices_of(space).items(), choices_of(reduced).values())
+    }
+    milp = Milp(reduced, budgets)
+    # The solver may overstep a bound by a millionth, the budget none: then it is asked again for a little less.
+    for margin in (0.0, 1e-5):
+        found = milp.best(left, margin)
+        if found is None or all_hold(budgets, space.plan, found):
+            break
+    return found or Milp(space, budgets).nearest()
+
+
+def best_of_many(space: SearchSpace, scores: Sequence[Scores], budgets: Sequence[Budget]) -> list[Architecture]:
+    """For each of many scores a network inside all budgets that is the best by it, or nearly; empty if none is found.
+
+    Args:
+        space, budgets: As for `best`.
+        scores: Each as for `best`.
+    """
+    rows = {name: np.stack([one[name] for one in scores]) for name in choices_of(space)}
+    pool = by_elimination(space, rows, budgets[0]) if len(budgets) == 1 else []
+    if not pool:
+        milp = Milp(space, budgets)
+        solved = [milp.best(one, gap=1e-2) for one in scores[:SOLVED]]
+        pool = [found for found in solved if found is not None and all_hold(budgets, space.plan, found)]
+    pool = list({str(one): one for one in pool}.values())
+    if not pool:
+        return []
+    # What is best by one score may be better by another than what was found for that.
+    places = {
+        name: [candidates.index(count_of(one, name)) for one in pool] for name, candidates in choices_of(space).items()
+    }
+    totals = sum((rows[name][:, places[name]] for name in rows), np.zeros((len(scores), len(pool))))
+    return [pool[place] for place in totals.argmax(1)]
+
+
+def by_elimination(space: SearchSpace, rows: Mapping[str, Array], budget: Budget) -> list[Architecture]:
+    """Networks inside a budget, each the best or nearly by a row of scores; none where elimination cannot do it."""
+    elimination = Elimination(space, budget)
+    if elimination.order is None:
+        return []
+    found, _ = elimination.within(rows)
+    found = elimination.filled_up(rows, found)
+    return [
+        chosen(space, {name: int(indices[row]) for name, indices in found.items()})
+        for row in np.flatnonzero(elimination.inside(found))
+    ]
+
+
+def choices_of(space: SearchSpace) -> dict[str, tuple[int, ...]]:
+    """All widths and depths, with their candidates."""
+    return {**space.widths, **space.depths}
+
+
+def chosen(space: SearchSpace, places: Mapping[str, int]) -> Architecture:
+    """The architecture of the candidates with these indices."""
+    return space.choose(
+        {name: candidates[places[name]] for name, candidates in space.widths.items()},
+        {name: candidates[places[name]] for name, candidates in space.depths.items()},
+    )
+
+
+def count_of(architecture: Architecture, choice: str) -> int:
+    """Channels of a width, or blocks of a stage."""
+    return architecture.depths[choice] if choice in architecture.depths else architecture.widths[choice]

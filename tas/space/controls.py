@@ -1,0 +1,84 @@
+"""Rules that need neither data nor training, with which what a search finds is compared: uniform, shallow, balanced."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from tas.architecture import Architecture
+from tas.cost.budget import Budget
+from tas.space.best import best
+from tas.space.nearest import Nearest, nearest
+from tas.space.space import SearchSpace
+
+KEPT = 2 / 3
+"""The share of a stage's blocks that `shallow` keeps, at least."""
+
+
+def uniform_network(space: SearchSpace, budget: Budget, depths: Mapping[str, int]) -> tuple[Architecture, Nearest]:
+    """All widths the same share of the full ones, the share such that the cost is nearest to the target.
+
+    Args:
+        space: The candidates of the widths.
+        budget: Its target is aimed at.
+        depths: Stage -> blocks.
+    """
+    steps = narrowing_steps(space)
+
+    def narrowed(count: int) -> Architecture:
+        places = {name: len(candidates) - 1 for name, candidates in space.widths.items()}
+        for name in steps[:count]:
+            places[name] -= 1
+        return space.choose({name: space.widths[name][place] for name, place in places.items()}, depths)
+
+    found = nearest(lambda count: budget.cost(space.plan, narrowed(count)), len(steps), budget.target)
+    return narrowed(found.knob), found
+
+
+def narrowing_steps(space: SearchSpace) -> list[str]:
+    """The widths in the order in which they step to their next candidate as the share falls from 1 to 0.
+
+    A width is the candidate nearest to its share of the full width: it steps where that lies half-way between two.
+    Widths that step at the same share do so in forward order, one after another, so that the cost falls by little each time.
+    """
+    steps = []
+    for place, (name, candidates) in enumerate(space.widths.items()):
+        for less, more in pairwise(candidates):
+            steps.append((-(less + more) / 2 / candidates[-1], place, name))
+    return [name for _, _, name in sorted(steps)]
+
+
+def shallow_network(space: SearchSpace, budget: Budget, blocks: int | None = None) -> tuple[Architecture, Nearest]:
+    """Uniform widths in fewer blocks: at most two thirds of every stage, rounded up, or `blocks` of each.
+
+    Where that is smaller than the target at full width, every stage keeps a block more until it is not.
+
+    Args:
+        space: The candidates; of depths between two candidates the next larger one is taken.
+        budget: Its target is aimed at.
+        blocks: As given by a user: stages keep so many, or all of them where they have no more.
+    """
+    if blocks is not None:
+        return uniform_network(space, budget, {stage: min(full, blocks) for stage, full in space.full.depths.items()})
+    wide = {name: candidates[-1] for name, candidates in space.widths.items()}
+    for more in range(max(space.full.depths.values(), default=0) + 1):
+        depths = {
+            stage: next(c for c in candidates if c >= min(math.ceil(KEPT * candidates[-1]) + more, candidates[-1]))
+            for stage, candidates in space.depths.items()
+        }
+        if budget.cost(space.plan, space.choose(wide, depths)) >= budget.low:
+            break
+    return uniform_network(space, budget, depths)
+
+
+def balanced_network(space: SearchSpace, budgets: Sequence[Budget], depths: Mapping[str, int]) -> Architecture:
+    """The largest sum of log widths inside the budgets, at some depths; where none is inside, the nearest.
+
+    It is what a search would find that knew nothing but that every width is worth as much as another. Widths of blocks
+    that are left out do not count, and stay full.
+    """
+    at_depths = replace(space, depths={stage: (count,) for stage, count in depths.items()})
+    scores = {name: np.log(np.array(candidates) / candidates[-1]) for name, candidates in space.widths.items()}
+    return best(at_depths, scores | {stage: np.zeros(1) for stage in depths}, budgets)
