@@ -1,6 +1,7 @@
 """`tas derive`: from a finished search to the network of another budget, or to the front of all budgets."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 
@@ -101,8 +102,14 @@ def leave_front(task: SearchTask, scored: Scored, count: int, run: Run) -> None:
         *([f"{v:.6g}" if isinstance(v, float) else v for v in r.values()] for r in rows),
     ]
     write_text(run.path / "front.csv", csv_lines(lines))
+    rows = [row for row in rows if row["network"] != "found" or not dominated(row, rows)]
     draw_front(rows, MEASURES[measure].words).savefig(run.path / "front.png", dpi=150)
     found = [row for row in rows if row["network"] == "found"]
     shown = [(f"{row['share']:.1%}", f"{row['accuracy']:.2%} +- {row['error']:.2%}") for row in found]
     places = [("table", str(run.path / "front.csv")), ("picture", str(run.path / "front.png"))]
     say(summary(f"predicted accuracy at shares of the {MEASURES[measure].words}", [*shown, *places]))
+
+
+def dominated(row: Mapping[str, float | str], rows: Sequence[Mapping[str, float | str]]) -> bool:
+    """Whether a network that costs no more is predicted to be better."""
+    return any(float(o["share"]) <= float(row["share"]) and float(o["loss"]) < float(row["loss"]) for o in rows)

@@ -59,6 +59,7 @@ def trained_teacher(options: TrainOptions, original: Original, data: ImageData, 
         recipe=replace(options.recipe, loss=None) if taught else options.recipe,
         machine=options.machine,
         keeping=Keeping(seed=options.keeping.seed),
+        init="scratch",
         compile=options.compile,
     )
     name, data_name = original.full.network, str(options.dataset.data)

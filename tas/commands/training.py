@@ -161,7 +161,7 @@ def train_result(
 def train_rows(options: TrainOptions, task: TrainingTask, result: TrainResult) -> list[tuple[str, str]]:
     """The lines of the summary."""
     run, left = task.run, result.flops_nonzero
-    start = task.original.source if options.source.network else options.init
+    start = task.original.source if options.source.network else str(options.init)
     taught = f"{percent(result.teacher_accuracy)}, {sources(task.teachers)}"
     return [
         ("network", f"{task.architecture.network} on {options.dataset.data}, {result.epochs} epochs"),

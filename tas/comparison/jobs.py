@@ -197,7 +197,7 @@ def training_job(options: CompareOptions, structure: Job, training: str, teacher
     given = of_trainer(options, taught=bool(kd))
     if start == "finetune":
         lr = given.pop("lr", options.recipe.lr)
-        fixed |= {"init": "inherited", "lr": lr * options.finetune_lr_factor}
+        fixed |= {"init": finetune_start(options, structure), "lr": lr * options.finetune_lr_factor}
     elif start == "init":
         fixed["init"] = "inherited" if own.is_search else "teacher"
     needs = [structure.path]
@@ -209,6 +209,14 @@ def training_job(options: CompareOptions, structure: Job, training: str, teacher
         fixed["keep_zeros"] = True
     settled = made("train", TrainOptions, options, fixed, given)
     return Job("training", path, settled, seed, structure.method, structure.aim, training, tuple(needs))
+
+
+def finetune_start(options: CompareOptions, structure: Job) -> str:
+    """What a found network is fine-tuned from, as `tas train --init` has it."""
+    if not isinstance(structure.options, SearchOptions):
+        return "inherited"
+    begun = "supernet" if structure.options.source.trained and structure.options.init != "scratch" else "teacher"
+    return {"supernet": "inherited", "teacher": "teacher"}[options.inherit or begun]
 
 
 def of_trainer(options: CompareOptions, taught: bool) -> Values:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tas.config.checks import above, at_least, distinct, inside, named
 from tas.config.groups import Dataset, Machine, Ranking, Recipe, Source, Targets
@@ -23,9 +23,9 @@ class CompareOptions(Options):
     recipe: Recipe = Recipe(epochs=60)
     ranking: Ranking = Ranking()
     machine: Machine = Machine(devices="1")
-    methods: tuple[str, ...] = ("uniform", "random", "l1", "tas")
+    methods: tuple[str, ...] = ("uniform", "shallow", "balanced", "random", "l1", "tas")
     """How networks are found: tas, tas-width, tas-depth, a --method of `tas prune`, or names of --variants."""
-    controls: tuple[str, ...] = ("uniform", "random")
+    controls: tuple[str, ...] = ("uniform", "shallow", "balanced", "random")
     """Methods that the others are compared with, where they are among --methods."""
     training: tuple[str, ...] = ("scratch-e",)
     """How they are trained: scratch-e, from random weights for --epochs; scratch-b, the same for as much compute as
@@ -41,6 +41,9 @@ class CompareOptions(Options):
     those of the next ones of --seeds, after the last the first."""
     finetune_lr_factor: float = 0.1
     """The learning rate of finetune, as a share of --lr."""
+    inherit: Literal["supernet", "teacher"] | None = None
+    """What finetune starts from after a search: the supernet's weights, or the teacher's, the unpruned network's most
+    important channels. None takes the supernet's where it started from the teacher's, and the teacher's else."""
     search: dict[str, Any] | None = None
     """Options for every `tas search`, e.g. --search.epochs 20."""
     prune: dict[str, Any] | None = None

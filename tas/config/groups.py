@@ -24,9 +24,9 @@ class Source:
     """Network and the weights that it starts from."""
 
     network: str | None = "resnet20"
-    """The unpruned network: resnet20, resnet32, resnet44, resnet56, resnet110, resnet164, torchvision/NAME, timm/NAME,
-    or package.module:factory, a function of one's own that makes a network. `tas train` trains it as it is, in the
-    place of an --architecture."""
+    """The unpruned network: resnet20, resnet32, resnet44, resnet56, resnet110, resnet164, mobilenetv2 (for small
+    images), torchvision/NAME, timm/NAME, or package.module:factory, a function of one's own that makes a network.
+    `tas train` trains it as it is, in the place of an --architecture."""
     pretrained: bool = False
     """Start from the trained weights of the library that --network names. `tas train` has an architecture's from its
     search."""

@@ -1,9 +1,9 @@
 """Rules that ask nothing: uniform widths (the paper's Pre-defined), the same in fewer blocks, balanced widths."""
 
 from tas.config.checks import inside
-from tas.pruning.channels import refusal
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.residuals import tie_residuals
+from tas.runs.console import warn
 from tas.space import controls
 from tas.space.space import SearchSpace, width_candidates
 
@@ -24,9 +24,13 @@ def uniform(task: PruneTask) -> Pruned:
 
 
 def shallow(task: PruneTask) -> Pruned:
-    """The same in fewer blocks, which leaves them wider: two thirds of every stage, rounded up, or --blocks."""
+    """The same in fewer blocks, which leaves them wider: two thirds of every stage, rounded up, or --blocks.
+
+    Raises:
+        TasError: No stage has more blocks than --blocks keeps.
+    """
     if max(task.full.depths.values(), default=1) < 2:
-        raise refusal(task, "it has no blocks that could be left out")
+        warn("prune", f"{task.full.network} has no blocks that could be left out; shallow is the same as uniform")
     given_depths(task)  # --blocks is checked
     architecture, best = controls.shallow_network(all_widths(task), task.budget, task.options.pruning.blocks)
     return Pruned(architecture, task.start(architecture), best.cost, best.around)

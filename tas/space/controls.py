@@ -41,7 +41,7 @@ def narrowing_steps(space: SearchSpace) -> list[str]:
     """The widths in the order in which they step to their next candidate as the share falls from 1 to 0.
 
     A width is the candidate nearest to its share of the full width: it steps where that lies half-way between two.
-    Widths that step at the same share do so in forward order, one after another, so that the cost falls by little each time.
+    Widths that step at the same share do so in forward order, one after another, so that the cost falls by little.
     """
     steps = []
     for place, (name, candidates) in enumerate(space.widths.items()):
