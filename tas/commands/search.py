@@ -3,6 +3,7 @@
 import math
 import time
 
+import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
 
 from tas.commands.found import SCALE, leave_found, search_result
@@ -74,16 +75,16 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         if not options.recipe.epochs:  # what `tas derive` starts from
             keep_checkpoint(run, module)
         leave_found(task, found, result, run)
-        warn_of_draws(task, result, int(trainer.num_training_batches))
+        warn_of_draws(task, result, trainer)
     return run
 
 
-def warn_of_draws(task: SearchTask, result: SearchResult, batches: int) -> None:
+def warn_of_draws(task: SearchTask, result: SearchResult, trainer: pl.Trainer) -> None:
     """Warn if what was found is close to a draw."""
     options = task.options
     if options.strategy.strategy != "gumbel-mixture" or result.confidence >= DRAW:
         return
-    steps = round((1 - options.strategy.warmup) * options.recipe.epochs * batches)
+    steps = round((1 - options.strategy.warmup) * options.recipe.epochs * int(trainer.num_training_batches))
     warn(
         "search",
         f"confidence {result.confidence:.3f}: what was found is close to a draw among the networks inside the "

@@ -56,6 +56,8 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
         "val_accuracy": float,
         "confidence": float,
         "likeliest": dict,
+        "strategy": str,
+        "derived_from": nothing,
         "seconds": float,
         "seed": int,
     }

@@ -15,6 +15,7 @@ from tas.errors import check_finite
 from tas.search.conclusion import Conclusion, Scored, conclude, even
 from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.space.random_networks import random_architecture
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
 from tas.training.schedules import cosine
@@ -143,8 +144,9 @@ class Sandwich:
             *scored.best_by_draws(self.budgets, 4 * count, self.seed + len(scored.probes)),
         ]
         new = {str(network): network for network in offered if str(network) not in known}
-        missing = max(0, count - len(new))  # where the scores leave no doubt
-        return [*new.values()][:count] + random_networks(scored.space, missing, self.generator)
+        missing = max(0, count - len(new))  # where the scores leave no doubt, or say nothing
+        inside = [random_architecture(scored.space, self.budgets, self.generator) for _ in range(missing)]
+        return [*new.values()][:count] + inside
 
     def conclude(
         self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device
