@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -10,13 +10,19 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tas.cost.measures import MEASURES
 from tas.cost.tables import Probabilities
+from tas.data.images import SearchData
 from tas.runs.run import Run
 from tas.search.module import SearchModule
+from tas.search.pictures import draw_elasticities
 from tas.space.space import SearchSpace
 from tas.training.curves import GrowingCsv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+LOOKED_BY = 256
+"""Held-out images, about, by which a strategy that measures scores brings its distributions up to date."""
 
 
 class Distributions(pl.Callback):
@@ -57,6 +63,11 @@ class Distributions(pl.Callback):
         if not (shown or epoch == epochs):
             return
         self.last = epoch
+        images = cast(SearchData | None, trainer.datamodule)  # type: ignore[attr-defined]  # it has
+        standing = None
+        if images is not None:
+            judging = images.probing_batches(LOOKED_BY)
+            standing = module.strategy.look(lambda: judging, module.device)
         if trainer.is_global_zero:
             space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
             distributions_file(trainer).add(distribution_rows(epoch, space, widths, depths))
@@ -66,6 +77,11 @@ class Distributions(pl.Callback):
                 writer(trainer).add_figure(
                     "distributions", distribution_figure(space, widths, depths), step, close=False
                 )
+                if standing is not None:
+                    picture = draw_elasticities(standing.elasticities)
+                    writer(trainer).add_figure("elasticities", picture, step, close=False)
+                    for name in ("r_squared", "tau"):
+                        writer(trainer).add_scalar(f"scores/{name}", getattr(standing, name), step)
 
 
 def writer(trainer: pl.Trainer) -> SummaryWriter:

@@ -10,6 +10,7 @@ from torch import Tensor
 from tas.cost.budget import Budget
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
+from tas.runs.results import Standing
 from tas.search.conclusion import Conclusion
 from tas.supernet.supernet import Supernet
 
@@ -77,6 +78,14 @@ class SearchStrategy(Protocol):
 
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
         """The distributions of widths and depths, of which the architecture is derived."""
+
+    def look(self, judging: Callable[[], Iterable[Batch]], device: torch.device) -> Standing | None:
+        """Bring the distributions up to date before they are shown, in the middle of a search; what scores say of them.
+
+        Args:
+            judging: A few held-out images, drawn at random.
+            device: Where the supernet is.
+        """
 
     def conclude(
         self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device

@@ -1,6 +1,6 @@
 """What a search works on, made from its options: by the search itself, and by what looks at it afterwards."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -118,7 +118,8 @@ def reopen_search(run: Run, **elsewhere: Any) -> tuple[SearchTask, SearchModule]
         raise TasError(f"{run.path}: not a finished search; it lacks metrics.json or {run.checkpoint.name}")
     options = from_values("search", SearchOptions, read_yaml(str(run.config), run.config))
     # The weights that it started from may be gone; its own take their place.
-    task = open_search(options.changed(pretrained=False, weights=None, init="scratch", **elsewhere))
+    fresh = {"pretrained": False, "weights": None, "init": "scratch", "epochs": max(1, options.recipe.epochs)}
+    task = replace(open_search(options.changed(**fresh, **elsewhere)), options=options.changed(**elsewhere))
     module = task.module()
     state = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
     module.load_state_dict(state["state_dict"])

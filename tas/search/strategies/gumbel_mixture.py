@@ -15,6 +15,7 @@ from tas.cost.measures import MEASURES
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
 from tas.errors import check_finite
+from tas.runs.results import Standing
 from tas.search.conclusion import Conclusion
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
 from tas.space.derivation import argmax, derive
@@ -145,6 +146,10 @@ class GumbelMixture:
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
         """The softmax of the logits."""
         return self.supernet.probabilities()
+
+    def look(self, judging: Callable[[], Iterable[Batch]], device: torch.device) -> Standing | None:
+        """The logits are up to date."""
+        return None
 
     def conclude(
         self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device

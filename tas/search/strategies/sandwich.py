@@ -12,6 +12,7 @@ from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
 from tas.distillation.loss import distillation_loss
 from tas.errors import check_finite
+from tas.runs.results import Standing
 from tas.search.conclusion import Conclusion, Scored, conclude, even
 from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
@@ -23,6 +24,9 @@ from tas.training.schedules import cosine
 ROUNDS = 3
 """In which networks are asked: the first are drawn from the whole space, half of all; those of the others are best by
 what is known so far."""
+
+LOOKED_AT = 32
+"""Networks that are asked in the middle of a search, and draws of the scores."""
 
 FEWEST = 8
 """Probes, at least, from which scores are fitted."""
@@ -147,6 +151,15 @@ class Sandwich:
         missing = max(0, count - len(new))  # where the scores leave no doubt, or say nothing
         inside = [random_architecture(scored.space, self.budgets, self.generator) for _ in range(missing)]
         return [*new.values()][:count] + inside
+
+    def look(self, judging: Callable[[], Iterable[Batch]], device: torch.device) -> Standing | None:
+        """Ask a few random networks, for the pictures alone."""
+        self.generator.manual_seed(self.seed)
+        networks = random_networks(self.supernet.space, LOOKED_AT, self.generator)
+        scored = Scored(self.supernet.space, ask(self.supernet, networks, judging(), device))
+        found = conclude(scored, self.budgets, LOOKED_AT, self.seed)
+        self.learned = found.widths, found.depths
+        return found.standing
 
     def conclude(
         self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device
