@@ -48,6 +48,6 @@ def draw_front(points: Sequence[Mapping[str, float | str]], cost: str) -> "Figur
         else:
             axes.plot(x, y, marker=".", linewidth=0.8, label=name)
     axes.set_xlabel(f"{cost} kept, %")
-    axes.set_ylabel("predicted accuracy with the search's weights, %")
+    axes.set_ylabel("predicted accuracy with the search's weights, %", fontsize=8)
     axes.legend(fontsize=8, frameon=False)
     return figure

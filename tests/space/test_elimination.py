@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -156,15 +157,14 @@ def test_no_change_of_one_choice_and_no_random_network_is_better_than_the_best_o
     assert np.median(reached) < value[0]
 
 
-def test_many_tables_of_the_same_choices_are_one_and_what_does_not_depend_on_a_choice_has_no_axis_for_it() -> None:
-    space = small_space(0)
-    tables, always = cost_tables(space, budget_at(space, 0.5))
-    assert len({table.names for table in tables}) == len(tables)
+def test_a_table_has_an_axis_only_for_the_choices_on_which_it_depends() -> None:
+    space = paper_space(unpruned("resnet20"))
+    tables, _ = cost_tables(space, budget_at(space, 0.5))
     for table in tables:
-        assert table.names and table.values.shape == tuple(len(choices_of(space)[name]) for name in table.names)
+        assert table.values.shape == tuple(len(choices_of(space)[name]) for name in table.names)
         if len(table.names) > 1:
             assert all(np.ptp(table.values, axis=axis).any() for axis in range(table.values.ndim))
-    assert always >= 0
+    assert {("conv1", "stage1.0.conv1"), ("stage2.1.conv1", "stage2.1.conv2")} & {table.names for table in tables}
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -236,7 +236,7 @@ def test_no_candidate_of_the_best_network_inside_is_taken_out(seed: int, rising:
     scores = {name: part[0] for name, part in (rising_scores if rising else random_scores)(space, seed, 1).items()}
     score, smaller = totals(scores, places), 0
     for quantile in (0.1, 0.4, 0.7):
-        budget = Budget(float(np.quantile(costs, quantile)), 0.03)
+        budget = Budget(float(np.quantile(costs, quantile)), 0.1)
         inside = (budget.low <= costs) & (costs <= budget.high)
         reduced = Elimination(space, budget).candidates_that_may_win(scores)
         if reduced is None:
@@ -273,7 +273,7 @@ def test_choices_that_all_stand_with_one_another_have_no_order_unless_all_their_
 
 def test_a_chain_of_any_length_has_an_order() -> None:
     names = [f"width{number}" for number in random.Random(0).sample(range(200), 200)]
-    tables = [Table((a, b), np.zeros((100, 100))) for a, b in zip(names, names[1:])]
+    tables = [Table((a, b), np.zeros((100, 100))) for a, b in pairwise(names)]
     order = elimination_order(dict.fromkeys(names, 100), tables)
     assert order is not None and sorted(order) == sorted(names)
 
