@@ -215,7 +215,7 @@ def test_without_trainings_there_are_structures_alone() -> None:
         ("tas", "scratch-e", "scratch", False, False),
         ("tas", "kd", "scratch", True, True),
         ("tas", "scratch-b+kd", "scratch", True, True),
-        ("tas", "finetune", "inherited", False, False),
+        ("tas", "finetune", "teacher", False, True),
         ("tas", "init", "inherited", False, False),
         ("tas-width", "init+kd", "inherited", True, True),
         ("uniform", "finetune", "inherited", False, False),
@@ -232,6 +232,24 @@ def test_how_a_training_starts_and_who_teaches_it(
     assert (options.init, options.distillation.kd) == (init, kd)
     assert options.distillation.teacher == (("dir/teacher/seed0",) if teacher else ())
     assert options.architecture == f"dir/structures/{method}/0.5/seed0"
+
+
+@pytest.mark.parametrize(
+    ("search", "inherit", "init"),
+    [
+        ({}, None, "teacher"),
+        ({}, "supernet", "inherited"),
+        ({"init": "teacher"}, None, "inherited"),
+        ({"init": "teacher"}, "teacher", "teacher"),
+        ({"init": "teacher", "strategy": "sandwich", "epochs": 0}, None, "inherited"),
+    ],
+)
+def test_fine_tuning_after_a_search_starts_from_weights_that_go_back_to_the_teacher_unless_told_otherwise(
+    search: dict[str, Any], inherit: Any, init: str
+) -> None:
+    job = list_jobs(asked(methods=("tas",), training=("finetune",), search=search, inherit=inherit))[-1]
+    assert isinstance(job.options, TrainOptions) and job.options.init == init
+    assert bool(job.options.distillation.teacher) == (init == "teacher")
 
 
 def test_fine_tuning_takes_a_share_of_the_learning_rate() -> None:
