@@ -23,7 +23,6 @@ import argparse
 import copy
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +34,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import torch_pruning as tp
+from search_step import processor
 from torch import nn
 
 from tas.cli import main as tas
@@ -43,6 +43,7 @@ from tas.cost.measures import MEASURES
 from tas.errors import TasError, explained, gist
 from tas.pruning.channels import Importance, pruner_options
 from tas.pruning.task import Pruned, PruneTask
+from tas.runs.provenance import code_version
 
 STEPS = 400
 """In which Torch-Pruning would take all channels, as in its own benchmarks; it stops at the target."""
@@ -199,31 +200,46 @@ def variants(search_epochs: int) -> dict[str, dict[str, Any]]:
     return {name: {"method": function} for name, function in PEERS.items()} | searches
 
 
-def compare(network: str, options: argparse.Namespace, others: Sequence[str]) -> int:
-    """`tas compare` of one network; returns its exit status.
+def compare(network: str, options: argparse.Namespace, others: Sequence[str]) -> tuple[int, list[Row]]:
+    """`tas compare` of one network; returns its exit status, and a row for each that was fine-tuned, none if the command
+    was refused.
 
     Args:
         network: Its name.
         options: Those of this script.
         others: Those of the command, as they were typed; they win over the defaults that come before them.
     """
-    return tas(
+    home = options.output / network.replace("/", "-")
+    before = results_of(home)
+    status = tas(
         [
             "compare",
-            *("--flops-targets", "0.5", "0.25", "--seeds", "0", "1", "2"),
+            *(
+                "--flops-targets",
+                "0.5",
+                "0.25",
+                "--seeds",
+                "0",
+                "1",
+                "2",
+                "--controls",
+                "uniform",
+                "shallow",
+                "balanced",
+            ),
             *others,
-            *("--network", network, "--output", str(options.output / network.replace("/", "-"))),
-            *("--methods", *options.methods, "--controls", "uniform", "shallow", "balanced"),
+            *("--network", network, "--output", str(home), "--methods", *options.methods),
             *("--training", "finetune+kd", "--variants", json.dumps(variants(options.search_epochs))),
         ]
     )
+    written, results = results_of(home)
+    return status, [row_of(network, result) for result in results] if written != before[0] else []
 
 
-def read_rows(network: str, output: Path) -> list[Row]:
-    """The rows of a comparison that ended, those of the unpruned network last; none if it did not begin."""
-    file = output / network.replace("/", "-") / "results.json"
-    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    return [row_of(network, one) for one in found]
+def results_of(home: Path) -> tuple[int, list[dict[str, Any]]]:
+    """When a comparison's results were written, in ns, and its rows; 0 and none where there are none."""
+    file = home / "results.json"
+    return (file.stat().st_mtime_ns, json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else (0, [])
 
 
 def row_of(network: str, result: Mapping[str, Any]) -> Row:
@@ -243,15 +259,14 @@ def row_of(network: str, result: Mapping[str, Any]) -> Row:
 
 def circumstances() -> dict[str, object]:
     """Machine, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     return {
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torch-pruning": installed("torch-pruning"),
         "nvidia-modelopt": installed("nvidia-modelopt"),
-        "commit": commit,
+        "commit": code_version(),
     }
 
 
@@ -286,8 +301,8 @@ def main() -> int:
     if (lacking := missing(options.methods)) is not None:
         print(f"peers.py: error: {lacking}", file=sys.stderr)
         return 2
-    status = max(compare(network, options, others) for network in options.network)
-    rows = [row for network in options.network for row in read_rows(network, options.output)]
+    compared = [compare(network, options, others) for network in options.network]
+    rows = [row for _, found in compared for row in found]
     around = circumstances()
     for line in (around, *map(asdict, rows)):
         print(json.dumps(line))
@@ -300,7 +315,7 @@ def main() -> int:
     if options.json is not None:
         found = {"circumstances": around, "rows": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return status
+    return max(status for status, _ in compared)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import modelopt.torch.prune as mtp
 import torch
 import torch.nn.functional as F
 from peers import device_of, read_off
-from torch import Tensor, nn
+from torch import nn
 
 from tas.config.groups import Strategy
 from tas.data.images import SearchData
@@ -68,10 +68,11 @@ def fastnas(task: PruneTask) -> Pruned:
     return read_off(task, small)
 
 
-def calibrating_batches(task: PruneTask, device: torch.device) -> list[Tensor]:
-    """Training images, (N, C, H, W) each, from as many epochs as it takes."""
+def calibrating_batches(task: PruneTask, device: torch.device) -> list[Batch]:
+    """Training images and their classes, from as many epochs as it takes."""
     epochs = chain.from_iterable(repeat(task.data.train_dataloader()))
-    return [images[:CALIBRATING_IMAGES].to(device) for images, _ in islice(epochs, CALIBRATING)]
+    few = slice(CALIBRATING_IMAGES)
+    return [(images[few].to(device), labels[few]) for images, labels in islice(epochs, CALIBRATING)]
 
 
 @torch.no_grad()
