@@ -3,15 +3,15 @@
     python benchmarks/channel_bench.py --table FILE --data-dir IMAGES --output DIR --iterations 40000
     python benchmarks/channel_bench.py --table FILE --references
 
-FILE is a CSV, gzipped or not, with the columns widths (seven digits, quarters of the full widths), accuracy1, accuracy2,
-accuracy3, macs and what other judges said of each network, a column a judge (Su et al. 2022, arXiv 2203.13714; no licence
-is stated, so it is not here). IMAGES is a folder with train/CLASS and test/CLASS of CIFAR-10.
+FILE is a CSV, gzipped or not, with the columns widths (seven digits, quarters of the full widths), accuracy1,
+accuracy2, accuracy3, macs and what other judges said of each network, a column a judge (Su et al. 2022, arXiv
+2203.13714; no licence is stated, so it is not here). IMAGES is a folder with train/CLASS and test/CLASS of CIFAR-10.
 
-The table's network is searched by `tas search`, once, with the target of half its FLOPs. Then, among the networks of 25, 35
-and 50 % of the FLOPs (+-2 %): Kendall's tau of the scores with the truth, and how much better the network with the highest
-score is than their mean, in points. The truth is the mean of three trainings, smoothed by a sum over widths and pairs
-of widths, whose residuals are as large as the three trainings' noise. An interrupted search is gone on with by the same
-command; DIR keeps it.
+The table's network is searched by `tas search`, once, with the target of half its FLOPs. Then, among the networks of
+25, 35 and 50 % of the FLOPs (+-2 %): Kendall's tau of the scores with the truth, and how much better the network of the
+highest score is than their mean, in points. The truth is the mean of three trainings, smoothed by a sum over widths
+and pairs of widths, whose residuals are as large as the three trainings' noise. An interrupted search is gone on with by
+the same command; DIR keeps it.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import gzip
 import json
 import math
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -36,11 +37,9 @@ from tas.config.files import read_yaml, recipe
 from tas.config.parsing import from_values
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
-from tas.search.conclusion import Scored
 from tas.search.elasticities import fit_elasticities
-from tas.search.probing import probes_of
+from tas.search.scores import scores_of_search
 from tas.search.task import reopen_search
-from tas.space.best import count_of
 
 Array = NDArray[np.float64]
 
@@ -77,8 +76,7 @@ class Table:
     @classmethod
     def read(cls, path: Path) -> "Table":
         """From a CSV file."""
-        opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-        with opened as file:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
             rows = list(csv.DictReader(file))
         digits = np.array([[int(digit) for digit in row["widths"]] for row in rows])
         trainings = [key for key in rows[0] if key.startswith("accuracy")]
@@ -114,7 +112,7 @@ def judged(table: Table, scores: Array) -> dict[str, list[float]]:
 
 
 def references(table: Table) -> dict[str, dict[str, list[float]]]:
-    """The same of rules, of random search, of the judges, and of the log-linear model fitted to what these say of a few."""
+    """The same of rules, of random search, of the judges, and of the log-linear model fitted to their word on a few."""
     logs, generator = np.log(table.digits / 4), np.random.default_rng(0)
     spread = (table.digits - 4 * np.sqrt(table.macs / table.macs.max())[:, None]) ** 2
     found = {
@@ -192,16 +190,7 @@ def scores_of(run: Run, table: Table) -> Array:
         widths = {name: space.widths[name][digit - 1] for name, digit in zip(WIDTHS, digits, strict=True)}
         return space.choose(widths, {})
 
-    networks = [network(row) for row in table.digits]
-    probes = probes_of(run).entries
-    if probes:
-        scored = Scored(space, probes)
-        elasticities = np.maximum(scored.posterior.mean, 0.0)
-        return scored.terms.matrix(networks) @ elasticities
-    logs = {name: p.double().log().tolist() for name, p in module.strategy.probabilities()[0].items()}
-    return np.array(
-        [sum(logs[name][space.widths[name].index(count_of(one, name))] for name in logs) for one in networks]
-    )
+    return scores_of_search(run, module, [network(row) for row in table.digits])
 
 
 def row_of(run: Run, options: SearchOptions, table: Table, commit: str) -> dict[str, object]:
@@ -263,7 +252,8 @@ def main() -> None:
     if options.data_dir is None or options.output is None:
         parser.error("--data-dir and --output are missing")
     sys.path.insert(0, str(Path(__file__).parent))  # of the network
-    run, given = searched(options)
+    with redirect_stdout(sys.stderr):  # its summary
+        run, given = searched(options)
     row = row_of(run, given, table, options.commit)
     if options.json:
         print(json.dumps(row))

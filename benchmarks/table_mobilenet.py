@@ -1,7 +1,7 @@
 """The MobileNet of Channel-Bench-Macro (Su et al. 2022, arXiv 2203.13714), as a plain module.
 
-A 3x3 stem of stride 2, four inverted residual blocks of which the third has stride 2, a last 1x1 convolution. Batch norm
-follows every convolution, ReLU all but the blocks' last. 211,281,920 multiply-adds at 32x32.
+A 3x3 stem of stride 2, four inverted residual blocks of which the third has stride 2, a last 1x1 convolution. Batch
+norm follows every convolution, ReLU all but the blocks' last. 211,281,920 multiply-adds at 32x32.
 """
 
 from torch import Tensor, nn

@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,25 @@ def test_a_finished_search_is_judged_at_every_depth(tmp_path):
     assert [line["depths"] for line in lines] == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
     losses = [line["loss"] for line in lines]
     assert min(losses) > 0 and len(set(losses)) == 3
+
+
+@pytest.mark.slow
+def test_a_search_is_held_against_a_table_of_trained_networks(make_folder: Callable[..., Path], tmp_path: Path):
+    images, table = make_folder(), tmp_path / "table.csv"
+    digits = ["4444444", *("".join(map(str, row)) for row in product((1, 2, 3), repeat=7) if sum(row) % 4 == 0)]
+    lines = ["widths,accuracy1,accuracy2,accuracy3,macs,params,judge"]
+    for place, word in enumerate(digits):
+        total = sum(map(int, word))
+        share = (0.25, 0.35, 0.5)[place % 3] if place else 1  # the first is the unpruned one
+        lines.append(f"{word},{total + 0.1},{total},{total - 0.1},{share * 1e8},1,{total}")
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command = ["benchmarks/channel_bench.py", "--table", str(table)]
+    own = ["--data-dir", str(images), "--image-size", "16", "--output", str(tmp_path / "out"), "--iterations", "1"]
+    (row,) = rows(*command, *own, "--batch-size", "4", "--json")
+    (again,) = rows(*command, *own, "--json")  # it is not searched again
+    assert row == again
+    assert (row["strategy"], row["image_size"], set(row["bands"])) == ("sandwich", 16, {"0.25", "0.35", "0.5"})
+    done = subprocess.run(
+        [sys.executable, *command, "--references"], cwd=ROOT, env=environment(), capture_output=True, text=True
+    )
+    assert "balanced" in done.stdout and "log-linear, 30 networks by judge" in done.stdout, done.stderr

@@ -33,6 +33,8 @@ class RankCorrelation:
     accuracy_mean: float
     """Of the random networks."""
     accuracy_best: float
+    scores_tau: float | None = None
+    """As `kendall_tau`, of the scores by which the search chooses."""
 
 
 def rank_correlations(jobs: Iterable[Job]) -> list[RankCorrelation]:
@@ -54,6 +56,7 @@ def rank_correlations(jobs: Iterable[Job]) -> list[RankCorrelation]:
                     found_beats=measured.found_beats,
                     accuracy_mean=measured.ranked_accuracy_mean,
                     accuracy_best=measured.ranked_accuracy_best,
+                    scores_tau=measured.scores_tau,
                 )
             )
     return found
@@ -79,6 +82,8 @@ class PooledRanking:
     found_beats: int
     networks: int
     """How many random networks the found ones beat, of how many, in all seeds."""
+    scores_tau: float | None = None
+    """Mean over seeds; None where one has none."""
 
 
 def pooled_rankings(ranked: Sequence[RankCorrelation]) -> list[PooledRanking]:
@@ -107,7 +112,14 @@ def pooled_ranking(method: str, measure: str, target: float, ranked: Sequence[Ra
         high,
         found_beats=sum(one.found_beats for one in ranked),
         networks=sum(one.networks for one in ranked),
+        scores_tau=mean_or_none([one.scores_tau for one in ranked]),
     )
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """The mean; None where one is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
 
 
 def together(known: Sequence[tuple[float, float]]) -> float:

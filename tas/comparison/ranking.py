@@ -25,6 +25,7 @@ from tas.runs.journal import Journal
 from tas.runs.results import AloneResult, RankingResult
 from tas.runs.run import Run
 from tas.search.ranking import Judged, draw_ranking, forced_loss, kendall_tau
+from tas.search.scores import scores_of_search
 from tas.search.task import budgets_of, reopen_search
 from tas.space.random_networks import random_architecture
 from tas.space.space import SearchSpace
@@ -170,6 +171,8 @@ def rank(options: RankOptions, run: Run) -> None:
     draw(others, own, run)
     tau, p_value = kendall_tau(others)
     told = math.isfinite(tau)
+    scores = scores_of_search(search, module, networks[:-1])
+    by_scores, _ = kendall_tau([replace(one, supernet_loss=-score) for one, score in zip(others, scores.tolist())])
     result = RankingResult(
         kendall_tau=tau if told else None,
         kendall_p_value=p_value if told else None,
@@ -177,6 +180,7 @@ def rank(options: RankOptions, run: Run) -> None:
         ranked_accuracy_mean=fmean(one.val_accuracy for one in others),
         ranked_accuracy_best=max(one.val_accuracy for one in others),
         found_accuracy=own.val_accuracy,
+        scores_tau=by_scores if math.isfinite(by_scores) else None,
         found_beats=sum(one.val_accuracy < own.val_accuracy for one in others),
     )
     result.write(run)

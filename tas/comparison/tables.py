@@ -117,7 +117,19 @@ def agreement_table(agreements: Sequence[Agreement]) -> str:
 
 def rank_table(ranked: Sequence[RankCorrelation]) -> str:
     """The rank correlations as a table in Markdown."""
-    head = ("aimed at", "method", "seed", "networks", "tau", "p", "their mean", "their best", "found", "beats")
+    head = (
+        "aimed at",
+        "method",
+        "seed",
+        "networks",
+        "tau",
+        "p",
+        "scores' tau",
+        "their mean",
+        "their best",
+        "found",
+        "beats",
+    )
     lines = [
         (
             aim_words(one.measure, one.target),
@@ -126,6 +138,7 @@ def rank_table(ranked: Sequence[RankCorrelation]) -> str:
             str(one.networks),
             or_dash(one.kendall_tau, "+.2f"),
             or_dash(one.p_value, ".2g"),
+            or_dash(one.scores_tau, "+.2f"),
             percent(one.accuracy_mean),
             percent(one.accuracy_best),
             percent(one.found_accuracy),
@@ -138,7 +151,7 @@ def rank_table(ranked: Sequence[RankCorrelation]) -> str:
 
 def pooled_table(pooled: Sequence[PooledRanking]) -> str:
     """The rank correlations over seeds as a table in Markdown."""
-    head = ("aimed at", "method", "seeds", "tau", "p", "better than their mean by", "beats")
+    head = ("aimed at", "method", "seeds", "tau", "p", "scores' tau", "better than their mean by", "beats")
     lines = [
         (
             aim_words(one.measure, one.target),
@@ -146,6 +159,7 @@ def pooled_table(pooled: Sequence[PooledRanking]) -> str:
             str(one.seeds),
             or_dash(one.kendall_tau, "+.2f"),
             or_dash(one.p_value, ".2g"),
+            or_dash(one.scores_tau, "+.2f"),
             gain(one),
             f"{one.found_beats} of {one.networks}",
         )

@@ -200,6 +200,8 @@ class RankingResult(Record):
     """Of the network that the search found, trained alike."""
     found_beats: int
     """How many of the random ones it is better than."""
+    scores_tau: float | None = None
+    """As `kendall_tau`, of the scores by which the search chooses in the place of the supernet's loss."""
 
 
 @dataclass(frozen=True, kw_only=True)

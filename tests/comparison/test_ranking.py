@@ -98,6 +98,7 @@ def test_a_ranking_holds_both_judgements_of_them_and_of_the_found_network(ranked
     assert len(set(accuracies)) > 1
     tau = kendalltau([-one.supernet_loss for one in others], accuracies)
     assert (result.kendall_tau, result.kendall_p_value) == pytest.approx((tau.statistic, tau.pvalue))
+    assert result.scores_tau is not None and -1 <= result.scores_tau <= 1
     assert (run.path / "ranking.png").stat().st_size > 5000
     (one,) = rank_correlations(jobs.values())
     assert (one.method, one.measure, one.target, one.networks) == ("tas-width", "flops", 0.5, 3)

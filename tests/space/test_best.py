@@ -14,6 +14,7 @@ from tas.space.milp import Array, Milp, Scores
 from tas.space.space import SearchSpace
 from tests.space.test_elimination import (
     budget_at,
+    inside_of,
     places_of,
     random_scores,
     rising_scores,
@@ -28,11 +29,6 @@ MEASURES_OF = [("flops",), ("params",), ("flops", "params")]
 
 def score_of(space: SearchSpace, scores: Scores, network: Architecture) -> float:
     return float(totals(dict(scores), places_of(space, [network]))[0])
-
-
-def inside(budgets: Sequence[Budget], costs: dict[str, Array]) -> Array:
-    """Whether each of the listed networks is inside all budgets."""
-    return np.all([(b.low <= costs[b.measure]) & (costs[b.measure] <= b.high) for b in budgets], axis=0)
 
 
 def budgets_around(seed: int, measures: Sequence[str], quantile: float, tolerance: float) -> list[Budget]:
@@ -60,7 +56,7 @@ def test_it_is_the_best_of_all_networks_inside(seed: int, measures: Sequence[str
         budgets = budgets_around(seed, measures, quantile, 0.04)
         makes = rising_scores if rising else random_scores
         scores = {name: part[0] for name, part in makes(space, seed + 10, 1).items()}
-        highest = totals(scores, places)[inside(budgets, costs)].max()
+        highest = totals(scores, places)[inside_of(budgets, costs)].max()
         found = best(space, scores, budgets)
         assert all_hold(budgets, space.plan, found)
         assert score_of(space, scores, found) == pytest.approx(highest, abs=1e-5)
@@ -97,7 +93,7 @@ def test_where_no_network_is_inside_it_is_the_nearest_to_the_target(seed: int, m
     middle = float(0.4 * own[gap] + 0.6 * own[gap + 1])
     for target in (0.5 * own[0], middle, 2.0 * own[-1]):
         budget = Budget(float(target), 1e-9, measure)
-        assert not inside([budget], costs).any()
+        assert not inside_of([budget], costs).any()
         found = best(space, random_scores(space, seed), [budget])
         assert abs(budget.cost(space.plan, found) - target) == pytest.approx(np.abs(own - target).min(), rel=1e-6)
 
@@ -105,7 +101,7 @@ def test_where_no_network_is_inside_it_is_the_nearest_to_the_target(seed: int, m
 def test_of_two_budgets_that_exclude_one_another_neither_is_left_far() -> None:
     space, _, costs = whole_space(0)
     budgets = [Budget(float(costs["flops"].max()), 0.01), Budget(float(costs["params"].min()), 0.01, "params")]
-    assert not inside(budgets, costs).any()
+    assert not inside_of(budgets, costs).any()
     found = best(space, random_scores(space, 0), budgets)
     apart = sum(abs(costs[b.measure] / b.target - 1) for b in budgets)
     own = sum(abs(b.cost(space.plan, found) / b.target - 1) for b in budgets)
@@ -133,18 +129,14 @@ def test_in_a_large_space_the_best_is_inside_and_no_single_change_that_stays_ins
     assert tried > len(own)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "within"),
-    [
-        # Of what the scores of all networks range over. Measured with these scores: at most 0.2 and 2.3 per cent.
-        ("torchvision/mobilenet_v2", {}, 0.005),
-        ("resnet20", {"residuals": "tied"}, 0.04),
-    ],
-)
-def test_of_many_scores_each_gets_a_network_inside_that_is_nearly_its_best(
-    name: str, options: dict[str, str], within: float
-) -> None:
-    space = paper_space(unpruned(name), **options)
+NEARLY = 0.015
+"""Of the range of all networks' scores. With scores of three seeds for each of the two networks, 72 in all, what was
+handed out lay 0.7 per cent of it below the best, at most."""
+
+
+@pytest.mark.parametrize(("name", "residuals"), [("torchvision/mobilenet_v2", "free"), ("resnet20", "tied")])
+def test_of_many_scores_each_gets_a_network_inside_that_is_nearly_its_best(name: str, residuals: str) -> None:
+    space = paper_space(unpruned(name), residuals=residuals)
     budgets, scores = [budget_at(space, 0.5, 0.05)], log_linear_scores(space, 24)
     found = best_of_many(space, scores, budgets)
     assert len(found) == len(scores)
@@ -156,7 +148,7 @@ def test_of_many_scores_each_gets_a_network_inside_that_is_nearly_its_best(
         spread = sum(np.ptp(part) for part in scores[row].values())
         highest = score_of(space, scores[row], best(space, scores[row], budgets))
         gap = (highest - score_of(space, scores[row], found[row])) / spread
-        assert -1e-6 <= gap <= within
+        assert -1e-6 <= gap <= NEARLY
 
 
 def assert_each_has_its_own(space: SearchSpace, scores: Sequence[Scores], found: Sequence[Architecture]) -> None:
@@ -180,7 +172,7 @@ def test_of_many_scores_in_a_small_space_each_gets_a_network_inside(seed: int, m
     assert all(all_hold(budgets, space.plan, one) for one in found)
     assert found == best_of_many(space, scores, budgets)
     assert_each_has_its_own(space, scores, found)
-    best_possible = [totals(one, places_of(space, every))[inside(budgets, costs)].max() for one in scores]
+    best_possible = [totals(one, places_of(space, every))[inside_of(budgets, costs)].max() for one in scores]
     assert (row_totals(rows, places_of(space, found)) <= np.array(best_possible) + 1e-9).all()
 
 
@@ -207,7 +199,7 @@ def test_a_network_that_elimination_cannot_do_goes_by_the_programme(seed: int, m
     monkeypatch.setattr(Milp, "best", spy)
     found = best(space, scores[0], budgets)
     assert len(solved) == 1
-    among = totals(scores[0], places_of(space, every))[inside(budgets, costs)]
+    among = totals(scores[0], places_of(space, every))[inside_of(budgets, costs)]
     assert score_of(space, scores[0], found) == pytest.approx(among.max(), abs=1e-5)
     many = best_of_many(space, scores, budgets)
     assert len(solved) == 1 + tas.space.best.SOLVED
@@ -216,5 +208,5 @@ def test_a_network_that_elimination_cannot_do_goes_by_the_programme(seed: int, m
     assert_each_has_its_own(space, scores, many)
     # Those for which a programme was solved have their best, but for the share of it by which it may stop short.
     for one, network in zip(scores[: tas.space.best.SOLVED], many):
-        highest = totals(one, places_of(space, every))[inside(budgets, costs)].max()
+        highest = totals(one, places_of(space, every))[inside_of(budgets, costs)].max()
         assert highest - score_of(space, one, network) <= 0.011 * abs(highest) + 1e-5

@@ -83,6 +83,11 @@ def whole_space(seed: int) -> tuple[SearchSpace, list[Architecture], dict[str, A
     return space, every, {measure: costs_of(space, every, measure) for measure in MEASURES}
 
 
+def inside_of(budgets: Sequence[Budget], costs: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Whether each of the listed networks is inside all budgets."""
+    return np.all([(b.low <= costs[b.measure]) & (costs[b.measure] <= b.high) for b in budgets], axis=0)
+
+
 @cache
 def small_network_space(name: str) -> SearchSpace:
     torch.manual_seed(0)
