@@ -10,8 +10,8 @@ accuracy2, accuracy3, macs and what other judges said of each network, a column 
 The table's network is searched by `tas search`, once, with the target of half its FLOPs. Then, among the networks of
 25, 35 and 50 % of the FLOPs (+-2 %): Kendall's tau of the scores with the truth, and how much better the network of the
 highest score is than their mean, in points. The truth is the mean of three trainings, smoothed by a sum over widths
-and pairs of widths, whose residuals are as large as the three trainings' noise. An interrupted search is gone on with by
-the same command; DIR keeps it.
+and pairs of widths, whose residuals are as large as the three trainings' noise. An interrupted search is gone on with
+by the same command; DIR keeps it.
 """
 
 import argparse
