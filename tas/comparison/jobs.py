@@ -152,7 +152,7 @@ def teacher_job(options: CompareOptions, seed: int) -> Job:
     """The training of the unpruned network: teacher, source of weights, and the accuracy to compare with."""
     path = Path(str(options.output), "teacher", f"seed{seed}")
     epochs = options.teacher_epochs or options.recipe.epochs
-    fixed = shared(options, path, seed) | asdict(options.source) | {"epochs": epochs}
+    fixed = shared(options, path, seed) | asdict(options.source) | {"epochs": epochs, "init": "scratch"}
     # Trained further from given weights, it is not from scratch.
     training = "pretrained" if options.source.trained else "scratch-e"
     own = of_trainer(options, taught=False)

@@ -133,7 +133,7 @@ def test_training_takes_data_set_and_weights_from_the_pruning(
     assert metrics_of(Run("trained"))["flops"] == metrics_of(Run("found"))["flops"]
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("uniform", "random")])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.needs_weights])
 def test_methods_that_judge_weights_ask_for_them(method: str, refused: Callable) -> None:
     said = refused("prune", "--method", method)
     assert f"--method {method} judges trained weights: give --weights RUN or --pretrained" in said
