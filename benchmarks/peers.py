@@ -6,11 +6,11 @@
     python benchmarks/peers.py --methods uniform tp-l1 fastnas tas-asked --data digits --flops-targets 0.5 --seeds 0 \
         --teacher-epochs 2 --epochs 1 --output runs/peers-digits
 
-All other options are those of `tas compare`, which carries it out in OUTPUT/NETWORK and goes on where it was: the unpruned
-network is trained once a seed, every method makes it smaller, and what is left is fine-tuned alike, taught by it. FLOPs of
-all networks are counted by `tas.flops`. Methods, beside those of `tas compare`:
+All other options are those of `tas compare`, which carries it out in OUTPUT/NETWORK and goes on where it was: each seed
+trains the unpruned network once, every method makes it smaller, and what is left is fine-tuned alike, taught by it. All
+FLOPs are counted by `tas.flops`. Methods, beside those of `tas compare`:
 
-    tp-l1, tp-taylor, tp-group-norm, tp-isomorphic    Torch-Pruning's, channel by channel as in its own benchmarks
+    tp-l1, tp-taylor, tp-group-norm, tp-isomorphic    Torch-Pruning's, in small steps as in its own benchmarks
     fastnas                                           NVIDIA Model-Optimizer's; the extra `peers` installs it
     tas-asked                                         `tas search --strategy sandwich --epochs 0`, which trains nothing
     tas-sandwich                                      the same after --search-epochs of training from it
@@ -23,6 +23,7 @@ import argparse
 import copy
 import json
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -120,7 +121,7 @@ def gradients(task: PruneTask) -> BeforeStep:
     def accumulate(network: nn.Module) -> None:
         network.zero_grad()
         for images, labels in batches:
-            F.cross_entropy(network(images), labels).backward()
+            F.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
 
     return accumulate
 
@@ -200,40 +201,39 @@ def variants(search_epochs: int) -> dict[str, dict[str, Any]]:
     return {name: {"method": function} for name, function in PEERS.items()} | searches
 
 
+def compare_all(options: argparse.Namespace, others: Sequence[str]) -> tuple[int, list[Row]]:
+    """`tas compare` of each network, until one is refused or interrupted; the worst exit status, and all rows."""
+    worst, rows = 0, []
+    for network in options.network:
+        status, found = compare(network, options, others)
+        worst = max(worst, status)
+        rows += found
+        if status and not found:
+            break
+    return worst, rows
+
+
 def compare(network: str, options: argparse.Namespace, others: Sequence[str]) -> tuple[int, list[Row]]:
-    """`tas compare` of one network; returns its exit status, and a row for each that was fine-tuned, none if the command
-    was refused.
+    """`tas compare` of one network; returns its exit status, and a row for every training, none if it refused.
 
     Args:
         network: Its name.
         options: Those of this script.
         others: Those of the command, as they were typed; they win over the defaults that come before them.
     """
-    home = options.output / network.replace("/", "-")
-    before = results_of(home)
+    home = options.output / re.sub("[/:]", "-", network)
+    before, _ = results_of(home)
     status = tas(
         [
             "compare",
-            *(
-                "--flops-targets",
-                "0.5",
-                "0.25",
-                "--seeds",
-                "0",
-                "1",
-                "2",
-                "--controls",
-                "uniform",
-                "shallow",
-                "balanced",
-            ),
+            *("--flops-targets", "0.5", "0.25", "--seeds", "0", "1", "2"),
             *others,
             *("--network", network, "--output", str(home), "--methods", *options.methods),
             *("--training", "finetune+kd", "--variants", json.dumps(variants(options.search_epochs))),
         ]
     )
     written, results = results_of(home)
-    return status, [row_of(network, result) for result in results] if written != before[0] else []
+    return status, [row_of(network, result) for result in results] if written != before else []
 
 
 def results_of(home: Path) -> tuple[int, list[dict[str, Any]]]:
@@ -301,8 +301,9 @@ def main() -> int:
     if (lacking := missing(options.methods)) is not None:
         print(f"peers.py: error: {lacking}", file=sys.stderr)
         return 2
-    compared = [compare(network, options, others) for network in options.network]
-    rows = [row for _, found in compared for row in found]
+    status, rows = compare_all(options, others)
+    if not rows:
+        return status
     around = circumstances()
     for line in (around, *map(asdict, rows)):
         print(json.dumps(line))
@@ -314,8 +315,9 @@ def main() -> int:
             )
     if options.json is not None:
         found = {"circumstances": around, "rows": [asdict(row) for row in rows]}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return max(status for status, _ in compared)
+    return status
 
 
 if __name__ == "__main__":

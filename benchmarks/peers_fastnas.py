@@ -34,7 +34,7 @@ NARROWED = {"nn.Conv2d": "channel_divisor", "nn.BatchNorm2d": "feature_divisor"}
 
 
 def fastnas(task: PruneTask) -> Pruned:
-    """The narrower network that FastNAS finds within the target, an upper bound to it.
+    """The narrower network that FastNAS finds within an upper bound: the most that the budget allows, as `tas` has it.
 
     The score is the cross-entropy, below 0, on the training images by which `tas search --strategy sandwich` asks
     networks: an accuracy on images that the network has learned is the same for many widths, and stops far from the
@@ -44,9 +44,10 @@ def fastnas(task: PruneTask) -> Pruned:
         TasError: It cannot prune the network, or not into one that `tas` knows.
     """
     device, options = device_of(task), Strategy()
-    share = task.budget.target / task.cost(task.full)
+    share = task.budget.high / task.cost(task.full)
     judging = SearchData(task.data, task.seed, options.held_out, by_turns=False).probing_batches(options.probe_images)
     batches = [(images.to(device), labels.to(device)) for images, labels in judging]
+    calibrating = calibrating_batches(task, device)
     rules = mtp.fastnas.FastNASConfig()
     for kind, divisor in NARROWED.items():
         rules[kind]["*"][divisor] = 1
@@ -57,7 +58,7 @@ def fastnas(task: PruneTask) -> Pruned:
             constraints={task.budget.measure: f"{100 * share}%"},
             dummy_input=torch.zeros(1, *task.input_shape, device=device),
             config={
-                "data_loader": calibrating_batches(task, device),
+                "data_loader": calibrating,
                 "max_iter_data_loader": CALIBRATING,
                 "score_func": lambda candidate: -loss_of(candidate, batches),
                 "verbose": False,
