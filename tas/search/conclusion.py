@@ -89,7 +89,8 @@ class Scored:
         if any(len(candidates) > 1 for candidates in space.depths.values()):
             found["shallow"] = controls.shallow_network(space, at)[0]
         found["balanced"] = controls.balanced_network(space, budgets, {s: c[-1] for s, c in space.depths.items()})
-        return found
+        first = {str(network): name for name, network in reversed(found.items())}
+        return {name: network for name, network in found.items() if first[str(network)] == name}
 
     def check(self) -> tuple[float, float]:
         """R^2 and Kendall's tau of networks that were not in the fit."""
@@ -117,8 +118,9 @@ def conclude(scored: Scored, budgets: Sequence[Budget], draws: int, seed: int) -
     space, top = scored.space, scored.best(budgets)
     rules = scored.controls(top, budgets)
     gains = {name: scored.gain(top, control) for name, control in rules.items()}
-    strongest = min(rules, key=lambda name: scored.loss(rules[name]))
-    as_good = gains[strongest][0] <= gains[strongest][1] and all_hold(budgets, space.plan, rules[strongest])
+    inside = [name for name, control in rules.items() if all_hold(budgets, space.plan, control)]
+    strongest = min(inside, key=lambda name: scored.loss(rules[name]), default="")
+    as_good = bool(inside) and gains[strongest][0] <= gains[strongest][1]
     found = scored.best_by_draws(budgets, draws, seed) or [top]
     widths = {name: shares(candidates, found, name) for name, candidates in space.widths.items()}
     depths = {name: shares(candidates, found, name) for name, candidates in space.depths.items()}

@@ -61,7 +61,9 @@ class Terms:
 
     def matrix(self, architectures: Sequence[Architecture]) -> Array:
         """A row for each architecture, (architectures, terms)."""
-        return np.array([self.of(architecture) for architecture in architectures]).reshape(-1, len(self.names))
+        return np.array([self.of(architecture) for architecture in architectures]).reshape(
+            len(architectures), len(self.names)
+        )
 
     def scores(self, elasticities: Array) -> dict[str, Array]:
         """Width or stage -> what each candidate adds to the score, 0 for the full one.

@@ -15,17 +15,17 @@ def batch_statistics(network: nn.Module) -> Iterator[None]:
     """
     training = {module: module.training for module in network.modules()}
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    kept = [(norm.momentum, {name: buffer.clone() for name, buffer in norm.named_buffers()}) for norm in norms]
     network.eval()
     for norm in norms:
         norm.train()
-        norm.momentum = 0.0  # what is there stays
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked = norm.num_batches_tracked.clone()  # it counts this one
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, kept):
-            norm.momentum, norm.num_batches_tracked = momentum, count
+        for norm, (momentum, buffers) in zip(norms, kept):
+            norm.momentum = momentum
+            for name, buffer in norm.named_buffers():  # the count of batches, and after one that overflowed all others
+                buffer.copy_(buffers[name])
         for module, mode in training.items():
             module.training = mode

@@ -89,7 +89,7 @@ def test_a_comparison_takes_it_as_a_variant(cli: Callable, tmp_path: Path) -> No
             "--method: wrong:missing cannot be imported (AttributeError: module 'wrong' has no attribute",
         ),
         ("absent:method", "--method: absent:method cannot be imported (ModuleNotFoundError: No module named 'absent')"),
-        ("l3", "--method is l3; allowed: uniform, random, l1,"),
+        ("l3", "--method is l3; allowed: uniform, shallow, balanced, random, l1,"),
     ],
 )
 def test_a_method_that_is_none_is_named_and_leaves_no_run(

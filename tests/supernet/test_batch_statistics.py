@@ -158,7 +158,6 @@ def test_gradients_flow_as_in_training() -> None:
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.xfail(reason="a momentum of 0 times infinity is no number, and stays", strict=True)
 def test_images_that_overflow_leave_the_running_statistics_as_they_were() -> None:
     network = made("several_norms")
     before = state_of(network)
