@@ -35,6 +35,7 @@ from tas.commands.search import search
 from tas.config import SearchOptions
 from tas.config.files import read_yaml, recipe
 from tas.config.parsing import from_values
+from tas.runs.provenance import code_version
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
 from tas.search.elasticities import fit_elasticities
@@ -193,7 +194,7 @@ def scores_of(run: Run, table: Table) -> Array:
     return scores_of_search(run, module, [network(row) for row in table.digits])
 
 
-def row_of(run: Run, options: SearchOptions, table: Table, commit: str) -> dict[str, object]:
+def row_of(run: Run, options: SearchOptions, table: Table) -> dict[str, object]:
     """What was measured of a search."""
     result = run_result(run)
     return {
@@ -205,7 +206,7 @@ def row_of(run: Run, options: SearchOptions, table: Table, commit: str) -> dict[
         "lr": options.recipe.lr,
         "seed": options.keeping.seed,
         "seconds": result.seconds,
-        "commit": commit,
+        "commit": code_version(),
         "bands": judged(table, scores_of(run, table)),
     }
 
@@ -240,7 +241,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--accelerator", default="auto")
     parser.add_argument("--precision", default="32-true")
-    parser.add_argument("--commit", default="", help="kept in the row")
     parser.add_argument("--json", action="store_true", help="print the row alone")
     options = parser.parse_args()
     table = Table.read(options.table)
@@ -254,7 +254,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))  # of the network
     with redirect_stdout(sys.stderr):  # its summary
         run, given = searched(options)
-    row = row_of(run, given, table, options.commit)
+    row = row_of(run, given, table)
     if options.json:
         print(json.dumps(row))
     else:

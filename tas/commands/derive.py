@@ -47,6 +47,11 @@ def derive_run(options: DeriveOptions) -> Run:
     run = Run.of(Keeping(output=options.output), "derive", name)
     run.check_free()
     probes = probes_of(origin).entries
+    if options.draws is not None and (options.front or not probes):
+        raise TasError(
+            f"--draws goes with a search that measured scores, and without --front; {origin.path} has "
+            f"{'them' if probes else 'none'}"
+        )
     if options.front:
         if not probes:
             raise TasError(f"--front: {origin.path} measured no scores; --strategy sandwich does")

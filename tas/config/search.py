@@ -36,4 +36,5 @@ class SearchOptions(Options):
             )
             inside("epochs", 0, self.source.trained and self.init != "scratch", "1 and more without trained weights")
         kinds, samples = len(set(self.space.ratios)), self.strategy.samples
-        inside("samples", samples, samples <= kinds, f"1 to the {kinds} --ratios")
+        if self.strategy.strategy == "gumbel-mixture":
+            inside("samples", samples, samples <= kinds, f"1 to the {kinds} --ratios")

@@ -83,7 +83,7 @@ class Scored:
     def controls(self, network: Architecture, budgets: Sequence[Budget]) -> dict[str, Architecture]:
         """What the rules give that ask nothing, at the cost of a network; the same network under one name only."""
         space, budget = self.space, budgets[0]
-        # As near to what the network costs as they come, but inside.
+        # As near to what the network costs as they come; they may be a little outside.
         at = replace(budget, target=float(min(budget.cost(space.plan, network), budget.high)))
         found = {"uniform": controls.uniform_network(space, at, {s: c[-1] for s, c in space.depths.items()})[0]}
         if any(len(candidates) > 1 for candidates in space.depths.values()):

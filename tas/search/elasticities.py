@@ -186,7 +186,6 @@ class Mixed:
     def __init__(self, fixed: Array, random: Sequence[Array], y: Array) -> None:
         self.fixed = fixed
         self.random = list(random)
-        # Columns that say nothing new, as where a kind has one term alone, are held by a very wide prior.
         self.y = y
         self.products = [part @ part.T for part in self.random]
 
@@ -221,7 +220,8 @@ class Mixed:
         """Fixed and random effects, (effects,), their covariance, and the standard deviation of the noise."""
         rows, size = self.fixed.shape
         design = np.concatenate([self.fixed, *self.random], 1)
-        # Henderson's mixed-model equations, in units of the noise.
+        # Henderson's mixed-model equations, in units of the noise. A very wide prior holds what the data leave open, as
+        # the common elasticity of a kind of one term.
         precision = np.concatenate(
             [np.full(size, 1e-9), *(np.full(part.shape[1], s**-2) for part, s in zip(self.random, spreads))]
         )

@@ -66,8 +66,7 @@ class Distributions(pl.Callback):
         images = cast(SearchData | None, trainer.datamodule)  # type: ignore[attr-defined]  # it has
         standing = None
         if images is not None:
-            judging = images.probing_batches(LOOKED_BY)
-            standing = module.strategy.look(lambda: judging, module.device)
+            standing = module.strategy.look(lambda: images.probing_batches(LOOKED_BY), module.device)
         if trainer.is_global_zero:
             space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
             distributions_file(trainer).add(distribution_rows(epoch, space, widths, depths))

@@ -108,6 +108,8 @@ def test_a_search_of_mixtures_answers_other_budgets_too(
     metrics = metrics_of(Run(tmp_path / "derived"))
     assert metrics["strategy"] == "gumbel-mixture" and 0.38 <= metrics["flops_ratio"] <= 0.42
     assert "predicted_gain" not in metrics
+    status, _, err = cli("derive", run.path, "--flops-target", 0.4, "--draws", 50)
+    assert (status, "--draws" in err) == (2, True)
     status, _, err = cli("derive", run.path, "--front", 4)
     assert (status, "--front" in err, "--strategy sandwich" in err) == (2, True, True)
 
@@ -139,6 +141,7 @@ def test_a_trained_network_is_asked_without_training_and_handed_over_with_its_we
         (("derive", "nothing"), "nothing: not a finished search"),
         (("derive", "nothing", "--front", 1), "--front is 1; allowed: 0, or 2 and more"),
         (("derive", "nothing", "--draws", 0), "--draws"),
+        (("search", "--strategy", "sandwich", "--probes", 5), "--probes is 5; allowed: 20 or more"),
         (("search", "--strategy", "sandwich", "--align", "interpolate"), "--align goes with --strategy gumbel-mixture"),
         (("search", "--strategy", "sandwhich"), "--strategy is sandwhich; expected"),
         (("search", "--strategy", "sandwich", "--held-out", 0.999), "--held-out 0.999: leaves fewer training images"),

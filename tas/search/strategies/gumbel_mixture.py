@@ -17,7 +17,7 @@ from tas.data.loaders import Batch
 from tas.errors import check_finite
 from tas.runs.results import Standing
 from tas.search.conclusion import Conclusion
-from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.search.strategy import Backward, Moment, Scalars, Stepper, sgd_of_weights
 from tas.space.derivation import argmax, derive
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
@@ -61,13 +61,7 @@ class GumbelMixture:
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD of the weights, and the optimiser of the logits. Their learning rates are set in every step."""
-        weights = torch.optim.SGD(
-            self.supernet.weight_parameters(),
-            lr=self.recipe.lr,
-            momentum=self.recipe.momentum,
-            weight_decay=self.recipe.weight_decay,
-            nesterov=self.recipe.momentum > 0,
-        )
+        weights = sgd_of_weights(self.supernet, self.recipe)
         makers: dict[str, Callable[..., torch.optim.Optimizer]] = {
             "sgd": torch.optim.SGD,
             "adam": partial(torch.optim.Adam, betas=(0.5, 0.999)),

@@ -15,7 +15,7 @@ from tas.errors import check_finite
 from tas.runs.results import Standing
 from tas.search.conclusion import Conclusion, Scored, conclude, even
 from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
-from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.search.strategy import Backward, Moment, Scalars, Stepper, sgd_of_weights
 from tas.space.random_networks import random_architecture
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
@@ -64,16 +64,7 @@ class Sandwich:
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD of the weights. Its learning rate is set in every step."""
-        recipe = self.recipe
-        return [
-            torch.optim.SGD(
-                self.supernet.weight_parameters(),
-                lr=recipe.lr,
-                momentum=recipe.momentum,
-                weight_decay=recipe.weight_decay,
-                nesterov=recipe.momentum > 0,
-            )
-        ]
+        return [sgd_of_weights(self.supernet, self.recipe)]
 
     def step(
         self,
