@@ -1,6 +1,7 @@
 """Hold the scores of finished searches against 60 ResNet-20s of half the FLOPs that were each trained alone.
 
     python benchmarks/trained_alone.py RUN ...
+    python benchmarks/trained_alone.py --references
 
 The networks are those of `benchmarks/results/2026-11-25-depth-training-cpu.json`: 20 random ones for each of three
 seeds, trained for 10 epochs on half of CIFAR-10 at 16x16, judged on the other half. They are drawn again by their
@@ -25,6 +26,7 @@ from tas.networks import open_network
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
 from tas.search.conclusion import Scored
+from tas.search.elasticities import Terms, fit_elasticities
 from tas.search.probing import probes_of
 from tas.space.milp import Array
 from tas.space.of_network import search_space
@@ -57,14 +59,33 @@ def agreement(scores: list[Array], accuracies: list[Array]) -> dict[str, object]
     return {"tau": taus, "mean": float(np.mean(taus)), "pooled": pooled, "r": r}
 
 
+def left_out(networks: dict[int, list[tuple[Architecture, float]]], terms: Terms) -> dict[str, float]:
+    """How well the model tells each network from the fifty-nine others: what there is to see."""
+    matrix = np.concatenate([terms.matrix([one for one, _ in own]) for own in networks.values()])
+    accuracies = [np.array([accuracy for _, accuracy in own]) for own in networks.values()]
+    true = np.concatenate([part - part.mean() for part in accuracies])
+    predicted = np.zeros_like(true)
+    for place in range(len(true)):
+        others = np.arange(len(true)) != place
+        found = fit_elasticities(matrix[others], terms.kinds, true[others])
+        predicted[place] = found.level + matrix[place] @ found.mean
+    tau, r = float(kendalltau(predicted, true).statistic), float(pearsonr(predicted, true).statistic)
+    return {"pooled": tau, "r": r}
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", help="finished searches of the strategy sandwich")
-    for path in parser.parse_args().runs:
+    parser.add_argument("runs", nargs="*", help="finished searches of the strategy sandwich")
+    parser.add_argument("--references", action="store_true", help="what the sixty themselves say of one another")
+    options = parser.parse_args()
+    space = search_space(open_network("resnet20", 10), torch.zeros(1, 3, 16, 16))
+    networks = trained_networks(space)
+    if options.references:
+        print(json.dumps({"each left out once": left_out(networks, Terms(space))}))
+    for path in options.runs:
         run = Run(path)
-        space = search_space(open_network("resnet20", 10), torch.zeros(1, 3, 16, 16))
-        networks, scored = trained_networks(space), Scored(space, probes_of(run).entries)
+        scored = Scored(space, probes_of(run).entries)
         accuracies = [np.array([accuracy for _, accuracy in own]) for own in networks.values()]
         matrices = [scored.terms.matrix([one for one, _ in own]) for own in networks.values()]
         row: dict[str, object] = {"run": run.path.name, "seconds": SearchResult.read(run).seconds}

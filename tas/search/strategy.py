@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tas.config.groups import Recipe
 from tas.cost.budget import Budget
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
@@ -47,17 +46,6 @@ class Moment:
     def progress(self) -> float:
         """From 0 to below 1."""
         return self.iteration / self.iterations
-
-
-def sgd_of_weights(supernet: Supernet, recipe: Recipe) -> torch.optim.SGD:
-    """SGD of a supernet's weights, as a recipe has it."""
-    return torch.optim.SGD(
-        supernet.weight_parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
 
 
 class SearchStrategy(Protocol):

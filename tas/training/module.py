@@ -14,6 +14,7 @@ from tas.distillation.features import FeatureDistillation
 from tas.distillation.teachers import Teachers
 from tas.errors import check_finite
 from tas.training.losses import loss_for
+from tas.training.optimizers import sgd
 from tas.training.schedules import cosine
 
 STALE = 1e-3
@@ -54,13 +55,7 @@ class TrainModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         regressors = [] if self.features is None else self.features.parameters()
-        return torch.optim.SGD(
-            [*self.network.parameters(), *regressors],
-            lr=self.recipe.lr,
-            momentum=self.recipe.momentum,
-            weight_decay=self.recipe.weight_decay,
-            nesterov=self.recipe.momentum > 0,
-        )
+        return sgd([*self.network.parameters(), *regressors], self.recipe)
 
     def on_fit_start(self) -> None:
         if self.features is not None:

@@ -17,10 +17,11 @@ from tas.data.loaders import Batch
 from tas.errors import check_finite
 from tas.runs.results import Standing
 from tas.search.conclusion import Conclusion
-from tas.search.strategy import Backward, Moment, Scalars, Stepper, sgd_of_weights
+from tas.search.strategy import Backward, Moment, Scalars, Stepper
 from tas.space.derivation import argmax, derive
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
+from tas.training.optimizers import sgd
 from tas.training.schedules import cosine, linear
 
 ARCH_TRAVEL = 1600.0
@@ -61,7 +62,7 @@ class GumbelMixture:
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD of the weights, and the optimiser of the logits. Their learning rates are set in every step."""
-        weights = sgd_of_weights(self.supernet, self.recipe)
+        weights = sgd(self.supernet.weight_parameters(), self.recipe)
         makers: dict[str, Callable[..., torch.optim.Optimizer]] = {
             "sgd": torch.optim.SGD,
             "adam": partial(torch.optim.Adam, betas=(0.5, 0.999)),

@@ -15,10 +15,11 @@ from tas.errors import check_finite
 from tas.runs.results import Standing
 from tas.search.conclusion import Conclusion, Scored, conclude, even
 from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
-from tas.search.strategy import Backward, Moment, Scalars, Stepper, sgd_of_weights
+from tas.search.strategy import Backward, Moment, Scalars, Stepper
 from tas.space.random_networks import random_architecture
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
+from tas.training.optimizers import sgd
 from tas.training.schedules import cosine
 
 ROUNDS = 3
@@ -64,7 +65,7 @@ class Sandwich:
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD of the weights. Its learning rate is set in every step."""
-        return [sgd_of_weights(self.supernet, self.recipe)]
+        return [sgd(self.supernet.weight_parameters(), self.recipe)]
 
     def step(
         self,
