@@ -1,7 +1,7 @@
 """What a found network may cost, and the loss that drives a search toward it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -13,14 +13,16 @@ from tas.reading.plan import Plan
 
 @dataclass(frozen=True)
 class Budget:
-    """A band of one cost: (1 - tolerance) target to (1 + tolerance) target."""
+    """A band of one cost: (1 - tolerance) target to (1 + excess) target."""
 
     target: float
     """In units of the measure: multiply-adds for one image, parameters."""
     tolerance: float = 0.05
-    """Half the band's width, as a share of the target."""
+    """How far below the target the band reaches, as a share of it."""
     measure: str = "flops"
     """What is measured: a name in `tas.cost.measures.MEASURES`."""
+    excess: float | None = None
+    """How far above it; None: as far as below."""
 
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
@@ -34,7 +36,16 @@ class Budget:
     @property
     def high(self) -> float:
         """The most inside."""
-        return (1 + self.tolerance) * self.target
+        return (1 + (self.tolerance if self.excess is None else self.excess)) * self.target
+
+    def at_most(self) -> "Budget":
+        """The part of the band that does not exceed the target."""
+        return replace(self, excess=0.0)
+
+    def narrower(self, margin: float) -> "Budget":
+        """The band without a margin, a share of the target, at either end."""
+        excess = None if self.excess is None else self.excess - margin
+        return replace(self, tolerance=self.tolerance - margin, excess=excess)
 
     def holds(self, cost: float) -> bool:
         """Whether a cost lies inside, ends included."""

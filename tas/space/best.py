@@ -1,6 +1,7 @@
 """The best network inside budgets by scores of widths and depths: exactly for one, nearly for hundreds of scores."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,13 +16,23 @@ SOLVED = 16
 
 
 def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Architecture:
-    """The architecture of the highest score inside all budgets; where there is none, the nearest to the targets.
+    """The architecture of the highest score that costs no more than the targets and lies inside all budgets.
+
+    More channels never score less, so that without this limit all would lie at the upper ends of the bands, and have
+    more than what is compared with them. Where no architecture is within it, that of the highest score inside the
+    budgets; where there is none, the nearest to the targets.
 
     Args:
         space: The candidates.
         scores: Width or stage -> what each candidate adds, (candidates,).
         budgets: What it may cost.
     """
+    found = inside(space, scores, [budget.at_most() for budget in budgets]) or inside(space, scores, budgets)
+    return found or Milp(space, budgets).nearest()
+
+
+def inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Architecture | None:
+    """The architecture of the highest score inside all budgets; None if there is none. Arguments as for `best`."""
     highest = chosen(space, {name: int(part.argmax()) for name, part in scores.items()})
     if all_hold(budgets, space.plan, highest):
         return highest
@@ -39,23 +50,27 @@ def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Archi
     for margin in (0.0, 1e-5):
         found = milp.best(left, margin)
         if found is None or all_hold(budgets, space.plan, found):
-            break
-    return found or Milp(space, budgets).nearest()
+            return found
+    return found
 
 
 def best_of_many(space: SearchSpace, scores: Sequence[Scores], budgets: Sequence[Budget]) -> list[Architecture]:
-    """For each of many scores a network inside all budgets that is the best by it, or nearly; empty if none is found.
+    """For each of many scores a network that is the best by it, or nearly, of those that cost no more than the targets;
+    empty if there is none.
+
+    It may cost less than the band: that a score has no use for more does not make it say nothing.
 
     Args:
         space, budgets: As for `best`.
         scores: Each as for `best`.
     """
+    most = [replace(budget, tolerance=1.0, excess=0.0) for budget in budgets]
     rows = {name: np.stack([one[name] for one in scores]) for name in choices_of(space)}
-    pool = by_elimination(space, rows, budgets[0]) if len(budgets) == 1 else []
+    pool = by_elimination(space, rows, most[0]) if len(most) == 1 else []
     if not pool:
-        milp = Milp(space, budgets)
+        milp = Milp(space, most)
         solved = [milp.best(one, gap=1e-2) for one in scores[:SOLVED]]
-        pool = [found for found in solved if found is not None and all_hold(budgets, space.plan, found)]
+        pool = [found for found in solved if found is not None and all_hold(most, space.plan, found)]
     pool = list({str(one): one for one in pool}.values())
     if not pool:
         return []

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +102,7 @@ class Milp:
         """
         objective = np.zeros(self.size)
         objective[: self.binaries] = -np.concatenate([scores[name] for name in (*self.widths, *self.depths)])
-        narrower = [replace(budget, tolerance=budget.tolerance - margin) for budget in self.budgets]
+        narrower = [budget.narrower(margin) for budget in self.budgets]
         inside = [
             LinearConstraint(self.cost_row(place), budget.low / budget.target, budget.high / budget.target)
             for place, budget in enumerate(narrower)

@@ -10,7 +10,7 @@ from tas.architecture import Architecture
 from tas.cost.budget import Budget
 from tas.space.controls import balanced_network, narrowing_steps, shallow_network, uniform_network
 from tas.space.space import SearchSpace
-from tests.space.test_elimination import budget_at, inside_of, whole_space
+from tests.space.test_elimination import allowed_of, budget_at, whole_space
 from tests.spaces import paper_space, unpruned
 
 NETWORKS = ["resnet20", "torchvision/mobilenet_v2"]
@@ -35,7 +35,9 @@ def test_balanced_has_the_largest_sum_of_log_widths_inside(seed: int, measures: 
     for quantile in (0.2, 0.6, 0.9):
         place = np.argsort(np.where(at_depths, costs[measures[0]], np.inf))[int(quantile * (at_depths.sum() - 1))]
         budgets = [Budget(float(costs[measure][place]), 0.005, measure) for measure in measures]
-        inside = at_depths & inside_of(budgets, costs)
+        inside = at_depths & allowed_of(
+            budgets, {name: np.where(at_depths, own, np.inf) for name, own in costs.items()}
+        )
         narrower += inside.sum() < at_depths.sum()
         found = balanced_network(space, budgets, depths)
         assert found.depths == depths
@@ -62,7 +64,7 @@ def test_balanced_is_inside_and_as_deep_as_it_is_told(name: str, share: float, m
     assert found.depths == space.full.depths
     assert budget.holds(budget.cost(space.plan, found))
     uniform = uniform_network(space, budget, space.full.depths)[0]
-    if budget.cost(space.plan, uniform) <= budget.high:
+    if budget.cost(space.plan, uniform) <= budget.target:
         assert log_widths(space, found) >= log_widths(space, uniform) - 1e-5
 
 

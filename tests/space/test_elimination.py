@@ -88,6 +88,12 @@ def inside_of(budgets: Sequence[Budget], costs: Mapping[str, Array]) -> NDArray[
     return np.all([(b.low <= costs[b.measure]) & (costs[b.measure] <= b.high) for b in budgets], axis=0)
 
 
+def allowed_of(budgets: Sequence[Budget], costs: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Among which of the listed networks the best is looked for: those inside that exceed no target, if there are."""
+    inside = inside_of([budget.at_most() for budget in budgets], costs)
+    return inside if inside.any() else inside_of(budgets, costs)
+
+
 @cache
 def small_network_space(name: str) -> SearchSpace:
     torch.manual_seed(0)
