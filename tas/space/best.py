@@ -41,8 +41,10 @@ def inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Arc
         elimination = Elimination(space, budgets[0])
         if elimination.order is not None:
             reduced = elimination.candidates_that_may_win(scores) or space
+    # Of about 1: the solver takes differences below a millionth for none.
+    largest = max((float(np.abs(part).max()) for part in scores.values()), default=0.0) or 1.0
     left = {
-        name: scores[name][[candidates.index(one) for one in kept]]
+        name: scores[name][[candidates.index(one) for one in kept]] / largest
         for (name, candidates), kept in zip(choices_of(space).items(), choices_of(reduced).values())
     }
     milp = Milp(reduced, budgets)

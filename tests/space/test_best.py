@@ -64,6 +64,14 @@ def test_it_is_the_best_of_all_networks_inside(seed: int, measures: Sequence[str
         assert score_of(space, scores, found) == pytest.approx(highest, abs=1e-5)
 
 
+def test_scores_are_told_apart_however_small_they_are() -> None:
+    space, _, _ = whole_space(1)
+    budgets = budgets_around(1, ("flops",), 0.5, 0.04)
+    scores = {name: part[0] for name, part in rising_scores(space, 11, 1).items()}
+    tiny = {name: 1e-9 * part for name, part in scores.items()}
+    assert best(space, tiny, budgets) == best(space, scores, budgets)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_band_around_one_network_alone_is_met_exactly(seed: int) -> None:
     space, every, costs = whole_space(seed)
