@@ -26,9 +26,10 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
-from table_mobilenet import WIDTHS
+from table_mobilenet import WIDTHS, MobileNet
 
 from tas.architecture import Architecture
 from tas.commands.search import search
@@ -38,9 +39,10 @@ from tas.config.parsing import from_values
 from tas.runs.provenance import code_version
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
-from tas.search.elasticities import fit_elasticities
+from tas.search.elasticities import Terms, fit_elasticities
 from tas.search.scores import scores_of_search
 from tas.search.task import reopen_search
+from tas.space.of_network import search_space
 
 Array = NDArray[np.float64]
 
@@ -114,12 +116,12 @@ def judged(table: Table, scores: Array) -> dict[str, list[float]]:
 
 def references(table: Table) -> dict[str, dict[str, list[float]]]:
     """The same of rules, of random search, of the judges, and of the log-linear model fitted to their word on a few."""
-    logs, generator = np.log(table.digits / 4), np.random.default_rng(0)
+    logs, generator, layers = np.log(table.digits / 4), np.random.default_rng(0), layers_of_terms()
     spread = (table.digits - 4 * np.sqrt(table.macs / table.macs.max())[:, None]) ** 2
     found = {
         "best there is": judged(table, table.truth),
         "uniform": judged(table, -spread.sum(1)),
-        "balanced": judged(table, logs.sum(1)),
+        "balanced": judged(table, logs @ layers),
         f"best of {FEW}, each trained once": random_search(table, generator),
         "one training of each": judged(table, table.accuracies[:, 0]),
     }
@@ -130,12 +132,19 @@ def references(table: Table) -> dict[str, dict[str, list[float]]]:
         fits = []
         for _ in range(REPEATS // 4):
             few = generator.choice(known, FEW, replace=False)
-            model = fit_elasticities(logs[few], np.zeros(logs.shape[1], dtype=np.int64), said[few])
+            model = fit_elasticities(logs[few], layers, said[few])
             fits.append(judged(table, logs @ np.maximum(model.mean, 0.0)))
         found[f"log-linear, {FEW} networks by {name}"] = {
             band: [float(np.mean([one[band][place] for one in fits])) for place in range(2)] for band in fits[0]
         }
     return found
+
+
+def layers_of_terms() -> Array:
+    """How many layers have each of the table's widths, (7,)."""
+    terms = Terms(search_space(MobileNet(10, 3), torch.zeros(1, 3, 32, 32), ratios=(0.25, 0.5, 0.75, 1.0)))
+    layers = dict(zip(terms.names, terms.layers))
+    return np.array([layers[name] for name in WIDTHS])
 
 
 def random_search(table: Table, generator: np.random.Generator) -> dict[str, list[float]]:

@@ -8,7 +8,8 @@ seeds, trained for 10 epochs on half of CIFAR-10 at 16x16, judged on the other h
 seeds; the rows have their depths, which are checked. RUN is a search of ResNet-20 with three input channels.
 
 Kendall's tau of the scores with the accuracies is told for each seed, their mean, and pooled, each seed's less its
-mean; and the same with the depths' part of the score left out or halved: trainings this short say little of depth.
+mean; and the same where the shared weights are trusted less or more than a search trusts them
+(`tas.search.elasticities.TRUST`), from nothing but equal elasticities of all layers, 0, to what describes them best, 1.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from tas.networks import open_network
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
 from tas.search.conclusion import Scored
-from tas.search.elasticities import Terms, fit_elasticities
+from tas.search.elasticities import TRUST, Terms, fit_elasticities
 from tas.search.probing import probes_of
 from tas.space.milp import Array
 from tas.space.of_network import search_space
@@ -36,6 +37,9 @@ from tas.space.space import SearchSpace
 ROWS = Path(__file__).parent / "results" / "2026-11-25-depth-training-cpu.json"
 TARGET, TOLERANCE, EACH = 0.5, 0.02, 20
 """Of the networks that were trained, and how many a seed."""
+
+TRUSTS = (0.0, 0.25, TRUST, 0.75, 1.0)
+"""In what shared weights say."""
 
 
 def trained_networks(space: SearchSpace) -> dict[int, list[tuple[Architecture, float]]]:
@@ -67,7 +71,7 @@ def left_out(networks: dict[int, list[tuple[Architecture, float]]], terms: Terms
     predicted = np.zeros_like(true)
     for place in range(len(true)):
         others = np.arange(len(true)) != place
-        found = fit_elasticities(matrix[others], terms.kinds, true[others])
+        found = fit_elasticities(matrix[others], terms.layers, true[others], trust=1.0)
         predicted[place] = found.level + matrix[place] @ found.mean
     tau, r = float(kendalltau(predicted, true).statistic), float(pearsonr(predicted, true).statistic)
     return {"pooled": tau, "r": r}
@@ -85,13 +89,13 @@ def main() -> None:
         print(json.dumps({"each left out once": left_out(networks, Terms(space))}))
     for path in options.runs:
         run = Run(path)
-        scored = Scored(space, probes_of(run).entries)
+        probes, terms = probes_of(run).entries, Terms(space)
         accuracies = [np.array([accuracy for _, accuracy in own]) for own in networks.values()]
-        matrices = [scored.terms.matrix([one for one, _ in own]) for own in networks.values()]
+        matrices = [terms.matrix([one for one, _ in own]) for own in networks.values()]
         row: dict[str, object] = {"run": run.path.name, "seconds": SearchResult.read(run).seconds}
-        for name, share in (("scores", 1.0), ("depths halved", 0.5), ("widths alone", 0.0)):
-            factors = np.where(scored.terms.kinds == 0, 1.0, share)
-            row[name] = agreement([matrix @ (factors * scored.posterior.mean) for matrix in matrices], accuracies)
+        for trust in TRUSTS:
+            mean = Scored(space, probes, trust).posterior.mean
+            row[f"trust {trust:g}"] = agreement([matrix @ mean for matrix in matrices], accuracies)
         print(json.dumps(row))
 
 

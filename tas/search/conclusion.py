@@ -13,7 +13,7 @@ from tas.architecture import Architecture
 from tas.cost.budget import Budget, all_hold
 from tas.cost.tables import Probabilities
 from tas.runs.results import Standing
-from tas.search.elasticities import Posterior, Terms, fit_elasticities
+from tas.search.elasticities import TRUST, Posterior, Terms, fit_elasticities
 from tas.search.probing import Probe
 from tas.space import controls
 from tas.space.best import best, best_of_many, count_of
@@ -47,15 +47,16 @@ class Scored:
     Args:
         space: The candidates.
         probes: What a supernet said of networks of it.
+        trust: In what it says, from 0 to 1 (`fit_elasticities`).
     """
 
-    def __init__(self, space: SearchSpace, probes: Sequence[Probe]) -> None:
+    def __init__(self, space: SearchSpace, probes: Sequence[Probe], trust: float = TRUST) -> None:
         self.space = space
         self.terms = Terms(space)
         self.probes = list(probes)
         self.matrix = self.terms.matrix([space.full.with_counts(one.widths, one.depths) for one in probes])
         self.losses = np.array([one.loss for one in probes])
-        self.posterior: Posterior = fit_elasticities(self.matrix, self.terms.kinds, -self.losses)
+        self.posterior: Posterior = fit_elasticities(self.matrix, self.terms.layers, -self.losses, trust)
 
     def best(self, budgets: Sequence[Budget]) -> Architecture:
         """The network of the highest score inside the budgets."""
@@ -93,12 +94,12 @@ class Scored:
         return {name: network for name, network in found.items() if first[str(network)] == name}
 
     def check(self) -> tuple[float, float]:
-        """R^2 and Kendall's tau of networks that were not in the fit."""
+        """R^2 and Kendall's tau of networks that were not in the fit, which here is of what the supernet says alone."""
         places = np.random.default_rng(0).permutation(len(self.losses)) % FOLDS
         predicted = np.zeros_like(self.losses)
         for fold in range(FOLDS):
             out = places == fold
-            found = fit_elasticities(self.matrix[~out], self.terms.kinds, -self.losses[~out])
+            found = fit_elasticities(self.matrix[~out], self.terms.layers, -self.losses[~out], trust=1.0)
             predicted[out] = -(found.level + self.matrix[out] @ found.mean)
         total = float(((self.losses - self.losses.mean()) ** 2).sum())
         left = float(((self.losses - predicted) ** 2).sum())

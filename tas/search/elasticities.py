@@ -4,9 +4,10 @@ score(network) = a + sum over kept widths of e_l log(w_l / W_l) + sum over steps
 is the full width, and a step goes from d' blocks of a stage down to d. e and f are elasticities: what a share of the
 channels or blocks is worth. What a block that is left out would have said by its widths is left out.
 
-Each kind of elasticity is drawn toward a common value, which the data set, by as much as the data leave it open
-(empirical Bayes). With equal elasticities the best network inside a budget is the one with the largest sum of log
-widths, `balanced`.
+A network is worth what its layers are: an elasticity is that of one layer times the layers that it stands for. For each
+layer it is drawn toward a common value, which the data set, by as much as the data leave it open (empirical Bayes) and
+by as little as shared weights are to be trusted. With equal elasticities of all layers the best network inside a budget
+is `balanced`.
 """
 
 import math
@@ -15,17 +16,27 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 
 from tas.architecture import Architecture
 from tas.reading.plan import Plan
+from tas.space.controls import layers_of_widths
 from tas.space.milp import Array
 from tas.space.space import SearchSpace
 
 SPREADS = (1e-3, 1e3)
-"""Between what the spread of the elasticities of a kind is looked for, in units of the noise."""
+"""Between what the spread of the elasticities is looked for, in units of the noise."""
+
+TRUST = 0.5
+"""How much of what shared weights say of an elasticity, beyond the common value, is also true of networks that are each
+trained alone, and not of these weights only. Half is what three sets of networks that were speak for: the tau of
+supernets of 60 epochs rises or stays (0.58 to 0.66, 0.74 to 0.76), that of one of 10 epochs rises by 0.08
+(docs/experiments/2026-11-27-sandwich.md)."""
+
+LEAST = 1e-3
+"""The least elasticity of a layer, as a share of their mean: that channels are worth nothing is noise, and of networks
+alike the one that has more of them is meant."""
 
 
 class Terms:
@@ -45,8 +56,12 @@ class Terms:
         ]
         """Stage, and the two depths between which a step goes."""
         self.names = [*self.widths, *(f"{stage} {more} to {fewer}" for stage, fewer, more in self.steps)]
-        self.kinds = np.array([0] * len(self.widths) + [1] * len(self.steps))
-        """0 for a width, 1 for a step of depth."""
+        depths = space.full.depths
+        layers = layers_of_widths(space.plan, depths)
+        behind = [*(layers[name] for name in self.widths), *(depths[stage] for stage, _, _ in self.steps)]
+        self.layers = np.array(behind, dtype=float)
+        """The layers that a term stands for, (terms,): those that have the width. A step of depth stands for one layer
+        of each block of its stage: a share of the blocks is worth as much as that share of its channels."""
 
     def of(self, architecture: Architecture) -> Array:
         """What each elasticity is multiplied by in the score of an architecture, (terms,); 0 for the unpruned one."""
@@ -66,16 +81,15 @@ class Terms:
         )
 
     def scores(self, elasticities: Array) -> dict[str, Array]:
-        """Width or stage -> what each candidate adds to the score, 0 for the full one.
+        """Width or stage -> what each candidate adds to the score, 0 for the full one, less for fewer.
 
-        A negative elasticity counts as none: that fewer channels or blocks are better is noise. So what a width adds is
-        at most 0, and nothing is gained by the width of a block that is left out.
+        Nothing is gained by the width of a block that is left out.
 
         Args:
             elasticities: (terms,).
         """
         found: dict[str, Array] = {}
-        some = dict(zip(self.names, np.maximum(elasticities, 0.0)))
+        some = dict(zip(self.names, self.at_least(elasticities)))
         for name, candidates in self.space.widths.items():
             found[name] = some.get(name, 0.0) * np.log(np.array(candidates) / candidates[-1])
         for stage, candidates in self.space.depths.items():
@@ -85,6 +99,12 @@ class Terms:
                 worth[place] = worth[place + 1] + some[f"{stage} {more} to {fewer}"] * math.log(fewer / more)
             found[stage] = worth
         return found
+
+    def at_least(self, elasticities: Array) -> Array:
+        """Elasticities as networks are chosen by them, (terms,): above 0."""
+        if not len(self.layers):
+            return elasticities
+        return np.maximum(elasticities, LEAST * np.abs(elasticities / self.layers).mean() * self.layers)
 
 
 def blocks_of_widths(plan: Plan) -> dict[str, tuple[tuple[str, int], ...]]:
@@ -118,8 +138,8 @@ class Posterior:
     """Standard deviation of what the model leaves open of a network's score."""
     level: float
     """Score of the unpruned network."""
-    common: tuple[float, float]
-    """The value that the widths' elasticities are drawn to, and that of the depths'."""
+    common: float
+    """The value that the elasticities of single layers are drawn to."""
 
     def difference(self, first: Array, second: Array) -> tuple[float, float]:
         """How much better the first of two networks is, and the standard error of that.
@@ -139,74 +159,67 @@ class Posterior:
         return self.mean + np.random.default_rng(seed).standard_normal((count, size)) @ root.T
 
 
-def fit_elasticities(terms: Array, kinds: NDArray[np.int64], scores: Array) -> Posterior:
+def fit_elasticities(terms: Array, layers: Array, scores: Array, trust: float = TRUST) -> Posterior:
     """The elasticities that networks and their scores speak for.
 
-    A linear mixed model: level and common elasticities are fixed effects, each one's deviation from its kind's is a
-    random one. The spread of a kind, against the noise, is what makes the scores likeliest (REML: Patterson & Thompson
-    1971).
+    A linear mixed model: level and the common elasticity of a layer are fixed effects, each one's deviation is a random
+    one. Their spread, against the noise, is what makes the scores likeliest (REML: Patterson & Thompson 1971). Of a
+    deviation, the share `trust` of the variance is what is looked for, the rest is the supernet's own.
 
     Args:
         terms: Of each network, (networks, terms).
-        kinds: Of each term, (terms,).
+        layers: That each term stands for, (terms,).
         scores: Of each network, (networks,); higher is better.
+        trust: From 0, only the common elasticity counts, to 1, what describes the scores best.
     """
-    present = [kind for kind in (0, 1) if (kinds == kind).any()]
-    sums = np.stack([terms[:, kinds == kind].sum(1) for kind in present], 1) if present else terms[:, :0]
-    fixed = np.column_stack([np.ones(len(terms)), sums])
-    model = Mixed(fixed, [terms[:, kinds == kind] for kind in present], scores)
-    spreads = model.likeliest_spreads()
-    effects, covariance, noise = model.effects(spreads)
-    # An elasticity is its kind's common value and its own deviation.
-    size, count = fixed.shape[1], len(kinds)
-    join = np.zeros((count, size + count))
-    for place, kind in enumerate(present):
-        join[kinds == kind, 1 + place] = 1.0
-    order = np.concatenate([np.flatnonzero(kinds == kind) for kind in present]) if present else np.zeros(0, int)
-    join[order, size + np.arange(count)] = 1.0
-    common = [float(effects[1 + present.index(kind)]) if kind in present else 0.0 for kind in (0, 1)]
+    count = len(layers)
+    random = terms * layers
+    fixed = np.column_stack([np.ones(len(terms)), *([random.sum(1)] if count else [])])
+    model = Mixed(fixed, random, scores)
+    spread = model.likeliest_spread()
+    effects, covariance, noise = model.effects(spread)
+    # An elasticity is, for each layer, the common value and the trusted part of its own deviation.
+    size = fixed.shape[1]
+    join = np.concatenate([np.zeros((count, 1)), np.ones((count, size - 1)), trust * np.eye(count)], 1)
+    join *= layers[:, None]
+    own = trust * (1 - trust) * (spread * noise * layers) ** 2
     return Posterior(
         mean=join @ effects,
-        covariance=join @ covariance @ join.T,
+        covariance=join @ covariance @ join.T + np.diag(own),
         noise=noise,
         level=float(effects[0]),
-        common=(common[0], common[1]),
+        common=float(effects[1]) if count else 0.0,
     )
 
 
 class Mixed:
-    """y = X b + sum_k Z_k u_k + noise, with u_k normal around 0 with a spread for each k, and a flat prior of b.
+    """y = X b + Z u + noise, with u normal around 0 with one spread, and a flat prior of b.
 
     Args:
         fixed: X, (rows, fixed effects).
-        random: Z_k, (rows, effects of that kind) each.
+        random: Z, (rows, random effects).
         y: (rows,).
     """
 
-    def __init__(self, fixed: Array, random: Sequence[Array], y: Array) -> None:
+    def __init__(self, fixed: Array, random: Array, y: Array) -> None:
         self.fixed = fixed
-        self.random = list(random)
+        self.random = random
         self.y = y
-        self.products = [part @ part.T for part in self.random]
+        self.product = random @ random.T
 
-    def likeliest_spreads(self) -> Array:
-        """The spread of each kind in units of the noise, (kinds,)."""
-        if not self.random:
-            return np.zeros(0)
+    def likeliest_spread(self) -> float:
+        """The spread of the random effects in units of the noise."""
         low, high = map(math.log, SPREADS)
-        starts = [np.full(len(self.random), math.log(start)) for start in (0.1, 1.0)]
-        found = [
-            minimize(self.surprise, start, method="L-BFGS-B", bounds=[(low, high)] * len(self.random))
-            for start in starts
-        ]
-        return np.exp(min(found, key=lambda one: float(one.fun)).x)
+        # The surprise may have two valleys: the better of the best of a grid's neighbourhoods.
+        grid = np.linspace(low, high, 29)
+        place = int(np.argmin([self.surprise(at) for at in grid]))
+        bounds = grid[max(0, place - 1)], grid[min(len(grid) - 1, place + 1)]
+        return math.exp(minimize_scalar(self.surprise, bounds=bounds, method="bounded").x)
 
-    def surprise(self, log_spreads: Array) -> float:
+    def surprise(self, log_spread: float) -> float:
         """Minus the restricted log-likelihood, the noise at its best value, up to a constant."""
         rows, size = self.fixed.shape
-        inner = np.eye(rows)
-        for spread, product in zip(np.exp(log_spreads), self.products):
-            inner += spread**2 * product
+        inner = np.eye(rows) + math.exp(2 * log_spread) * self.product
         factor = cho_factor(inner, lower=True)
         solved = cho_solve(factor, self.fixed)
         information = self.fixed.T @ solved + 1e-9 * np.eye(size)
@@ -216,18 +229,16 @@ class Mixed:
         determinant = 2 * float(np.log(np.diag(factor[0])).sum()) + float(np.linalg.slogdet(information)[1])
         return 0.5 * (determinant + (rows - size) * math.log(variance))
 
-    def effects(self, spreads: Array) -> tuple[Array, Array, float]:
+    def effects(self, spread: float) -> tuple[Array, Array, float]:
         """Fixed and random effects, (effects,), their covariance, and the standard deviation of the noise."""
         rows, size = self.fixed.shape
-        design = np.concatenate([self.fixed, *self.random], 1)
+        design = np.concatenate([self.fixed, self.random], 1)
         # Henderson's mixed-model equations, in units of the noise. A very wide prior holds what the data leave open, as
-        # the common elasticity of a kind of one term.
-        precision = np.concatenate(
-            [np.full(size, 1e-9), *(np.full(part.shape[1], s**-2) for part, s in zip(self.random, spreads))]
-        )
+        # the common elasticity of one term.
+        precision = np.concatenate([np.full(size, 1e-9), np.full(self.random.shape[1], spread**-2)])
         inverse = np.linalg.inv(design.T @ design + np.diag(precision))
         effects = inverse @ design.T @ self.y
         left = self.y - design @ effects
-        # REML's estimate at these spreads: y'(y - fitted) / (rows - fixed effects).
+        # REML's estimate at this spread: y'(y - fitted) / (rows - fixed effects).
         variance = max(float(self.y @ left) / max(1, rows - size), 1e-18)
         return effects, variance * inverse, math.sqrt(variance)

@@ -15,7 +15,7 @@ from tas.space.milp import Array, log_of
 
 def scores_of_search(run: Run, module: SearchModule, networks: Sequence[Architecture]) -> Array:
     """What a search says of networks of its space, (networks,): the score that it measured, where its strategy does,
-    with negative elasticities as none; else the log-probability.
+    else the log-probability.
 
     Args:
         run: The search's.
@@ -26,7 +26,7 @@ def scores_of_search(run: Run, module: SearchModule, networks: Sequence[Architec
     probes = probes_of(run).entries
     if probes:
         scored = Scored(space, probes)
-        return scored.terms.matrix(networks) @ np.maximum(scored.posterior.mean, 0.0)
+        return scored.terms.matrix(networks) @ scored.terms.at_least(scored.posterior.mean)
     widths, depths = module.strategy.probabilities()
     logs = {name: log_of(probabilities) for name, probabilities in {**widths, **depths}.items()}
     return np.array(

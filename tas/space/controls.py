@@ -9,6 +9,7 @@ import numpy as np
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
+from tas.reading.plan import Plan
 from tas.space.best import best
 from tas.space.nearest import Nearest, nearest
 from tas.space.space import SearchSpace
@@ -74,11 +75,21 @@ def shallow_network(space: SearchSpace, budget: Budget, blocks: int | None = Non
 
 
 def balanced_network(space: SearchSpace, budgets: Sequence[Budget], depths: Mapping[str, int]) -> Architecture:
-    """The largest sum of log widths inside the budgets, at some depths; where none is inside, the nearest.
+    """The largest sum of log widths over layers inside the budgets, at some depths; where none is inside, the nearest.
 
-    It is what a search would find that knew nothing but that every width is worth as much as another. Widths of blocks
-    that are left out do not count, and stay full.
+    It is what a search would find that knew nothing but that each layer's width is worth as much as another's. Widths
+    of blocks that are left out do not count, and stay full.
     """
     at_depths = replace(space, depths={stage: (count,) for stage, count in depths.items()})
-    scores = {name: np.log(np.array(candidates) / candidates[-1]) for name, candidates in space.widths.items()}
+    layers = layers_of_widths(space.plan, depths)
+    scores = {name: max(1, layers[name]) * np.log(np.array(c) / c[-1]) for name, c in space.widths.items()}
     return best(at_depths, scores | {stage: np.zeros(1) for stage in depths}, budgets)
+
+
+def layers_of_widths(plan: Plan, depths: Mapping[str, int]) -> dict[str, int]:
+    """Width -> how many layers have it as their output's, at some depths; 0 where all of them are left out."""
+    found = dict.fromkeys(plan.widths, 0)
+    for layer in plan.layers:
+        if layer.writes.source in found and not layer.if_unequal:
+            found[str(layer.writes.source)] += layer.stage is None or layer.block < depths[layer.stage]
+    return found

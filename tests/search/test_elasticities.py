@@ -1,7 +1,5 @@
 """The log-linear model of how good networks are: what it recovers, how sure it says it is, and its formulas."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from scipy.linalg import null_space
 from scipy.stats import multivariate_normal
 
 from tas.architecture import Architecture
-from tas.search.elasticities import Mixed, Posterior, Terms, blocks_of_widths, fit_elasticities
+from tas.search.elasticities import SPREADS, Mixed, Posterior, Terms, blocks_of_widths, fit_elasticities
 from tas.search.probing import random_networks
 from tas.space.milp import Array
 from tas.space.space import SearchSpace
@@ -33,10 +31,10 @@ def simulated(terms: Terms, truth: Array, noise: float, count: int, seed: int) -
     return matrix, -2.0 + matrix @ truth + noise * np.random.default_rng(seed).standard_normal(count)
 
 
-def fitted(terms: Terms, truth: Array, noise: float, count: int, seed: int = 0) -> Posterior:
-    """What is known of elasticities from so many simulated networks."""
+def fitted(terms: Terms, truth: Array, noise: float, count: int, seed: int = 0, trust: float = 1.0) -> Posterior:
+    """What is known of elasticities from so many simulated networks, whose scores are the truth but for the noise."""
     matrix, scores = simulated(terms, truth, noise, count, seed)
-    return fit_elasticities(matrix, terms.kinds, scores)
+    return fit_elasticities(matrix, terms.layers, scores, trust)
 
 
 def errors_of(posterior: Posterior) -> Array:
@@ -48,16 +46,12 @@ def least_squares(matrix: Array, scores: Array) -> Array:
     return np.linalg.lstsq(design, scores, rcond=None)[0][1:]
 
 
-def random_effects(
-    rows: int, sizes: Sequence[int], spreads: Sequence[float], seed: int
-) -> tuple[Array, list[Array], Array]:
-    """X, Z_k and y of a mixed model with noise of 1, and effects of these spreads."""
+def random_effects(rows: int, size: int, spread: float, seed: int) -> tuple[Array, Array, Array]:
+    """X, Z and y of a mixed model with noise of 1, and effects of this spread."""
     rng = np.random.default_rng(seed)
-    random = [rng.standard_normal((rows, size)) for size in sizes]
-    fixed = np.column_stack([np.ones(rows), *(part.sum(1) for part in random)])
-    y = fixed @ rng.standard_normal(fixed.shape[1]) + rng.standard_normal(rows)
-    for part, size, spread in zip(random, sizes, spreads):
-        y = y + part @ (spread * rng.standard_normal(size))
+    random = rng.standard_normal((rows, size))
+    fixed = np.column_stack([np.ones(rows), random.sum(1)])
+    y = fixed @ rng.standard_normal(2) + rng.standard_normal(rows) + random @ (spread * rng.standard_normal(size))
     return fixed, random, y
 
 
@@ -75,29 +69,39 @@ def test_scores_that_are_log_linear_give_back_their_elasticities(seed: int) -> N
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_much_noise_draws_equal_elasticities_to_their_common_value(seed: int) -> None:
+def test_much_noise_draws_elasticities_that_are_alike_for_each_layer_to_their_common_value(seed: int) -> None:
     terms = Terms(space_of())
-    truth = np.where(terms.kinds == 0, 0.3, 0.15)
+    truth = 0.2 * terms.layers
     matrix, scores = simulated(terms, truth, 0.5, 80, seed)
-    posterior, plain = fit_elasticities(matrix, terms.kinds, scores), least_squares(matrix, scores)
-    for kind in (0, 1):
-        own = terms.kinds == kind
-        assert posterior.mean[own].std() < 0.7 * plain[own].std()
-        assert np.abs(posterior.mean[own] - truth[own]).mean() < np.abs(plain[own] - truth[own]).mean()
-        # What they are drawn to lies among them.
-        assert posterior.mean[own].min() <= posterior.common[kind] <= posterior.mean[own].max()
+    posterior = fit_elasticities(matrix, terms.layers, scores, trust=1.0)
+    plain = least_squares(matrix, scores)
+    assert (posterior.mean / terms.layers).std() < 0.5 * (plain / terms.layers).std()
+    assert np.abs(posterior.mean - truth).mean() < 0.7 * np.abs(plain - truth).mean()
+    # What they are drawn to lies among them.
+    assert (posterior.mean / terms.layers).min() <= posterior.common <= (posterior.mean / terms.layers).max()
+
+
+@pytest.mark.parametrize("trust", [0.0, 0.3, 0.5, 1.0])
+def test_of_a_deviation_from_the_common_elasticity_so_much_is_taken_as_is_trusted(trust: float) -> None:
+    terms = Terms(space_of())
+    truth = np.random.default_rng(0).uniform(0.05, 0.6, len(terms.names)) * terms.layers
+    all_of_it, part = fitted(terms, truth, 1e-3, 120), fitted(terms, truth, 1e-3, 120, trust=trust)
+    assert part.common == all_of_it.common and part.noise == all_of_it.noise
+    drawn = part.common * terms.layers
+    np.testing.assert_allclose(part.mean, drawn + trust * (all_of_it.mean - drawn))
+    # What is not trusted is doubt, of the spread that the deviations have, but where all of it counts or none.
+    spread = (all_of_it.mean / terms.layers).std()
+    doubt = np.sqrt(trust * (1 - trust)) * spread
+    np.testing.assert_allclose(errors_of(part) / terms.layers, doubt, rtol=0.4, atol=0.2 * spread)
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("spreads", [(0.05, 3.0), (1.0, 0.2), (2.0, 2.0)])
-def test_at_given_spreads_the_effects_are_those_of_a_bayesian_regression(
-    spreads: tuple[float, float], seed: int
-) -> None:
-    sizes = (6, 4)
-    x, parts, y = random_effects(40, sizes, spreads, seed)
-    effects, covariance, noise = Mixed(x, parts, y).effects(np.array(spreads))
+@pytest.mark.parametrize("spread", [0.05, 0.2, 1.0, 3.0])
+def test_at_a_given_spread_the_effects_are_those_of_a_bayesian_regression(spread: float, seed: int) -> None:
+    x, z, y = random_effects(40, 10, spread, seed)
+    effects, covariance, noise = Mixed(x, z, y).effects(spread)
     # V = Z D Z' + I in units of the noise; generalised least squares, then the best linear unbiased prediction.
-    z, d = np.concatenate(parts, 1), np.diag(np.repeat(np.square(spreads), sizes))
+    d = spread**2 * np.eye(10)
     inverse = np.linalg.inv(z @ d @ z.T + np.eye(len(y)))
     fixed_covariance = np.linalg.inv(x.T @ inverse @ x)
     b = fixed_covariance @ x.T @ inverse @ y
@@ -114,42 +118,48 @@ def test_at_given_spreads_the_effects_are_those_of_a_bayesian_regression(
 
 
 def test_surprise_is_minus_the_likelihood_of_what_the_fixed_effects_leave() -> None:
-    x, parts, y = random_effects(30, (5, 4), (0.5, 1.5), seed=0)
-    model, contrasts = Mixed(x, parts, y), null_space(x.T)
+    x, z, y = random_effects(30, 9, 0.5, seed=0)
+    model, contrasts = Mixed(x, z, y), null_space(x.T)
     left = contrasts.T @ y
 
-    def literal(spreads: Array) -> float:
+    def literal(spread: float) -> float:
         """Of the contrasts that no fixed effect moves, at the noise that makes them likeliest."""
-        v = np.eye(len(y)) + sum(s**2 * part @ part.T for s, part in zip(spreads, parts))
-        seen = contrasts.T @ v @ contrasts
+        seen = contrasts.T @ (np.eye(len(y)) + spread**2 * z @ z.T) @ contrasts
         variance = left @ np.linalg.solve(seen, left) / len(left)
         return -float(multivariate_normal.logpdf(left, cov=variance * seen))
 
-    spreads = [np.array(pair) for pair in ((0.1, 0.1), (0.5, 1.5), (1.5, 0.5), (10.0, 0.01))]
-    ours, theirs = [np.array([f(pair) for pair in spreads]) for f in (lambda s: model.surprise(np.log(s)), literal)]
+    spreads = (0.01, 0.1, 0.5, 1.5, 10.0)
+    ours, theirs = [np.array([f(one) for one in spreads]) for f in (lambda s: model.surprise(np.log(s)), literal)]
     np.testing.assert_allclose(np.diff(ours), np.diff(theirs), rtol=1e-5)
 
 
-@pytest.mark.parametrize("spreads", [(0.3, 2.0), (1.0, 0.1)])
-def test_the_likeliest_spreads_are_near_those_that_the_data_were_made_with(spreads: tuple[float, float]) -> None:
-    x, parts, y = random_effects(400, (80, 60), spreads, seed=1)
-    model = Mixed(x, parts, y)
-    found = model.likeliest_spreads()
-    np.testing.assert_allclose(np.log(found), np.log(spreads), atol=0.35)
+@pytest.mark.parametrize("spread", [0.1, 0.3, 2.0])
+def test_the_likeliest_spread_is_near_that_which_the_data_were_made_with(spread: float) -> None:
+    model = Mixed(*random_effects(400, 80, spread, seed=1))
+    found = model.likeliest_spread()
+    assert np.log(found) == pytest.approx(np.log(spread), abs=0.35)
     least = model.surprise(np.log(found))
-    for place in (0, 1):
-        for step in (-0.1, 0.1):
-            assert model.surprise(np.log(found) + step * np.eye(2)[place]) > least
+    assert min(model.surprise(at) for at in np.linspace(*np.log(SPREADS), 200)) > least - 1e-6
 
 
 def test_two_standard_errors_cover_nearly_all_elasticities_and_not_all() -> None:
     terms, covered = Terms(space_of()), []
     for seed in range(100):
         rng = np.random.default_rng(1000 + seed)
-        truth = np.where(terms.kinds == 0, 0.3, 0.15) + 0.1 * rng.standard_normal(len(terms.names))
+        truth = terms.layers * (0.2 + 0.1 * rng.standard_normal(len(terms.names)))
         posterior = fitted(terms, truth, 0.1, 60, seed)
         covered.append(np.abs(posterior.mean - truth) <= 2 * errors_of(posterior))
     assert 0.85 <= np.mean(covered) < 1
+
+
+def test_the_standard_errors_also_cover_what_shared_weights_alone_say() -> None:
+    terms, covered = Terms(space_of()), []
+    for seed in range(100):
+        rng = np.random.default_rng(1000 + seed)
+        true, own = 0.1 * rng.standard_normal((2, len(terms.names)))  # of networks alone, and of the shared weights
+        posterior = fitted(terms, terms.layers * (0.3 + true + own), 0.05, 80, seed, trust=0.5)
+        covered.append(np.abs(posterior.mean - terms.layers * (0.3 + true)) <= 2 * errors_of(posterior))
+    assert 0.9 <= np.mean(covered) < 1
 
 
 def test_the_standard_error_of_a_difference_covers_it() -> None:
@@ -157,7 +167,7 @@ def test_the_standard_error_of_a_difference_covers_it() -> None:
     first, second = terms.matrix(networks_of(terms.space, 2, seed=77))
     covered = []
     for seed in range(60):
-        truth = 0.3 + 0.1 * np.random.default_rng(1000 + seed).standard_normal(len(terms.names))
+        truth = terms.layers * (0.2 + 0.1 * np.random.default_rng(1000 + seed).standard_normal(len(terms.names)))
         posterior = fitted(terms, truth, 0.1, 60, seed)
         gain, error = posterior.difference(first, second)
         assert posterior.difference(second, first) == (-gain, pytest.approx(error))
@@ -235,41 +245,39 @@ def test_candidates_add_up_to_the_score_where_what_is_left_out_is_full(data: st.
     elasticities = np.random.default_rng(seed).normal(0.2, 0.3, len(terms.names))
     scores, chosen = terms.scores(elasticities), {**widths, **depths}
     total = sum(scores[n][c.index(chosen[n])] for n, c in {**space.widths, **space.depths}.items())
-    expected = terms.of(space.choose(widths, depths)) @ np.maximum(elasticities, 0)
+    expected = terms.of(space.choose(widths, depths)) @ terms.at_least(elasticities)
     assert total == pytest.approx(expected, abs=1e-12)
 
 
-def test_no_candidate_adds_more_than_the_full_one() -> None:
+def test_no_candidate_adds_as_much_as_the_full_one_and_less_the_smaller_it_is() -> None:
     space = space_of()
     terms = Terms(space)
     scores = terms.scores(np.random.default_rng(0).normal(0.0, 1.0, len(terms.names)))
     assert scores.keys() == {*space.widths, *space.depths}
     for part in scores.values():
-        assert part[-1] == 0 and (np.diff(part) >= 0).all()
-    assert any(not part.any() for part in scores.values())  # of a negative elasticity
-    assert any(part.any() for part in scores.values())
+        assert part[-1] == 0 and (np.diff(part) > 0).all()
 
 
 @pytest.mark.parametrize(
-    ("options", "kinds"),
+    ("options", "layers"),
     [
-        ({"search": "width"}, {0}),
-        ({"search": "depth"}, {1}),
+        ({"search": "width"}, {1, 4}),
+        ({"search": "depth"}, {3}),
         ({"search": "width", "ratios": (1.0,)}, set()),
     ],
 )
 def test_widths_alone_and_depths_alone_and_nothing_at_all_are_fitted(
-    options: dict[str, object], kinds: set[int]
+    options: dict[str, object], layers: set[int]
 ) -> None:
     space = space_of(**options)
     terms = Terms(space)
-    assert set(terms.kinds.tolist()) == kinds
-    truth = np.full(len(terms.names), 0.2)
+    assert set(terms.layers.tolist()) == layers
+    truth = 0.2 * terms.layers
     posterior = fitted(terms, truth, 0.01, 60, 0)
     np.testing.assert_allclose(posterior.mean, truth, atol=0.03)
     assert posterior.covariance.shape == (len(truth), len(truth))
     assert posterior.level == pytest.approx(-2.0, abs=0.03)
-    assert posterior.common == tuple(pytest.approx(0.2 if kind in kinds else 0.0, abs=0.03) for kind in (0, 1))
+    assert posterior.common == pytest.approx(0.2 if layers else 0.0, abs=0.03)
     assert posterior.draws(7, seed=0).shape == (7, len(truth))
     assert all(not part.any() for name, part in terms.scores(truth).items() if len(part) == 1)
     assert terms.scores(truth).keys() == {*space.widths, *space.depths}
@@ -286,18 +294,33 @@ def test_one_width_and_one_step_alone_are_fitted() -> None:
     assert (errors_of(posterior) < 0.005).all()
 
 
-def test_what_no_network_says_anything_of_stays_wide_open() -> None:
+def test_what_no_network_says_anything_of_is_the_common_value_as_open_as_the_others_are_spread() -> None:
     terms = Terms(space_of())
-    matrix, scores = simulated(terms, np.full(len(terms.names), 0.3), 0.01, 80, 0)
-    scores = scores - matrix[:, terms.kinds == 1].sum(1) * 0.3
-    matrix[:, terms.kinds == 1] = 0.0
-    errors = errors_of(fit_elasticities(matrix, terms.kinds, scores))
-    assert errors[terms.kinds == 1].min() > 100 * errors[terms.kinds == 0].max()
+    truth = np.random.default_rng(0).uniform(0.1, 0.5, len(terms.names)) * terms.layers
+    matrix, scores = simulated(terms, truth, 0.01, 80, 0)
+    unsaid = np.arange(len(terms.names)) >= len(terms.widths)
+    scores = scores - matrix[:, unsaid] @ truth[unsaid]
+    matrix[:, unsaid] = 0.0
+    posterior = fit_elasticities(matrix, terms.layers, scores, trust=1.0)
+    np.testing.assert_allclose(posterior.mean[unsaid] / terms.layers[unsaid], posterior.common)
+    spread = (posterior.mean / terms.layers)[~unsaid].std()
+    np.testing.assert_allclose((errors_of(posterior) / terms.layers)[unsaid], spread, rtol=0.4)
+    assert (errors_of(posterior) / terms.layers)[~unsaid].max() < 0.2 * spread
+
+
+def test_a_width_stands_for_the_layers_that_have_it_and_a_step_of_depth_for_its_blocks() -> None:
+    terms = Terms(space_of())
+    layers = dict(zip(terms.names, terms.layers))
+    assert layers["conv1"] == 4  # the first convolution, and the last one of each block of the first stage
+    assert layers["stage2.1.conv1"] == 1 and layers["stage3.0.conv2"] == 4
+    assert layers["stage1 2 to 1"] == layers["stage3 3 to 2"] == 3
+    free = Terms(space_of(residuals="free"))
+    assert dict(zip(free.names, free.layers))["stage1.1.conv2"] == 1
 
 
 def test_draws_have_the_mean_and_the_covariance_and_follow_from_the_seed() -> None:
     terms = Terms(space_of(search="depth"))
-    posterior = fitted(terms, np.full(6, 0.2), 0.1, 50, 0)
+    posterior = fitted(terms, np.full(6, 0.2), 0.1, 50, 0, trust=0.5)
     draws = posterior.draws(100_000, seed=3)
     errors = errors_of(posterior)
     # Five standard errors of the mean of so many draws; of covariances, a per cent or two of the scale.

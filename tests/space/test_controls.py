@@ -8,7 +8,7 @@ import pytest
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.space.controls import balanced_network, narrowing_steps, shallow_network, uniform_network
+from tas.space.controls import balanced_network, layers_of_widths, narrowing_steps, shallow_network, uniform_network
 from tas.space.space import SearchSpace
 from tests.space.test_elimination import allowed_of, budget_at, whole_space
 from tests.spaces import paper_space, unpruned
@@ -21,8 +21,9 @@ def space_of(name: str, **options: object) -> SearchSpace:
 
 
 def log_widths(space: SearchSpace, network: Architecture) -> float:
-    """The sum over the widths that are searched."""
-    return sum(math.log(network.widths[name]) for name in space.widths)
+    """The sum over the layers that the network keeps."""
+    layers = layers_of_widths(space.plan, network.depths)
+    return sum(count * math.log(network.widths[name]) for name, count in layers.items())
 
 
 @pytest.mark.parametrize("measures", [("flops",), ("params",), ("flops", "params")])
