@@ -9,7 +9,8 @@ accuracy2, accuracy3, macs and what other judges said of each network, a column 
 
 The table's network is searched by `tas search`, once, with the target of half its FLOPs. Then, among the networks of
 25, 35 and 50 % of the FLOPs (+-2 %): Kendall's tau of the scores with the truth, and how much better the network of the
-highest score is than their mean, in points. The truth is the mean of three trainings, smoothed by a sum over widths
+highest score is than their mean, in points; and how much better the network that is handed over is, which may be a
+rule's. The truth is the mean of three trainings, smoothed by a sum over widths
 and pairs of widths, whose residuals are as large as the three trainings' noise. An interrupted search is gone on with
 by the same command; DIR keeps it.
 """
@@ -36,10 +37,13 @@ from tas.commands.search import search
 from tas.config import SearchOptions
 from tas.config.files import read_yaml, recipe
 from tas.config.parsing import from_values
+from tas.cost.budget import Budget
 from tas.runs.provenance import code_version
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
+from tas.search.conclusion import Scored, conclude
 from tas.search.elasticities import Terms, fit_elasticities
+from tas.search.probing import probes_of
 from tas.search.scores import scores_of_search
 from tas.search.task import reopen_search
 from tas.space.of_network import search_space
@@ -54,6 +58,9 @@ HALF_WIDTH = 0.02
 
 FEW = 30
 """Networks of which random search takes the best, and to which the log-linear model is fitted."""
+
+DRAWS = 50
+"""Of the scores, where a search is asked for the network of a band."""
 
 REPEATS = 200
 """Draws of these."""
@@ -191,21 +198,26 @@ def searched(options: argparse.Namespace) -> tuple[Run, SearchOptions]:
     return (run if run.finished() else search(given, run)), given
 
 
-def scores_of(run: Run, table: Table) -> Array:
-    """What a search says of every network of the table."""
+def row_of(run: Run, options: SearchOptions, table: Table) -> dict[str, object]:
+    """What was measured of a search."""
     task, module = reopen_search(run)
-    space = task.space
+    space, result = task.space, run_result(run)
 
     def network(digits: NDArray[np.int64]) -> Architecture:
         widths = {name: space.widths[name][digit - 1] for name, digit in zip(WIDTHS, digits, strict=True)}
         return space.choose(widths, {})
 
-    return scores_of_search(run, module, [network(row) for row in table.digits])
-
-
-def row_of(run: Run, options: SearchOptions, table: Table) -> dict[str, object]:
-    """What was measured of a search."""
-    result = run_result(run)
+    networks = [network(row) for row in table.digits]
+    bands = judged(table, scores_of_search(run, module, networks))
+    probes, places = probes_of(run).entries, {str(one): place for place, one in enumerate(networks)}
+    for share in BANDS:
+        budgets = [Budget(share * task.full("flops"), HALF_WIDTH)]
+        if probes:
+            found = conclude(Scored(space, probes), budgets, DRAWS, options.keeping.seed)
+        else:
+            found = module.strategy.conclude(budgets, tuple, torch.device("cpu"))
+        own, band = table.truth[places[str(found.architecture)]], table.band(share)
+        bands[f"{share:g}"].append(float(own - table.truth[band].mean()))
     return {
         "strategy": options.strategy.strategy,
         "align": options.strategy.align,
@@ -216,7 +228,7 @@ def row_of(run: Run, options: SearchOptions, table: Table) -> dict[str, object]:
         "seed": options.keeping.seed,
         "seconds": result.seconds,
         "commit": code_version(),
-        "bands": judged(table, scores_of(run, table)),
+        "bands": bands,
     }
 
 
@@ -230,7 +242,8 @@ def run_result(run: Run) -> SearchResult:
 def show(name: str, bands: dict[str, list[float]]) -> None:
     """A line of the table."""
     cells = [
-        f"{tau:5.2f} {gain:+5.2f}" if math.isfinite(tau) else f"    - {gain:+5.2f}" for tau, gain in bands.values()
+        " ".join([f"{tau:5.2f}" if math.isfinite(tau) else "    -", *(f"{gain:+5.2f}" for gain in gains)])
+        for tau, *gains in bands.values()
     ]
     print(f"{name:<48}{'   '.join(cells)}")
 
@@ -267,7 +280,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(row))
     else:
-        show(f"{given.strategy.strategy}, {given.recipe.epochs} epochs", judged(table, scores_of(run, table)))
+        show(f"{given.strategy.strategy}, {given.recipe.epochs} epochs", row["bands"])
 
 
 if __name__ == "__main__":
