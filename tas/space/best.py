@@ -27,11 +27,11 @@ def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Archi
         scores: Width or stage -> what each candidate adds, (candidates,).
         budgets: What it may cost.
     """
-    found = inside(space, scores, [budget.at_most() for budget in budgets]) or inside(space, scores, budgets)
+    found = best_inside(space, scores, [budget.at_most() for budget in budgets]) or best_inside(space, scores, budgets)
     return found or Milp(space, budgets).nearest()
 
 
-def inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Architecture | None:
+def best_inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Architecture | None:
     """The architecture of the highest score inside all budgets; None if there is none. Arguments as for `best`."""
     highest = chosen(space, {name: int(part.argmax()) for name, part in scores.items()})
     if all_hold(budgets, space.plan, highest):
