@@ -15,7 +15,7 @@ SOLVED = 16
 """Scores, of many, for which a programme is solved where elimination cannot do it."""
 
 
-def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Architecture:
+def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget], gap: float = 0.0) -> Architecture:
     """The architecture of the highest score that costs no more than the targets and lies inside all budgets.
 
     More channels never score less, so that without this limit all would lie at the upper ends of the bands, and have
@@ -26,12 +26,14 @@ def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Archi
         space: The candidates.
         scores: Width or stage -> what each candidate adds, (candidates,).
         budgets: What it may cost.
+        gap: How far its score may be from the highest, as a share of that; with more than 0 it is found sooner.
     """
-    found = best_inside(space, scores, [budget.at_most() for budget in budgets]) or best_inside(space, scores, budgets)
+    capped = [budget.at_most() for budget in budgets]
+    found = best_inside(space, scores, capped, gap) or best_inside(space, scores, budgets, gap)
     return found or Milp(space, budgets).nearest()
 
 
-def best_inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -> Architecture | None:
+def best_inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget], gap: float) -> Architecture | None:
     """The architecture of the highest score inside all budgets; None if there is none. Arguments as for `best`."""
     highest = chosen(space, {name: int(part.argmax()) for name, part in scores.items()})
     if all_hold(budgets, space.plan, highest):
@@ -50,7 +52,7 @@ def best_inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget]) -
     milp = Milp(reduced, budgets)
     # The solver may overstep a bound by a millionth, the budget none: then it is asked again for a little less.
     for margin in (0.0, 1e-5):
-        found = milp.best(left, margin)
+        found = milp.best(left, margin, gap)
         if found is None or all_hold(budgets, space.plan, found):
             return found
     return found

@@ -14,6 +14,10 @@ from tas.space.best import best
 from tas.space.nearest import Nearest, nearest
 from tas.space.space import SearchSpace
 
+NEARLY = 0.01
+"""How far the sum of `balanced` may be from the largest, as a share of it. In a network of many layers that are alike
+there are so many of nearly the same sum that the proof of the last hundredth takes minutes."""
+
 KEPT = 2 / 3
 """The share of a stage's blocks that `shallow` keeps, at least."""
 
@@ -75,7 +79,8 @@ def shallow_network(space: SearchSpace, budget: Budget, blocks: int | None = Non
 
 
 def balanced_network(space: SearchSpace, budgets: Sequence[Budget], depths: Mapping[str, int]) -> Architecture:
-    """The largest sum of log widths over layers inside the budgets, at some depths; where none is inside, the nearest.
+    """The largest sum of log widths over layers inside the budgets, nearly, at some depths; where none is inside, the
+    nearest.
 
     It is what a search would find that knew nothing but that each layer's width is worth as much as another's. Widths
     of blocks that are left out do not count, and stay full.
@@ -83,7 +88,7 @@ def balanced_network(space: SearchSpace, budgets: Sequence[Budget], depths: Mapp
     at_depths = replace(space, depths={stage: (count,) for stage, count in depths.items()})
     layers = layers_of_widths(space.plan, depths)
     scores = {name: max(1, layers[name]) * np.log(np.array(c) / c[-1]) for name, c in space.widths.items()}
-    return best(at_depths, scores | {stage: np.zeros(1) for stage in depths}, budgets)
+    return best(at_depths, scores | {stage: np.zeros(1) for stage in depths}, budgets, NEARLY)
 
 
 def layers_of_widths(plan: Plan, depths: Mapping[str, int]) -> dict[str, int]:
