@@ -42,7 +42,7 @@ from tas.runs.provenance import code_version
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
 from tas.search.conclusion import Scored, conclude
-from tas.search.elasticities import Terms, fit_elasticities
+from tas.search.elasticities import TRUST, Terms, fit_elasticities
 from tas.search.probing import probes_of
 from tas.search.scores import scores_of_search
 from tas.search.task import reopen_search
@@ -129,6 +129,7 @@ def references(table: Table) -> dict[str, dict[str, list[float]]]:
         "best there is": judged(table, table.truth),
         "uniform": judged(table, -spread.sum(1)),
         "balanced": judged(table, logs @ layers),
+        "balanced, each width once": judged(table, logs.sum(1)),
         f"best of {FEW}, each trained once": random_search(table, generator),
         "one training of each": judged(table, table.accuracies[:, 0]),
     }
@@ -136,14 +137,15 @@ def references(table: Table) -> dict[str, dict[str, list[float]]]:
         if name in table.judges:
             found[name] = judged(table, said)
         known = np.flatnonzero(np.isfinite(said))
-        fits = []
-        for _ in range(REPEATS // 4):
-            few = generator.choice(known, FEW, replace=False)
-            model = fit_elasticities(logs[few], layers, said[few])
-            fits.append(judged(table, logs @ np.maximum(model.mean, 0.0)))
-        found[f"log-linear, {FEW} networks by {name}"] = {
-            band: [float(np.mean([one[band][place] for one in fits])) for place in range(2)] for band in fits[0]
-        }
+        chosen = [generator.choice(known, FEW, replace=False) for _ in range(REPEATS // 4)]
+        for trust in (TRUST, 1.0):
+            fits = []
+            for few in chosen:
+                model = fit_elasticities(logs[few], layers, said[few], trust)
+                fits.append(judged(table, logs @ np.maximum(model.mean, 0.0)))
+            found[f"log-linear, {FEW} by {name}, trust {trust:g}"] = {
+                band: [float(np.mean([one[band][place] for one in fits])) for place in range(2)] for band in fits[0]
+            }
     return found
 
 
