@@ -58,7 +58,7 @@ class Terms:
         self.names = [*self.widths, *(f"{stage} {more} to {fewer}" for stage, fewer, more in self.steps)]
         depths = space.full.depths
         layers = layers_of_widths(space.plan, depths)
-        behind = [*(layers[name] for name in self.widths), *(depths[stage] for stage, _, _ in self.steps)]
+        behind = [*(max(1, layers[name]) for name in self.widths), *(depths[stage] for stage, _, _ in self.steps)]
         self.layers = np.array(behind, dtype=float)
         """The layers that a term stands for, (terms,): those that have the width. A step of depth stands for one layer
         of each block of its stage: a share of the blocks is worth as much as that share of its channels."""
