@@ -212,10 +212,11 @@ def row_of(run: Run, options: SearchOptions, table: Table) -> dict[str, object]:
     networks = [network(row) for row in table.digits]
     bands = judged(table, scores_of_search(run, module, networks))
     probes, places = probes_of(run).entries, {str(one): place for place, one in enumerate(networks)}
+    scored = Scored(space, probes) if probes else None
     for share in BANDS:
         budgets = [Budget(share * task.full("flops"), HALF_WIDTH)]
-        if probes:
-            found = conclude(Scored(space, probes), budgets, DRAWS, options.keeping.seed)
+        if scored:
+            found = conclude(scored, budgets, DRAWS, options.keeping.seed)
         else:
             found = module.strategy.conclude(budgets, tuple, torch.device("cpu"))
         own, band = table.truth[places[str(found.architecture)]], table.band(share)

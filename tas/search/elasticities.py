@@ -30,9 +30,8 @@ SPREADS = (1e-3, 1e3)
 
 TRUST = 0.5
 """How much of what shared weights say of an elasticity, beyond the common value, is also true of networks that are each
-trained alone, and not of these weights only. Half is what three sets of networks that were speak for: the tau of
-supernets of 60 epochs rises or stays (0.58 to 0.66, 0.74 to 0.76), that of one of 10 epochs rises by 0.08
-(docs/experiments/2026-11-27-sandwich.md)."""
+trained alone, and not of these weights only. Half: two published supernets and one of ours judge networks that were
+trained alone better so than believed whole (docs/experiments/2026-11-27-sandwich.md, with the figures)."""
 
 LEAST = 1e-3
 """The least elasticity of a layer, as a share of their mean: that channels are worth nothing is noise, and of networks
@@ -58,7 +57,7 @@ class Terms:
         self.names = [*self.widths, *(f"{stage} {more} to {fewer}" for stage, fewer, more in self.steps)]
         depths = space.full.depths
         layers = layers_of_widths(space.plan, depths)
-        behind = [*(max(1, layers[name]) for name in self.widths), *(depths[stage] for stage, _, _ in self.steps)]
+        behind = [*(layers[name] for name in self.widths), *(depths[stage] for stage, _, _ in self.steps)]
         self.layers = np.array(behind, dtype=float)
         """The layers that a term stands for, (terms,): those that have the width. A step of depth stands for one layer
         of each block of its stage: a share of the blocks is worth as much as that share of its channels."""
@@ -210,7 +209,7 @@ class Mixed:
     def likeliest_spread(self) -> float:
         """The spread of the random effects in units of the noise."""
         low, high = map(math.log, SPREADS)
-        # The surprise may have two valleys: the better of the best of a grid's neighbourhoods.
+        # There may be two valleys: a grid finds the deeper one.
         grid = np.linspace(low, high, 29)
         place = int(np.argmin([self.surprise(at) for at in grid]))
         bounds = grid[max(0, place - 1)], grid[min(len(grid) - 1, place + 1)]

@@ -55,7 +55,7 @@ def best_inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget], g
         found = milp.best(left, margin, gap)
         if found is None or all_hold(budgets, space.plan, found):
             return found
-    return found
+    return None
 
 
 def best_of_many(space: SearchSpace, scores: Sequence[Scores], budgets: Sequence[Budget]) -> list[Architecture]:

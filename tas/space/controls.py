@@ -87,14 +87,14 @@ def balanced_network(space: SearchSpace, budgets: Sequence[Budget], depths: Mapp
     """
     at_depths = replace(space, depths={stage: (count,) for stage, count in depths.items()})
     layers = layers_of_widths(space.plan, depths)
-    scores = {name: max(1, layers[name]) * np.log(np.array(c) / c[-1]) for name, c in space.widths.items()}
+    scores = {name: layers[name] * np.log(np.array(c) / c[-1]) for name, c in space.widths.items()}
     return best(at_depths, scores | {stage: np.zeros(1) for stage in depths}, budgets, NEARLY)
 
 
 def layers_of_widths(plan: Plan, depths: Mapping[str, int]) -> dict[str, int]:
-    """Width -> how many layers have it as their output's, at some depths; 0 where all of them are left out."""
+    """Width -> how many layers have it as their output's, at some depths; 1 where all of them are left out."""
     found = dict.fromkeys(plan.widths, 0)
     for layer in plan.layers:
         if layer.writes.source in found and not layer.if_unequal:
             found[str(layer.writes.source)] += layer.stage is None or layer.block < depths[layer.stage]
-    return found
+    return {name: max(1, count) for name, count in found.items()}
