@@ -152,6 +152,7 @@ def rank(options: RankOptions, run: Run) -> None:
     device = open_trainer(options.machine, 1, logger=False, enable_checkpointing=False).strategy.root_device
     supernet, halves = module.supernet.to(device), task.halves
     images = halves.data.train_images()
+    alone = SearchData(halves.data, seed)  # as the others were trained, whatever part a search has held out
     trained = alone_networks(Run(options.alone)).entries
     found = Architecture.load(search.architecture)
     networks = [*(found.with_counts(one.widths, one.depths) for one in trained), found]
@@ -164,7 +165,7 @@ def rank(options: RankOptions, run: Run) -> None:
         if number < len(trained):
             accuracy = trained[number].val_accuracy
         else:
-            accuracy = accuracy_alone(one, halves, options.recipe, options.machine, seed, "found network")
+            accuracy = accuracy_alone(one, alone, options.recipe, options.machine, seed, "found network")
         return Judged(loss, accuracy, one.widths, one.depths)
 
     *others, own = judged_networks(run).up_to(len(networks), judged)

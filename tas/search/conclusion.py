@@ -20,6 +20,10 @@ from tas.space.best import best, best_of_many, count_of
 from tas.space.derivation import argmax
 from tas.space.space import SearchSpace
 
+NEARLY = 0.01
+"""How far from the highest score the network of several budgets may be, as a share of it: a proof takes long there, and
+the scores are less sure than that."""
+
 FOLDS = 5
 """Parts of the probes of which each is predicted from the others."""
 
@@ -59,8 +63,8 @@ class Scored:
         self.posterior: Posterior = fit_elasticities(self.matrix, self.terms.layers, -self.losses, trust)
 
     def best(self, budgets: Sequence[Budget]) -> Architecture:
-        """The network of the highest score inside the budgets."""
-        return best(self.space, self.terms.scores(self.posterior.mean), budgets)
+        """The network of the highest score inside the budgets; with several of nearly the highest."""
+        return best(self.space, self.terms.scores(self.posterior.mean), budgets, 0.0 if len(budgets) == 1 else NEARLY)
 
     def best_by_draws(self, budgets: Sequence[Budget], draws: int, seed: int) -> list[Architecture]:
         """The networks that are best by scores as they may be, one each draw; empty if none inside is found."""

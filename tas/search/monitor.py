@@ -67,6 +67,11 @@ class Distributions(pl.Callback):
         standing = None
         if images is not None:
             standing = module.strategy.look(lambda: images.probing_batches(LOOKED_BY), module.device)
+        if standing is not None:  # else every step has logged its costs
+            distributions = module.strategy.probabilities()
+            for cost in module.strategy.costs:
+                module.log_dict(cost.scalars(*distributions))
+            module.log_dict({f"scores/{name}": getattr(standing, name) for name in ("r_squared", "tau")})
         if trainer.is_global_zero:
             space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
             distributions_file(trainer).add(distribution_rows(epoch, space, widths, depths))
@@ -79,8 +84,6 @@ class Distributions(pl.Callback):
                 if standing is not None:
                     picture = draw_elasticities(standing.elasticities)
                     writer(trainer).add_figure("elasticities", picture, step, close=False)
-                    for name in ("r_squared", "tau"):
-                        writer(trainer).add_scalar(f"scores/{name}", getattr(standing, name), step)
 
 
 def writer(trainer: pl.Trainer) -> SummaryWriter:

@@ -57,10 +57,11 @@ def ask(
         batches: Held-out images in any order but that of their classes: norms take each batch's statistics.
         device: Where it computes.
     """
+    precision = next(supernet.parameters()).dtype  # under Lightning's "true" precisions not that of the images
     losses, right, count = torch.zeros(len(networks)), torch.zeros(len(networks)), 0
     with batch_statistics(supernet):
         for images, labels in batches:
-            images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
+            images, labels = images.to(device, precision, memory_format=torch.channels_last), labels.to(device)
             count += len(labels)
             for place, network in enumerate(networks):
                 supernet.force(network)

@@ -11,6 +11,7 @@ from tas.cost.budget import Budget
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
 from tas.runs.results import Standing
+from tas.search.budgeted_cost import BudgetedCost
 from tas.search.conclusion import Conclusion
 from tas.supernet.supernet import Supernet
 
@@ -56,6 +57,7 @@ class SearchStrategy(Protocol):
     """
 
     supernet: Supernet
+    costs: list[BudgetedCost]
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimisers that the steps use, freshly made."""

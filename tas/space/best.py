@@ -1,5 +1,6 @@
 """The best network inside budgets by scores of widths and depths: exactly for one, nearly for hundreds of scores."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,8 +12,12 @@ from tas.space.elimination import Elimination
 from tas.space.milp import Array, Milp, Scores
 from tas.space.space import SearchSpace
 
-SOLVED = 16
-"""Scores, of many, for which a programme is solved where elimination cannot do it."""
+SOLVED = 1 / 8
+"""Share of many scores for which a programme is solved where elimination cannot do it."""
+MOST_SOLVED = 16
+"""How many that is at most."""
+NEARLY = 0.03
+"""How far the score of such a network may be from the highest, as a share of it."""
 
 
 def best(space: SearchSpace, scores: Scores, budgets: Sequence[Budget], gap: float = 0.0) -> Architecture:
@@ -73,7 +78,7 @@ def best_of_many(space: SearchSpace, scores: Sequence[Scores], budgets: Sequence
     pool = by_elimination(space, rows, most[0]) if len(most) == 1 else []
     if not pool:
         milp = Milp(space, most)
-        solved = [milp.best(one, gap=1e-2) for one in scores[:SOLVED]]
+        solved = [milp.best(one, gap=NEARLY) for one in scores[: min(MOST_SOLVED, math.ceil(SOLVED * len(scores)))]]
         pool = [found for found in solved if found is not None and all_hold(most, space.plan, found)]
     pool = list({str(one): one for one in pool}.values())
     if not pool:

@@ -19,7 +19,9 @@ def test_the_end_of_a_search_is_a_network_inside_the_budget_with_the_supernet_s_
     full, network, plan, _ = planned()
     space = SearchSpace.of(plan, full)  # no projection that would be fresh comes into a network of it
     budget = Budget(0.5 * FLOPS.exact(plan, full))
-    module = SearchModule(Supernet(network, space), [budget], Recipe(epochs=1), Strategy(warmup=0.0))
+    module = SearchModule(
+        Supernet(network, space), [budget], Recipe(epochs=1), Strategy(strategy="gumbel-mixture", warmup=0.0)
+    )
     fit(module, batches=2)
     images, labels = noise(batches=2)
     loader = DataLoader(TensorDataset(images[0], labels), batch_size=4)

@@ -17,9 +17,9 @@ from tas.cost.measures import FLOPS, PARAMS
 from tas.cutting.build import build
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
+from tas.search.batch_accuracy import batch_accuracy
 from tas.search.confidence import mean_confidence
 from tas.search.module import SearchModule
-from tas.search.strategies.gumbel_mixture import batch_accuracy
 from tas.search.strategy import Moment
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
@@ -42,6 +42,7 @@ def make_module(target: float = 0.5, seed: int = 0, **changed: Any) -> SearchMod
     full, network, plan, space = planned()
     torch.manual_seed(seed)
     settings: dict[str, Any] = {
+        "strategy": "gumbel-mixture",
         "epochs": 2,
         "samples": 2,
         "cost_weight": 2.0,
@@ -378,7 +379,7 @@ def test_after_a_step_every_parameter_can_learn_again() -> None:
 def test_of_two_budgets_each_pulls_its_own_cost() -> None:
     full, network, plan, space = planned()
     budgets = [Budget(1.0 * FLOPS.exact(plan, full)), Budget(0.3 * PARAMS.exact(plan, full), measure="params")]
-    recipe, strategy = Recipe(epochs=1), Strategy(warmup=0.0, cost_weight=1e4, arch_lr=1e-4)
+    recipe, strategy = Recipe(epochs=1), Strategy(strategy="gumbel-mixture", warmup=0.0, cost_weight=1e4, arch_lr=1e-4)
     torch.manual_seed(0)
     module = SearchModule(Supernet(network, space), budgets, recipe, strategy)
     logged: dict[str, float] = {}

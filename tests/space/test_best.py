@@ -225,8 +225,8 @@ def test_of_many_scores_none_gets_a_network_where_all_cost_more() -> None:
 def test_a_network_that_elimination_cannot_do_goes_by_the_programme(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     space, every, costs = whole_space(seed)
     budgets = budgets_around(seed, ("flops",), 0.5, 0.04)
-    rows = rising_scores(space, seed, 20)
-    scores = [{name: part[row] for name, part in rows.items()} for row in range(20)]
+    rows = rising_scores(space, seed, 40)
+    scores = [{name: part[row] for name, part in rows.items()} for row in range(40)]
     monkeypatch.setattr(tas.space.elimination, "LARGEST", 2)
     solved: list[Scores] = []
     solve = Milp.best
@@ -242,12 +242,12 @@ def test_a_network_that_elimination_cannot_do_goes_by_the_programme(seed: int, m
     among = totals(scores[0], places_of(space, every))[allowed_of(budgets, costs)]
     assert score_of(space, scores[0], found) == pytest.approx(among.max(), abs=1e-5)
     many = best_of_many(space, scores, budgets)
-    assert len(solved) == 1 + tas.space.best.SOLVED
+    assert len(solved) == 1 + 5, "one in eight"
     assert len(many) == len(scores)
     most = [replace(budget, tolerance=1.0, excess=0.0) for budget in budgets]
     assert all(all_hold(most, space.plan, one) for one in many)
     assert_each_has_its_own(space, scores, many)
     # Those for which a programme was solved have their best, but for the share of it by which it may stop short.
-    for one, network in zip(scores[: tas.space.best.SOLVED], many):
+    for one, network in zip(scores[:5], many):
         highest = totals(one, places_of(space, every))[inside_of(most, costs)].max()
-        assert highest - score_of(space, one, network) <= 0.011 * abs(highest) + 1e-5
+        assert highest - score_of(space, one, network) <= 0.031 * abs(highest) + 1e-5

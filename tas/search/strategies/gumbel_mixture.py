@@ -6,16 +6,15 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from tas.config.groups import Recipe, Strategy
-from tas.cost.budget import Budget, cost_loss
-from tas.cost.expected import ExpectedCost
-from tas.cost.measures import MEASURES
+from tas.cost.budget import Budget
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
 from tas.errors import check_finite
 from tas.runs.results import Standing
+from tas.search.batch_accuracy import batch_accuracy
+from tas.search.budgeted_cost import BudgetedCost
 from tas.search.conclusion import Conclusion
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
 from tas.space.derivation import argmax, derive
@@ -159,33 +158,6 @@ class GumbelMixture:
         return {"loss": scalars["weights/loss"]} | {name: value for name, value in derived.items() if value is not None}
 
 
-class BudgetedCost:
-    """One cost of a supernet's networks, and the budget that it has to meet.
-
-    Args:
-        supernet: Its space has the candidates.
-        budget: The band.
-    """
-
-    def __init__(self, supernet: Supernet, budget: Budget) -> None:
-        space, measure = supernet.space, MEASURES[budget.measure]
-        self.name = budget.measure
-        self.budget = budget
-        self.full = measure.exact(space.plan, space.full)
-        self.expected = ExpectedCost(measure.tables(space.plan, space.widths, space.depths))
-
-    def measured(self, widths: Probabilities, depths: Probabilities) -> tuple[dict[str, float | Tensor], Tensor]:
-        """What is logged of the cost under these distributions, and its loss, differentiable in them."""
-        expected, derived = self.expected(widths, depths), float(self.expected.at_argmax(widths, depths))
-        scalars: dict[str, float | Tensor] = {
-            f"{self.name}/expected_ratio": expected.item() / self.full,
-            f"{self.name}/derived_ratio": derived / self.full,
-            f"{self.name}/band_low": self.budget.low / self.full,
-            f"{self.name}/band_high": self.budget.high / self.full,
-        }
-        return scalars, cost_loss(expected, derived, self.budget)
-
-
 @contextmanager
 def without_gradient(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     """Inside, these parameters get no gradient: a step computes those of its own parameters alone."""
@@ -204,8 +176,3 @@ def descend(loss: Tensor, optimizer: Stepper, backward: Backward) -> None:
     optimizer.zero_grad()
     backward(loss)
     optimizer.step()
-
-
-def batch_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of images whose class has the highest logit."""
-    return multiclass_accuracy(logits.detach(), labels, logits.shape[1], average="micro")

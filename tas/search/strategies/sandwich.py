@@ -13,10 +13,11 @@ from tas.data.loaders import Batch
 from tas.distillation.loss import distillation_loss
 from tas.errors import check_finite
 from tas.runs.results import Standing
+from tas.search.batch_accuracy import batch_accuracy
+from tas.search.budgeted_cost import BudgetedCost
 from tas.search.conclusion import Conclusion, Scored, conclude, even
 from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
-from tas.space.random_networks import random_architecture
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
 from tas.training.optimizers import sgd
@@ -53,6 +54,7 @@ class Sandwich:
     ) -> None:
         self.supernet = supernet
         self.budgets = budgets
+        self.costs = [BudgetedCost(supernet, budget) for budget in budgets]
         self.recipe = recipe
         self.options = options
         self.seed = seed
@@ -96,6 +98,7 @@ class Sandwich:
         optimizer.step()
         scalars: dict[str, float | Tensor] = {
             "weights/loss": loss.detach(),
+            "weights/accuracy": batch_accuracy(logits, labels),
             "schedule/lr": lr,
             "weights/smallest": taught[0].detach(),
         }
@@ -140,9 +143,9 @@ class Sandwich:
             *scored.best_by_draws(self.budgets, 4 * count, self.seed + len(scored.probes)),
         ]
         new = {str(network): network for network in offered if str(network) not in known}
-        missing = max(0, count - len(new))  # where the scores leave no doubt, or say nothing
-        inside = [random_architecture(scored.space, self.budgets, self.generator) for _ in range(missing)]
-        return [*new.values()][:count] + inside
+        # Too few where the scores leave no doubt, or where there are several budgets.
+        others = random_networks(scored.space, max(0, count - len(new)), self.generator)
+        return [*new.values()][:count] + others
 
     def look(self, judging: Callable[[], Iterable[Batch]], device: torch.device) -> Standing | None:
         """Ask a few random networks, for the pictures alone."""
