@@ -389,5 +389,7 @@ def test_what_a_run_is_cannot_change_when_it_is_resumed(tmp_path: Path, flags: l
     ],
 )
 def test_a_list_is_given_in_brackets_or_with_commas_or_spaces(given: list[str]) -> None:
-    options = parse("search", SearchOptions, [*given, "--samples", "1", "--exclude", "*.conv1", "a.0", "--epochs", "3"])
-    assert options == SearchOptions.of(ratios=(0.5, 1.0), samples=1, exclude=("*.conv1", "a.0"), epochs=3)
+    options = parse(
+        "search", SearchOptions, [*given, "--round-to", "8", "--exclude", "*.conv1", "a.0", "--epochs", "3"]
+    )
+    assert options == SearchOptions.of(ratios=(0.5, 1.0), round_to=8, exclude=("*.conv1", "a.0"), epochs=3)

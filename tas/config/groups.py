@@ -223,7 +223,7 @@ OF_SANDWICH = ("random_networks", "held_out", "probes", "probe_images", "draws")
 class Strategy:
     """Strategy: how the search learns."""
 
-    strategy: Literal["gumbel-mixture", "sandwich"] = "gumbel-mixture"
+    strategy: Literal["gumbel-mixture", "sandwich"] = "sandwich"
     """gumbel-mixture, the paper's: weights and logits of mixtures of candidates learn by turns; or sandwich: the
     unpruned network, the smallest and random ones learn together, then single networks are asked what they are worth.
     With --epochs 0 sandwich asks the given trained network as it is."""

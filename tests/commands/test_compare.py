@@ -187,7 +187,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(cli: Callable, tmp_path: Path)
     status, out, err = cli(*arguments)
     assert status == 2
     assert "1 of 4 runs failed: tas-bad 0.5, seed 0; the same command tries them again" in err
-    assert "tas-bad 0.5, seed 0: FAILED, --lr or --arch-lr: the loss is" in out
+    assert "tas-bad 0.5, seed 0: FAILED, --lr: the loss is" in out
     assert set(runs_below(tmp_path / "out")) == {
         "structures/tas-depth/0.5/seed0",
         "trainings/tas-depth/0.5/scratch-e/seed0",
@@ -225,7 +225,7 @@ RANKED = [
     "tas-width",
     "tas-8",
     "--variants.tas-8",
-    '{"method": "tas-width", "samples": 8}',
+    '{"method": "tas-width", "strategy": "gumbel-mixture", "samples": 8}',
     "--seeds",
     "0",
 ]

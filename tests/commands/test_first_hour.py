@@ -11,6 +11,7 @@ from tas.runs.run import Run
 from tests.conftest import run_script
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
+MIXTURE = [*QUICK, "--strategy", "gumbel-mixture"]
 
 
 @pytest.mark.parametrize(("command", "options"), [("search", SearchOptions()), ("prune", PruneOptions())])
@@ -25,12 +26,12 @@ def test_training_an_unfinished_run_says_how_to_go_on_with_it(
 def test_a_search_says_when_it_begins_to_choose_and_that_a_short_one_s_choice_is_a_draw(
     cli: Callable, few_digits: None
 ) -> None:
-    status, out, err = cli("search", *QUICK, "--warmup", "0.5", "--output", "short")
+    status, out, err = cli("search", *MIXTURE, "--warmup", "0.5", "--output", "short")
     assert status == 0
     assert out.startswith("warm-up until epoch 1 of 1: the weights learn alone")
     assert re.search(r"confidence +0\.0\d\d \(0: all candidates alike, 1: sure\)", out)
     assert "is close to a draw among the networks inside the budget" in err
-    status, out, err = cli("search", *QUICK, "--warmup", "0", "--arch-lr", "300", "--output", "sure")
+    status, out, err = cli("search", *MIXTURE, "--warmup", "0", "--arch-lr", "300", "--output", "sure")
     assert status == 0 and "warm-up" not in out and "close to a draw" not in err
 
 

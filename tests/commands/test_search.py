@@ -24,7 +24,9 @@ from tests.spaces import paper_space, plan_of, unpruned
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 SHORT = ["--epochs", "3", "--batch-size", "16"]
-"""Long enough for the widths and depths to move."""
+"""Long enough for the widths and depths of a mixture to move."""
+MIXTURE = ["--strategy", "gumbel-mixture"]
+FEW = ["--probes", "40", "--draws", "20"]
 
 
 def test_a_search_leaves_its_results(searched: tuple[Path, str]) -> None:
@@ -58,6 +60,12 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
         "likeliest": dict,
         "strategy": str,
         "derived_from": nothing,
+        "probes": int,
+        "r_squared": float,
+        "tau": float,
+        "predicted_gain": dict,
+        "control": nothing,
+        "elasticities": dict,
         "seconds": float,
         "seed": int,
     }
@@ -105,15 +113,25 @@ def test_tensorboard_has_everything_that_a_search_learns(searched: tuple[Path, s
     run = only_run(searched[0], "search")
     events = EventAccumulator(str(run.path)).Reload()
     plan = tie_residuals(plan_of("resnet20"))
+    expected = {f"weights/{value}" for value in ("loss", "accuracy", "smallest", "random")}
+    expected |= {f"flops/{key}" for key in ("expected_ratio", "derived_ratio", "band_low", "band_high")}
+    expected |= {"scores/r_squared", "scores/tau", "schedule/lr", "val_accuracy", "confidence/mean"}
+    expected |= {f"confidence/{name}" for name in (*plan.widths, *plan.depths())}
+    assert expected <= set(events.Tags()["scalars"])
+    assert set(events.Tags()["images"]) == {"distributions", "elasticities"}
+    assert {round(event.value, 4) for event in events.Scalars("flops/band_low")} == {0.475}
+    assert all(0 < event.value < 1 for event in events.Scalars("flops/expected_ratio"))
+
+
+def test_tensorboard_has_everything_that_a_mixture_learns(cli: Callable, few_digits: None, tmp_path: Path) -> None:
+    assert cli("search", *SHORT, *MIXTURE, "--output", "run").status == 0
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
     expected = {f"{step}/{value}" for step in ("weights", "architecture") for value in ("loss", "accuracy")}
     expected |= {f"flops/{key}" for key in ("expected_ratio", "derived_ratio", "band_low", "band_high")}
     expected |= {"schedule/tau", "schedule/lr", "schedule/arch_lr", "val_accuracy", "confidence/mean"}
-    expected |= {f"confidence/{name}" for name in (*plan.widths, *plan.depths())}
     assert expected <= set(events.Tags()["scalars"])
-    assert events.Tags()["images"]  # the distributions
     taus = [event.value for event in events.Scalars("schedule/tau")]
     assert taus == sorted(taus, reverse=True) and all(0.1 <= tau <= 1 for tau in taus)
-    assert {round(event.value, 4) for event in events.Scalars("flops/band_low")} == {0.475}
 
 
 @pytest.mark.parametrize(("which", "searches"), [("width", {"widths"}), ("depth", {"depths"})])
@@ -157,7 +175,7 @@ def test_a_target_for_the_parameters_alone_is_met(cli: Callable, few_digits: Non
 
 def test_targets_for_flops_and_parameters_are_met_together(cli: Callable, few_digits: None, tmp_path: Path) -> None:
     given = ["--flops-target", "0.5", "--params-target", "0.3"]
-    status, out, err = cli("search", *SHORT, *given, "--output", "run")
+    status, out, err = cli("search", *QUICK, *FEW, *given, "--output", "run")
     assert status == 0, err
     run = Run(tmp_path / "run")
     metrics = metrics_of(run)
@@ -176,7 +194,7 @@ def test_two_targets_that_no_network_meets_together_are_said_to_be_missed(
     cli: Callable, few_digits: None, tmp_path: Path
 ) -> None:
     given = ["--flops-target", "0.9", "--params-target", "0.2", "--tolerance", "0.01"]
-    status, out, err = cli("search", *QUICK, *given, "--output", "run")
+    status, out, err = cli("search", *QUICK, *FEW, *given, "--output", "run")
     assert status == 0, err
     metrics = metrics_of(Run(tmp_path / "run"))
     assert not metrics["target_met"] and metrics["reachable"] is None
@@ -192,7 +210,7 @@ def test_parameters_below_the_smallest_network_are_told_what_that_has(refused: C
 
 
 def test_one_sample_warns_that_the_widths_get_no_gradient(cli: Callable, few_digits: None) -> None:
-    status, _, err = cli("search", *QUICK, "--samples", "1")
+    status, _, err = cli("search", *QUICK, *MIXTURE, "--samples", "1")
     assert status == 0
     assert "tas search: warning: with --samples 1" in err
 

@@ -17,7 +17,7 @@ from tests.commands.conftest import (
     same_but_for_time,
     yaml_of,
 )
-from tests.commands.test_search import QUICK, SHORT
+from tests.commands.test_search import FEW, MIXTURE, QUICK, SHORT
 from tests.conftest import run_script
 
 
@@ -71,11 +71,11 @@ def test_ctrl_c_is_heeded_although_python_drops_it(
 @pytest.mark.parametrize(
     ("epoch", "options"),
     [
-        (1, ["--workers", "0"]),
-        (1, ["--workers", "2"]),
+        (1, [*FEW, "--workers", "0"]),
+        (1, [*FEW, "--workers", "2"]),
         # The widths and depths move from the middle of epoch 1 on.
-        (1, ["--warmup", "0.6"]),
-        (2, ["--warmup", "0.6"]),
+        (1, [*MIXTURE, "--warmup", "0.6"]),
+        (2, [*MIXTURE, "--warmup", "0.6"]),
     ],
 )
 def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(

@@ -91,11 +91,11 @@ def test_a_teacher_that_is_trained_first_is_a_training_of_its_own(
 
 def test_a_search_sees_no_test_image(cli: Callable, happened: list[object]) -> None:
     assert cli("search", *QUICK, "--batch-size", "16").status == 0
-    assert Counter(happened) == {"step": 2 * 2}  # 32 images in each half
+    assert Counter(happened) == {"step": 2 * 3}  # 48 images to learn from, 16 to ask by
 
 
 def test_networks_trained_alone_to_rank_by_see_no_test_image(cli: Callable, happened: list[object]) -> None:
     search = ["--methods", "tas", "--seeds", "0", "--training", "[]", "--search.epochs", "2", "--batch-size", "16"]
     status, _, err = cli("compare", *search, "--rank", "2", "--rank-epochs", "1", "--output", "compared")
     assert status == 0, err
-    assert Counter(happened) == {"step": 2 * 2 + 3 * 2}  # of the search; of two random networks and the found one
+    assert Counter(happened) == {"step": 2 * 3 + 3 * 2}  # of the search; of two random networks and the found one

@@ -1,4 +1,5 @@
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from tas.cli import COMMANDS as ALL
 from tas.config import SearchOptions, TrainOptions
 from tas.config.checks import flag
+from tas.config.groups import OF_SANDWICH, Strategy
 from tas.config.options import Options
 from tas.config.parsing import parse
 from tas.errors import TasError
@@ -69,6 +71,12 @@ CASES = [
 ]
 
 
+def mixture(key: str) -> dict[str, str]:
+    """What an option of the mixture needs beside itself."""
+    of_mixture = key in {one.name for one in fields(Strategy)} - {"strategy", *OF_SANDWICH}
+    return {"strategy": "gumbel-mixture"} if of_mixture else {}
+
+
 def said_by(path: Path) -> tuple[str, str, str | None]:
     """Command, data and network that a path says: COMMAND/DATA-NETWORK.yaml or DATA/COMMAND-NETWORK.yaml."""
     folder, (stem, *network) = path.parent.name, path.stem.split("-")
@@ -100,7 +108,7 @@ def test_a_configuration_is_of_the_network_and_data_that_its_name_says(path: Pat
 @pytest.mark.parametrize(("options", "key", "value"), CASES, ids=str)
 def test_a_value_out_of_range_is_refused_by_its_flag(options: type[Options], key: str, value: object) -> None:
     with pytest.raises(TasError) as error:
-        options.of(**{key: value})
+        options.of(**mixture(key), **{key: value})
     assert str(error.value).startswith(f"{flag(key)} is ")
     assert "\n" not in str(error.value)
 
@@ -122,7 +130,7 @@ def test_a_value_out_of_range_is_refused_by_its_flag(options: type[Options], key
     ids=str,
 )
 def test_the_ends_of_a_range_are_allowed(options: type[Options], key: str, value: object) -> None:
-    assert options.of(**{key: value}).flat()[key] == value
+    assert options.of(**mixture(key), **{key: value}).flat()[key] == value
 
 
 def test_network_and_architecture_exclude_each_other() -> None:
@@ -172,7 +180,7 @@ def test_options_cannot_be_changed_but_copied_with_a_change() -> None:
 
 def test_a_copy_with_a_change_is_checked_as_a_whole() -> None:
     with pytest.raises(TasError, match="--samples is 8; allowed: 1 to the 2 --ratios"):
-        SearchOptions.of(samples=8).changed(ratios=(0.5, 1.0))
+        SearchOptions.of(strategy="gumbel-mixture", samples=8).changed(ratios=(0.5, 1.0))
     with pytest.raises(TypeError, match="SearchOptions has no option 'kd'"):
         SearchOptions().changed(kd=True)
 
@@ -208,6 +216,7 @@ def test_the_defaults_of_the_search_are_those_of_the_method() -> None:
 def test_what_the_defaults_change_of_the_paper_its_configs_state(path: Path) -> None:
     options = parse("search", SearchOptions, ["--config", str(path)])
     strategy = options.strategy
+    assert strategy.strategy == "gumbel-mixture"
     assert (strategy.align, options.space.residuals, strategy.warmup) == ("interpolate", "free", 0)
     assert (strategy.tau_start, strategy.tau_end, options.recipe.epochs) == (10.0, 0.1, 600)
     assert strategy.depth_training == "mixed"

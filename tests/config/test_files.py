@@ -44,9 +44,9 @@ def error_of(options: type, command: str, *arguments: str) -> str:
 
 
 def test_several_files_add_up_and_the_later_wins(config: Callable) -> None:
-    first, second = "epochs: 3\nlr: 0.2\n", "epochs: 5\nsamples: 1\n"
-    assert search(*config(first, second)) == SearchOptions.of(epochs=5, lr=0.2, samples=1)
-    assert search(*config(second, first)) == SearchOptions.of(epochs=3, lr=0.2, samples=1)
+    first, second = "epochs: 3\nlr: 0.2\n", "epochs: 5\nmomentum: 0.8\n"
+    assert search(*config(first, second)) == SearchOptions.of(epochs=5, lr=0.2, momentum=0.8)
+    assert search(*config(second, first)) == SearchOptions.of(epochs=3, lr=0.2, momentum=0.8)
 
 
 def test_flags_win_over_all_files(config: Callable) -> None:
@@ -72,7 +72,13 @@ def test_the_recipe_paper_is_what_the_paper_has_otherwise() -> None:
     assert search("--recipe", "paper") == SearchOptions.of(**PAPER)
     assert search("--recipe=paper") == SearchOptions.of(**PAPER)
     strategy, space = asdict(search("--recipe", "paper").strategy), search("--recipe", "paper").space
-    expected = {"arch_optimizer": "adam", "arch_lr": 0.001, "arch_weight_decay": 0.001, "align": "interpolate"}
+    expected = {
+        "strategy": "gumbel-mixture",
+        "arch_optimizer": "adam",
+        "arch_lr": 0.001,
+        "arch_weight_decay": 0.001,
+        "align": "interpolate",
+    }
     expected |= {"warmup": 0, "tau_start": 10, "tau_end": 0.1, "depth_training": "mixed"}
     assert {key: strategy[key] for key in expected} == expected
     assert space.residuals == "free"
@@ -186,7 +192,7 @@ def test_the_sections_of_a_comparison_add_up_by_key_and_its_variants_by_name(tmp
 
 def test_a_recipe_lies_below_all_files_whichever_names_it(tmp_path: Path) -> None:
     first, second, third = (tmp_path / f"{name}.yaml" for name in ("first", "second", "third"))
-    first.write_text("tau_start: 3\nwarmup: 0.2\n")
+    first.write_text("tau_start: 3\nwarmup: 0.2\nstrategy: gumbel-mixture\n")
     second.write_text("recipe: paper\n")
     third.write_text("recipe: null\n")
     options = parse("search", SearchOptions, ["--config", str(first), "--config", str(second)])

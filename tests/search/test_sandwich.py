@@ -174,10 +174,13 @@ def test_a_loss_that_is_not_finite_names_the_flag() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"strategy": "sandwich", "samples": 3}, "--samples goes with --strategy gumbel-mixture, not with sandwich"),
-        ({"probes": 50}, "--probes goes with --strategy sandwich, not with gumbel-mixture"),
-        ({"strategy": "sandwich", "probes": 5}, "--probes is 5"),
-        ({"strategy": "sandwich", "held_out": 1.0}, "--held-out is 1.0; allowed: above 0, below 1"),
+        ({"samples": 3}, "--samples goes with --strategy gumbel-mixture, not with sandwich"),
+        (
+            {"strategy": "gumbel-mixture", "probes": 50},
+            "--probes goes with --strategy sandwich, not with gumbel-mixture",
+        ),
+        ({"probes": 5}, "--probes is 5"),
+        ({"held_out": 1.0}, "--held-out is 1.0; allowed: above 0, below 1"),
         ({"strategy": "ddp"}, "Lightning's is --lightning-strategy"),
     ],
 )
