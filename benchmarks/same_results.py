@@ -84,8 +84,11 @@ def cases_of(kinds: Sequence[str], seeds: Sequence[int]) -> list[Case]:
     for seed in seeds:
         last = ["--seed", str(seed), "--output", "out"]
         if "search" in kinds or "train" in kinds:
-            search = ["CHECKOUT/search.py", "--flops-target", "0.5", *last]
-            cases.append(Case(f"search-{seed}", search, RUN_FILES))
+            search = ["CHECKOUT/search.py", "--flops-target", "0.5"]
+            cases.append(Case(f"search-{seed}", [*search, "--strategy", "gumbel-mixture", *last], RUN_FILES))
+            if "search" in kinds:
+                sandwich = [*search, "--strategy", "sandwich", "--epochs", "5", *last]
+                cases.append(Case(f"sandwich-{seed}", sandwich, RUN_FILES))
         if "train" in kinds:
             train = ["CHECKOUT/train.py", "--kd", "--architecture", f"../search-{seed}/out", *last]
             cases.append(Case(f"train-{seed}", train, RUN_FILES))

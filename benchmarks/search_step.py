@@ -241,7 +241,14 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     supernet = Supernet(network, space, "interpolate" if literal else options.align)
     supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
     depths = "mixed" if literal else options.depth_training
-    how = Strategy(warmup=0.0, tau_start=10.0, arch_optimizer="adam", samples=samples, depth_training=depths)
+    how = Strategy(
+        strategy="gumbel-mixture",
+        warmup=0.0,
+        tau_start=10.0,
+        arch_optimizer="adam",
+        samples=samples,
+        depth_training=depths,
+    )
     recipe = Recipe(lr=0.01)
     strategy = (LiteralMixtures if literal else GumbelMixture)(supernet, [budget], recipe, how, 0)
 

@@ -7,7 +7,7 @@ A search learns how many channels each convolution of a network keeps, and how m
     supernet = tas.Supernet(network, space)                  # all candidate networks at once
     budget = tas.Budget(0.5 * tas.flops(network, (3, 32, 32)))
     search = tas.SearchModule(supernet, [budget], tas.Recipe(epochs=40))   # a LightningModule, for a pl.Trainer
-    found = tas.finish_search(search, network, [budget], batches)          # found.architecture, found.network
+    found = tas.finish_search(search, network, [budget], batches, judging=lambda: held_out)
 
 What a command or `Architecture.save` left is had again:
 

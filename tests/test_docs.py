@@ -61,7 +61,7 @@ def test_the_search_in_python_runs_as_it_is_printed(tmp_path: Path, monkeypatch:
     network = tas.open_network("resnet20", num_classes=3)
     images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 3
     loader = DataLoader(TensorDataset(images, labels), batch_size=4)
-    known = {"tas": tas, "torch": torch, "network": network, "loader": loader, "other_loader": loader}
+    known = {"tas": tas, "torch": torch, "network": network, "loader": loader, "held_out": loader}
     known["space"] = tas.search_space(network, images)
     quick = code.replace("pl.Trainer(max_epochs=40)", "bare_trainer(1, None)").replace("epochs=40", "epochs=1")
     assert "epochs=1)" in quick and "bare_trainer" in quick

@@ -223,10 +223,10 @@ OF_SANDWICH = ("random_networks", "held_out", "probes", "probe_images", "draws")
 class Strategy:
     """Strategy: how the search learns."""
 
-    strategy: Literal["gumbel-mixture", "sandwich"] = "sandwich"
-    """gumbel-mixture, the paper's: weights and logits of mixtures of candidates learn by turns; or sandwich: the
-    unpruned network, the smallest and random ones learn together, then single networks are asked what they are worth.
-    With --epochs 0 sandwich asks the given trained network as it is."""
+    strategy: Literal["sandwich", "gumbel-mixture"] = "sandwich"
+    """sandwich: the unpruned network, the smallest and random ones learn together, then single networks are asked what
+    they are worth, or with --epochs 0 a given trained network as it is; or gumbel-mixture, the paper's: weights and
+    logits of mixtures of candidates learn by turns."""
     random_networks: int = 2
     """With sandwich: networks drawn in every step that learn beside the unpruned and the smallest one."""
     held_out: float = 0.2
@@ -238,36 +238,39 @@ class Strategy:
     draws: int = 200
     """With sandwich: draws of the scores as they may be; the share that chooses a candidate is its probability."""
     align: Literal["pad", "interpolate"] = "pad"
-    """How candidates of different widths are mixed: pad, filled up with zeros, so that every channel keeps its place;
-    or interpolate, their channels interpolated to the widest one's, as in the paper."""
+    """With gumbel-mixture: how candidates of different widths are mixed: pad, filled up with zeros, so that every
+    channel keeps its place; or interpolate, their channels interpolated to the widest one's, as in the paper."""
     warmup: float = 0.3
-    """Share of the epochs in which the weights alone are trained, before the widths and depths move; the paper's is
-    0."""
+    """With gumbel-mixture: share of the epochs in which the weights alone are trained, before the widths and depths
+    move; the paper's is 0."""
     samples: int = 2
-    """|I|: candidates of each width that are sampled and mixed in every step."""
+    """With gumbel-mixture: |I|, candidates of each width that are sampled and mixed in every step."""
     depth_training: Literal["drawn", "mixed"] = "drawn"
-    """What the weights learn on: drawn, one depth of each stage in every step, so that a network of few blocks is
-    trained as what it is; or mixed, the outputs of all depths at once, as in the paper. The logits learn on all."""
+    """With gumbel-mixture: what the weights learn on: drawn, one depth of each stage in every step, so that a network
+    of few blocks is trained as what it is; or mixed, the outputs of all depths at once, as in the paper. The logits
+    learn on all."""
     cost_weight: float = 2.0
-    """lambda: the weight of the cost loss beside the cross-entropy; 0 searches without a budget's pull."""
+    """With gumbel-mixture: lambda, the weight of the cost loss beside the cross-entropy; 0 searches without a budget's
+    pull."""
     tau_start: float = 1.0
-    """Temperature of the Gumbel-softmax until the widths and depths move; then it changes linearly. The paper's is 10;
-    the gradient of the loss falls with it, that of the cost does not."""
+    """With gumbel-mixture: temperature of the Gumbel-softmax until the widths and depths move; then it changes
+    linearly. The paper's is 10; the gradient of the loss falls with it, that of the cost does not."""
     tau_end: float = 0.1
-    """Temperature at the end."""
+    """With gumbel-mixture: temperature at the end."""
     arch_optimizer: Literal["sgd", "adam"] = "sgd"
-    """What moves the widths' and depths' logits: sgd, each by what it changes in the loss, so that their sums, which
-    the derivation weighs against the cost, add up losses; or adam, the paper's, all by steps about as large, also those
-    that change nothing."""
+    """With gumbel-mixture: what moves the widths' and depths' logits: sgd, each by what it changes in the loss, so
+    that their sums, which the derivation weighs against the cost, add up losses; or adam, the paper's, all by steps
+    about as large, also those that change nothing."""
     arch_lr: float | None = None
-    """Learning rate of the logits. None takes, with sgd, 1600 / their steps, at most 5, so that a longer search moves
-    them as far on more images; with adam 0.02, where the paper's is 0.001 for searches of 600 epochs."""
+    """With gumbel-mixture: learning rate of the logits. None takes, with sgd, 1600 / their steps, at most 5, so that a
+    longer search moves them as far on more images; with adam 0.02, where the paper's is 0.001 for searches of 600
+    epochs."""
     arch_weight_decay: float = 0.0
-    """L2 penalty of the logits; the paper's is 0.001."""
+    """With gumbel-mixture: L2 penalty of the logits; the paper's is 0.001."""
 
     def __post_init__(self) -> None:
         known = self.strategy in ("gumbel-mixture", "sandwich")
-        inside("strategy", self.strategy, known, "gumbel-mixture or sandwich; Lightning's is --lightning-strategy")
+        inside("strategy", self.strategy, known, "sandwich or gumbel-mixture; Lightning's is --lightning-strategy")
         for key, spec in type(self).__dataclass_fields__.items():
             owner = "sandwich" if key in OF_SANDWICH else "gumbel-mixture"
             if key != "strategy" and getattr(self, key) != spec.default and self.strategy != owner:
