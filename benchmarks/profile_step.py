@@ -67,11 +67,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     options.device, options.precision, options.image_size, options.pairs = "cpu", "float32", 32, options.rounds
+    options.strategy = "gumbel-mixture"
     keep_freed_memory()
     search, network = search_of(options.network, options.samples, options)
     network = network.to(memory_format=torch.channels_last)
     plain = plain_step(network, search.images, search.labels, search.autocast)
-    steps = {"plain": plain, "weights": search.weights_step, "architecture": search.architecture_step}
+    steps = {"plain": plain, **dict(zip(("weights", "architecture"), search.parts(), strict=True))}
     for step in steps.values():
         step()
     rounds = [{name: spent(step) for name, step in steps.items()} for _ in range(options.rounds)]

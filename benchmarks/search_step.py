@@ -3,10 +3,11 @@
     python benchmarks/search_step.py --network resnet20 resnet56 --pairs 10
     python benchmarks/search_step.py --network torchvision/resnet18 --image-size 64 --no-literal
     python benchmarks/search_step.py --network resnet20 --samples 1 2 3 5 8
+    python benchmarks/search_step.py --strategy sandwich --no-literal
 
-One pair is a plain step, a search iteration (a weight step and an architecture step, as the strategy takes them in a
-search) and optionally a literal iteration, one after the other in one process, so that whatever else the machine does
-meets all.
+One pair is a plain step, a search iteration (of gumbel-mixture, unless another strategy is asked for, a weight step and
+an architecture step) and optionally a literal iteration, one after the other in one process, so that whatever else the
+machine does meets all.
 The plain step is that of the unpruned network in the memory format, compiled or not, in which it takes least.
 """
 
@@ -38,6 +39,7 @@ from tas.data.images import Images, SearchData
 from tas.networks import open_network
 from tas.reading.readers import read_plan
 from tas.search.strategies.gumbel_mixture import GumbelMixture
+from tas.search.strategies.sandwich import Sandwich
 from tas.search.strategy import Moment
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
@@ -55,6 +57,7 @@ class Row:
 
     network: str
     batch_size: int
+    strategy: str
     samples: int
     align: str
     depth_training: str
@@ -66,8 +69,8 @@ class Row:
     ratio_min: float
     ratio_max: float
     literal_ratio: float | None
-    saved_bytes_ratio: float
-    """What the larger of the two steps keeps for its backward pass / what a plain step keeps."""
+    saved_bytes_ratio: float | None
+    """What the larger of the mixture's two steps keeps for its backward pass / what a plain step keeps."""
     peak_memory_ratio: float
     """Peak of allocated memory above that before the step, search iteration / plain step."""
     data_wait_share: float
@@ -85,28 +88,38 @@ class Search:
     """
 
     def __init__(
-        self, strategy: GumbelMixture, images: Tensor, labels: Tensor, autocast: Callable[[], AbstractContextManager]
+        self,
+        strategy: GumbelMixture | Sandwich,
+        images: Tensor,
+        labels: Tensor,
+        autocast: Callable[[], AbstractContextManager],
     ) -> None:
         self.strategy, self.images, self.labels, self.autocast = strategy, images, labels, autocast
         self.batch = {"weights": (images, labels), "architecture": (images, labels)}
         self.optimizers = strategy.optimizers()
         self.moments = (Moment(ITERATIONS // 2 + number, ITERATIONS) for number in range(ITERATIONS // 2))
-        self.tau = (strategy.options.tau_start + strategy.options.tau_end) / 2
 
     def iteration(self) -> None:
-        """Both steps, in the middle of a search."""
+        """All of it, in the middle of a search."""
         with self.autocast():
             self.strategy.step(self.batch, next(self.moments), self.optimizers, Tensor.backward)
 
-    def weights_step(self) -> None:
-        """One step of the weights."""
-        with self.autocast():
-            self.strategy.weights_step(self.batch["weights"], self.optimizers[0], Tensor.backward, self.tau)
+    def parts(self) -> list[Step]:
+        """The two steps of the mixture by themselves; none of other strategies."""
+        strategy, (weights, *logits) = self.strategy, self.optimizers
+        if not isinstance(strategy, GumbelMixture):
+            return []
+        tau = (strategy.options.tau_start + strategy.options.tau_end) / 2
 
-    def architecture_step(self) -> None:
-        """One step of the logits."""
-        with self.autocast():
-            self.strategy.architecture_step(self.batch["architecture"], self.optimizers[1], Tensor.backward, self.tau)
+        def weights_step() -> None:
+            with self.autocast():
+                strategy.weights_step(self.batch["weights"], weights, Tensor.backward, tau)
+
+        def architecture_step() -> None:
+            with self.autocast():
+                strategy.architecture_step(self.batch["architecture"], logits[0], Tensor.backward, tau)
+
+        return [weights_step, architecture_step]
 
 
 def training_step(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
@@ -232,7 +245,8 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     shape = (3, options.image_size, options.image_size)
     plan = read_plan(network, shape, name)
     full = Architecture(name, CLASSES, 3, options.image_size, plan.widths, plan.depths())
-    space = SearchSpace.of(plan, full, Space(residuals="free"))
+    sandwich = options.strategy == "sandwich"
+    space = SearchSpace.of(plan, full, Space(residuals="tied" if sandwich else "free"))
     budget = Budget(0.5 * FLOPS.exact(plan, full))
     # Each in its best memory format, as the plain step is: the literal one slices channels.
     layout = torch.contiguous_format if literal else torch.channels_last
@@ -241,7 +255,7 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     supernet = Supernet(network, space, "interpolate" if literal else options.align)
     supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
     depths = "mixed" if literal else options.depth_training
-    how = Strategy(
+    mixture = Strategy(
         strategy="gumbel-mixture",
         warmup=0.0,
         tau_start=10.0,
@@ -250,7 +264,11 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
         depth_training=depths,
     )
     recipe = Recipe(lr=0.01)
-    strategy = (LiteralMixtures if literal else GumbelMixture)(supernet, [budget], recipe, how, 0)
+    strategy: GumbelMixture | Sandwich = (
+        Sandwich(supernet, [budget], recipe, Strategy(), 0)
+        if sandwich
+        else (LiteralMixtures if literal else GumbelMixture)(supernet, [budget], recipe, mixture, 0)
+    )
 
     def autocast() -> AbstractContextManager:
         low = options.precision == "bf16"
@@ -277,13 +295,14 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     own = list(ours.strategy.supernet.parameters())
     bare = copy.deepcopy(network)
     kept = saved_bytes(plain_step(bare, images, labels, autocast), list(bare.parameters()))
-    kept_search = max(saved_bytes(step, own) for step in (ours.weights_step, ours.architecture_step))
+    kept_search = max((saved_bytes(step, own) for step in ours.parts()), default=None)
     bare_step = plain_step(bare, images, labels, autocast)
     bare_step()
     peak_ratio = peak_bytes(ours.iteration, options.device) / peak_bytes(bare_step, options.device)
     return Row(
         network=name,
         batch_size=options.batch_size,
+        strategy=options.strategy,
         samples=samples,
         align=options.align,
         depth_training=options.depth_training,
@@ -294,7 +313,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
         ratio_min=round(min(ratios), 2),
         ratio_max=round(max(ratios), 2),
         literal_ratio=round(statistics.median(p[2] / p[0] for p in pairs), 2) if options.literal else None,
-        saved_bytes_ratio=round(kept_search / kept, 2),
+        saved_bytes_ratio=round(kept_search / kept, 2) if kept_search is not None else None,
         peak_memory_ratio=round(peak_ratio, 2),
         data_wait_share=round(waiting / (waiting + medians[1]), 4),
         plain_setting=setting,
@@ -330,6 +349,7 @@ def main() -> None:
     parser.add_argument("--network", nargs="+", default=["resnet20", "resnet32", "resnet56", "resnet110"])
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--image-size", type=int, default=32, help="height and width, in pixels")
+    parser.add_argument("--strategy", default="gumbel-mixture", choices=["gumbel-mixture", "sandwich"])
     parser.add_argument("--samples", type=int, nargs="+", default=[2], help="|I|")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--align", default="pad", choices=["pad", "interpolate"], help="how candidates are mixed")
@@ -344,6 +364,8 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a network, nothing else")
     options = parser.parse_args()
+    if options.strategy == "sandwich" and options.literal:
+        parser.error("--literal is of gumbel-mixture; give --no-literal with --strategy sandwich")
     keep_freed_memory()
     torch.set_float32_matmul_precision("high" if options.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = options.precision == "tf32"

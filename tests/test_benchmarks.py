@@ -51,6 +51,14 @@ def test_the_search_step_is_timed_beside_a_plain_and_a_literal_one():
 
 
 @pytest.mark.slow
+def test_the_search_step_of_the_sandwich_is_timed():
+    options = ["--network", "resnet20", "--batch-size", "8", "--pairs", "2", "--strategy", "sandwich", "--no-literal"]
+    (row,) = rows("benchmarks/search_step.py", *options, "--json")
+    assert (row["strategy"], row["literal_ms"], row["saved_bytes_ratio"]) == ("sandwich", None, None)
+    assert 0 < row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
+
+
+@pytest.mark.slow
 def test_the_distillation_step_is_timed_beside_a_plain_one():
     (row,) = rows(
         "benchmarks/kd_step.py",
