@@ -76,13 +76,14 @@ INTERVALS = (
 AGREEMENT = (
     "Distance: the mean, over the widths and depths that vary, of the gap as a share of the full count. A ratio near 1 "
     "means that the seeds agree no more than networks drawn at random do at the same cost. A small one does not say "
-    "that they agree because of the data: the cost loss and the derivation may make them.\n"
+    "that they agree because of the data: the budget, equal elasticities and the cost loss may make them.\n"
 )
 
 
 STARTS = {
     "finetune": (
-        "finetune is no equal start: searches hand over their supernet's weights, the other methods what they left of "
+        "finetune is no equal start: searches from trained weights hand over their supernet's, those from random ones "
+        "and the rules the unpruned network's best channels (but for --inherit), the other methods what they left of "
         "the unpruned network, which slimming, sss and autopruner trained on for --prune.epochs.\n"
     ),
     "init": (

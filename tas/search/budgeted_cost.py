@@ -26,18 +26,15 @@ class BudgetedCost:
 
     def scalars(self, widths: Probabilities, depths: Probabilities) -> dict[str, float]:
         """What is logged of the cost under these distributions, as shares of the unpruned network's."""
-        return self.ratios(self.expected(widths, depths), float(self.expected.at_argmax(widths, depths)))
+        return self.measured(widths, depths)[0]
 
     def measured(self, widths: Probabilities, depths: Probabilities) -> tuple[dict[str, float], Tensor]:
         """What is logged of the cost under these distributions, and its loss, differentiable in them."""
         expected, derived = self.expected(widths, depths), float(self.expected.at_argmax(widths, depths))
-        return self.ratios(expected, derived), cost_loss(expected, derived, self.budget)
-
-    def ratios(self, expected: Tensor, derived: float) -> dict[str, float]:
-        """The scalars of an expected cost and that of the likeliest network."""
-        return {
+        scalars = {
             f"{self.name}/expected_ratio": expected.item() / self.full,
             f"{self.name}/derived_ratio": derived / self.full,
             f"{self.name}/band_low": self.budget.low / self.full,
             f"{self.name}/band_high": self.budget.high / self.full,
         }
+        return scalars, cost_loss(expected, derived, self.budget)

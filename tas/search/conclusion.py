@@ -35,7 +35,7 @@ class Conclusion:
     architecture: Architecture
     """What is handed over."""
     likeliest: Architecture
-    """What the distributions alone would choose, whatever it costs."""
+    """The likeliest candidate of each distribution, together whatever they cost."""
     widths: Probabilities
     depths: Probabilities
     """The distributions."""
@@ -97,6 +97,22 @@ class Scored:
         first = {str(network): name for name, network in reversed(found.items())}
         return {name: network for name, network in found.items() if first[str(network)] == name}
 
+    def standing(self) -> Standing:
+        """How sure the scores are, but for what they say of one network."""
+        errors = np.sqrt(np.maximum(np.diag(self.posterior.covariance), 0.0))
+        r_squared, tau = self.check()
+        return Standing(
+            probes=len(self.probes),
+            r_squared=r_squared,
+            tau=tau,
+            predicted_gain={},
+            control=None,
+            elasticities={
+                name: (float(mean), float(error))
+                for name, mean, error in zip(self.terms.names, self.posterior.mean, errors)
+            },
+        )
+
     def check(self) -> tuple[float, float]:
         """R^2 and Kendall's tau of networks that were not in the fit, which here is of what the supernet says alone."""
         places = np.random.default_rng(0).permutation(len(self.losses)) % FOLDS
@@ -126,28 +142,25 @@ def conclude(scored: Scored, budgets: Sequence[Budget], draws: int, seed: int) -
     inside = [name for name, control in rules.items() if all_hold(budgets, space.plan, control)]
     strongest = min(inside, key=lambda name: scored.loss(rules[name]), default="")
     as_good = bool(inside) and gains[strongest][0] <= gains[strongest][1]
-    found = scored.best_by_draws(budgets, draws, seed) or [top]
-    widths = {name: shares(candidates, found, name) for name, candidates in space.widths.items()}
-    depths = {name: shares(candidates, found, name) for name, candidates in space.depths.items()}
-    errors = np.sqrt(np.maximum(np.diag(scored.posterior.covariance), 0.0))
-    r_squared, tau = scored.check()
+    widths, depths = distributions(scored, budgets, draws, seed)
     return Conclusion(
         architecture=rules[strongest] if as_good else top,
         likeliest=argmax(space, widths, depths),
         widths=widths,
         depths=depths,
-        standing=Standing(
-            probes=len(scored.probes),
-            r_squared=r_squared,
-            tau=tau,
-            predicted_gain=gains,
-            control=strongest if as_good else None,
-            elasticities={
-                name: (float(mean), float(error))
-                for name, mean, error in zip(scored.terms.names, scored.posterior.mean, errors)
-            },
-        ),
+        standing=replace(scored.standing(), predicted_gain=gains, control=strongest if as_good else None),
         probes=tuple(scored.probes),
+    )
+
+
+def distributions(
+    scored: Scored, budgets: Sequence[Budget], draws: int, seed: int
+) -> tuple[Probabilities, Probabilities]:
+    """Of widths and depths: the share of draws of the scores whose best network has each candidate. As `conclude`."""
+    space, found = scored.space, scored.best_by_draws(budgets, draws, seed) or [scored.best(budgets)]
+    return (
+        {name: shares(candidates, found, name) for name, candidates in space.widths.items()},
+        {name: shares(candidates, found, name) for name, candidates in space.depths.items()},
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import nn
@@ -13,6 +12,7 @@ from tas.cost.budget import Budget, all_hold
 from tas.cost.measures import MEASURES
 from tas.cutting.cut import cut
 from tas.data.loaders import Batch
+from tas.errors import TasError
 from tas.search.conclusion import Conclusion
 from tas.search.module import SearchModule
 from tas.space.derivation import reachable
@@ -53,10 +53,15 @@ def finish_search(
         images: Training batches (images, ...), for the statistics.
         device: Where these are computed.
         judging: Makes batches (images, labels) that the weights have not seen, drawn at random, the same each time; the
-            strategy sandwich asks networks by them. None takes `images`, as they come.
+            strategy sandwich asks networks by them, the others need none.
+
+    Raises:
+        TasError: The strategy asks networks, and `judging` is missing.
     """
+    if module.strategy.measures_scores and judging is None:
+        raise TasError("judging is missing: images by which networks are asked, which their weights have not seen")
     module.supernet.float().to(device)
-    conclusion = module.strategy.conclude(budgets, judging or (lambda: cast(Iterable[Batch], images)), device)
+    conclusion = module.strategy.conclude(budgets, judging or tuple, device)
     return hand_over(module, network, budgets, conclusion, images, device)
 
 

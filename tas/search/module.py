@@ -59,7 +59,18 @@ class SearchModule(pl.LightningModule):
             self.log(name, value, prog_bar=True, logger=False)
 
     def on_train_epoch_end(self) -> None:
+        self.log_distributions()
+
+    def on_validation_epoch_end(self) -> None:
+        if self.strategy.measures_scores:  # they have come to their end since the last epoch
+            self.log_distributions()
+
+    def log_distributions(self) -> None:
+        """Log how sure the distributions are, and what they cost where no step has logged it."""
         widths, depths = self.strategy.probabilities()
+        if self.strategy.measures_scores:
+            for cost in self.strategy.costs:
+                self.log_dict(dict(cost.scalars(widths, depths)))
         for name, p in {**widths, **depths}.items():
             if len(p) > 1:
                 self.log(f"confidence/{name}", confidence(p))

@@ -26,9 +26,9 @@ LOOKED_BY = 256
 
 
 class Distributions(pl.Callback):
-    """Puts a picture of all width and depth distributions into TensorBoard, ten times in a search.
+    """Puts a picture of all width and depth distributions into TensorBoard, ten to twenty times in a search.
 
-    The run's distributions.csv has the same numbers, and those after the last epoch.
+    The run's distributions.csv has the same numbers, and those at the end.
 
     Args:
         measures: The costs that have a budget.
@@ -51,7 +51,10 @@ class Distributions(pl.Callback):
             f"{MEASURES[name].words} ratio and target band": ["Multiline", [f"{name}/{curve}" for curve in curves]]
             for name in self.measures
         }
+        assert isinstance(module, SearchModule)
         turns = {key: ["Multiline", [f"weights/{key}", f"architecture/{key}"]] for key in ("loss", "accuracy")}
+        if module.strategy.measures_scores:
+            turns = {"loss": ["Multiline", ["weights/loss", "weights/random", "weights/smallest"]]}
         if trainer.is_global_zero:
             writer(trainer).add_custom_scalars({"search": {**bands, **turns}})
             distributions_file(trainer).cut(self.last)
@@ -59,19 +62,15 @@ class Distributions(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, SearchModule) and trainer.max_epochs is not None
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
-        shown = epoch % max(1, epochs // 10) == 0
-        if not (shown or epoch == epochs):
+        shown, last = epoch % max(1, epochs // 10) == 0, epoch == epochs
+        # Scores are measured, by more networks and images, once the last epoch is over.
+        if not (shown or last) or (last and module.strategy.measures_scores):
             return
         self.last = epoch
         images = cast(SearchData | None, trainer.datamodule)  # type: ignore[attr-defined]  # it has
         standing = None
         if images is not None:
             standing = module.strategy.look(lambda: images.probing_batches(LOOKED_BY), module.device)
-        if standing is not None:  # else every step has logged its costs
-            distributions = module.strategy.probabilities()
-            for cost in module.strategy.costs:
-                module.log_dict(cost.scalars(*distributions))
-            module.log_dict({f"scores/{name}": getattr(standing, name) for name in ("r_squared", "tau")})
         if trainer.is_global_zero:
             space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
             distributions_file(trainer).add(distribution_rows(epoch, space, widths, depths))
@@ -84,6 +83,19 @@ class Distributions(pl.Callback):
                 if standing is not None:
                     picture = draw_elasticities(standing.elasticities)
                     writer(trainer).add_figure("elasticities", picture, step, close=False)
+                    for name in ("r_squared", "tau"):
+                        writer(trainer).add_scalar(f"scores/{name}", getattr(standing, name), step)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, SearchModule) and trainer.max_epochs is not None
+        if not (module.strategy.measures_scores and trainer.is_global_zero and trainer.state.fn == "validate"):
+            return
+        space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
+        epochs = trainer.max_epochs
+        distributions_file(trainer).cut(min(self.last, epochs - 1))
+        distributions_file(trainer).add(distribution_rows(epochs, space, widths, depths))
+        figure = distribution_figure(space, widths, depths)
+        writer(trainer).add_figure("distributions", figure, trainer.global_step, close=False)
 
 
 def writer(trainer: pl.Trainer) -> SummaryWriter:

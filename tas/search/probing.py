@@ -58,7 +58,7 @@ def ask(
         device: Where it computes.
     """
     precision = next(supernet.parameters()).dtype  # under Lightning's "true" precisions not that of the images
-    losses, right, count = torch.zeros(len(networks)), torch.zeros(len(networks)), 0
+    losses, right, count = *torch.zeros(2, len(networks), device=device), 0
     with batch_statistics(supernet):
         for images, labels in batches:
             images, labels = images.to(device, precision, memory_format=torch.channels_last), labels.to(device)
@@ -66,12 +66,12 @@ def ask(
             for place, network in enumerate(networks):
                 supernet.force(network)
                 logits = supernet(images).float()
-                losses[place] += F.cross_entropy(logits, labels, reduction="sum").cpu()
-                right[place] += (logits.argmax(1) == labels).sum().cpu()
+                losses[place] += F.cross_entropy(logits, labels, reduction="sum")
+                right[place] += (logits.argmax(1) == labels).sum()
     check_finite(losses.sum(), "--lr")
     return [
-        Probe(float(loss) / count, float(hits) / count, dict(network.widths), dict(network.depths))
-        for loss, hits, network in zip(losses, right, networks)
+        Probe(loss / count, hits / count, dict(network.widths), dict(network.depths))
+        for loss, hits, network in zip(losses.tolist(), right.tolist(), networks)
     ]
 
 

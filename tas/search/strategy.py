@@ -50,7 +50,7 @@ class Moment:
 
 
 class SearchStrategy(Protocol):
-    """How a search learns: what a step draws and trains, what moves the distributions, how sure they are.
+    """How a search learns: what a step draws and trains, where the distributions come from, how sure they are.
 
     It is made of a supernet, budgets, the options of the weights' training, its own options and a seed, and holds no
     other state than what its optimisers and the supernet hold, so that a checkpoint of these is one of the search.
@@ -58,6 +58,8 @@ class SearchStrategy(Protocol):
 
     supernet: Supernet
     costs: list[BudgetedCost]
+    measures_scores: bool
+    """Whether the distributions come from scores, by `look` and `conclude`; else the steps move them."""
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimisers that the steps use, freshly made."""
@@ -72,7 +74,7 @@ class SearchStrategy(Protocol):
         """One iteration, a function of the arguments and the seed; returns what there is to log.
 
         Args:
-            batch: "weights" and "architecture", of two halves of the training images.
+            batch: "weights" and, where steps learn by it, "architecture", of two parts of the training images.
             moment: Where the search is.
             optimizers: Those of `optimizers`, or wrapped.
             backward: How gradients are computed.

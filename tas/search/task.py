@@ -79,7 +79,7 @@ def open_search(options: SearchOptions) -> SearchTask:
     if not sandwich and how.samples == 1 and options.space.search != "depth":
         warn("search", "with --samples 1 the loss gives the widths no gradient; only the cost moves them")
     if space.plan.widths and not any(layer.norm for layer in space.plan.layers):
-        warn("search", f"{name} has no batch norm after any layer that is searched; widths are mixed without one")
+        warn("search", f"{name} has no batch norm after any layer that is searched; widths are compared without one")
     warn_uncounted("search", name, network, data.input_shape)
     return SearchTask(options, network, space, budgets, halves, source)
 

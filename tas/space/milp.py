@@ -156,7 +156,7 @@ class Milp:
             options={"time_limit": TIME_LIMIT, "mip_rel_gap": gap},
         )
         if result.status == OUT_OF_TIME:
-            log.warning("no proof after %.0f s that the architecture found is the most probable one", TIME_LIMIT)
+            log.warning("no proof after %.0f s that the architecture found is the best one", TIME_LIMIT)
         if result.x is None:
             return None
         return self.space.choose(

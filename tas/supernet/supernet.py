@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tas.architecture import Architecture
+from tas.cost.tables import Probabilities
 from tas.reading.plan import Channelwise, Layer, Stage
 from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment, Choice
@@ -154,6 +155,18 @@ class Supernet(nn.Module):
     def probabilities(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """For each width and for each depth, the probability of every candidate, differentiable in the logits."""
         return softmaxes(self.widths), softmaxes(self.depths)
+
+    @torch.no_grad()
+    def set_probabilities(self, widths: Probabilities, depths: Probabilities) -> None:
+        """Give every candidate a probability: for a strategy that learns them by other means than the logits' gradient.
+
+        Args:
+            widths: Width -> its candidates' probabilities, (candidates,).
+            depths: Stage -> the same.
+        """
+        for choices, probabilities in ((self.widths, widths), (self.depths, depths)):
+            for name, choice in choices.items():
+                choice.logits.copy_(probabilities[name].log())
 
     def architecture_parameters(self) -> list[nn.Parameter]:
         """The logits of every width and depth."""

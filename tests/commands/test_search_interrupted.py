@@ -1,5 +1,6 @@
 """Searches that Ctrl-C ends, and that go on."""
 
+import csv
 import re
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tas.search.module import SearchModule
 from tests.commands.conftest import (
     DIGITS,
     interrupt_after_first_checkpoint,
+    metrics_of,
     only_run,
     same_but_for_time,
     yaml_of,
@@ -88,6 +90,22 @@ def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(
     assert status == 130 and err.endswith(" --resume broken\n")
     assert cli("search", "--resume", "broken").status == 0
     same_result_and_curves(Run(tmp_path / "broken"), Run(tmp_path / "unbroken"))
+
+
+def test_a_search_interrupted_between_two_looks_leaves_the_same_curves(
+    cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
+) -> None:
+    options = ["--epochs", "20", "--batch-size", "32", *FEW]  # looked at in every second epoch
+    assert cli("search", *options, "--output", "unbroken").status == 0
+    interrupt(SearchModule, epoch=3)
+    assert cli("search", *options, "--output", "broken").status == 130
+    assert cli("search", "--resume", "broken").status == 0
+    same_result_and_curves(Run(tmp_path / "broken"), Run(tmp_path / "unbroken"))
+    rows = list(csv.DictReader((tmp_path / "unbroken" / "distributions.csv").read_text(encoding="utf-8").splitlines()))
+    ends = [float(row["probability"]) for row in rows if row["epoch"] == "20"]
+    metrics = metrics_of(Run(tmp_path / "unbroken"))
+    curves = list(csv.DictReader((tmp_path / "unbroken" / "curves.csv").read_text(encoding="utf-8").splitlines()))
+    assert ends and float(curves[-1]["confidence/mean"]) == pytest.approx(metrics["confidence"], abs=1e-5)
 
 
 def test_a_search_interrupted_in_its_first_epoch_says_so_and_starts_anew(

@@ -48,6 +48,8 @@ class GumbelMixture:
         seed: Of the sampling.
     """
 
+    measures_scores = False
+
     def __init__(
         self, supernet: Supernet, budgets: Sequence[Budget], recipe: Recipe, options: Strategy, seed: int
     ) -> None:

@@ -15,9 +15,10 @@ from tas.errors import check_finite
 from tas.runs.results import Standing
 from tas.search.batch_accuracy import batch_accuracy
 from tas.search.budgeted_cost import BudgetedCost
-from tas.search.conclusion import Conclusion, Scored, conclude, even
+from tas.search.conclusion import Conclusion, Scored, conclude, distributions, even
 from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.space.random_networks import random_architecture
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
 from tas.training.optimizers import sgd
@@ -29,9 +30,6 @@ what is known so far."""
 
 LOOKED_AT = 32
 """Networks that are asked in the middle of a search, and draws of the scores."""
-
-FEWEST = 8
-"""Probes, at least, from which scores are fitted."""
 
 
 class Sandwich:
@@ -49,6 +47,8 @@ class Sandwich:
         seed: Of the sampling.
     """
 
+    measures_scores = True
+
     def __init__(
         self, supernet: Supernet, budgets: Sequence[Budget], recipe: Recipe, options: Strategy, seed: int
     ) -> None:
@@ -60,10 +60,7 @@ class Sandwich:
         self.seed = seed
         self.task_loss = loss_for(recipe)
         self.generator = torch.Generator()
-        self.learned: tuple[Probabilities, Probabilities] = (
-            even(supernet.space.widths),
-            even(supernet.space.depths),
-        )
+        supernet.set_probabilities(even(supernet.space.widths), even(supernet.space.depths))
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """SGD of the weights. Its learning rate is set in every step."""
@@ -108,7 +105,7 @@ class Sandwich:
 
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
         """The share of draws of the scores that choose each candidate; all alike before scores are measured."""
-        return self.learned
+        return self.supernet.probabilities()
 
     def shown(self, scalars: Scalars) -> Scalars:
         """The losses: of the unpruned network, and of random ones from it."""
@@ -127,7 +124,7 @@ class Sandwich:
         if not self.recipe.epochs:
             near = networks_near_the_full(space, count, self.generator)
             return ask(self.supernet, near, judging(), device)
-        first = max(FEWEST, count // 2)
+        first = count // 2
         probes = ask(self.supernet, random_networks(space, first, self.generator), judging(), device)
         for number in range(1, ROUNDS):
             wanted = (count - first) * number // (ROUNDS - 1) + first - len(probes)
@@ -143,18 +140,20 @@ class Sandwich:
             *scored.best_by_draws(self.budgets, 4 * count, self.seed + len(scored.probes)),
         ]
         new = {str(network): network for network in offered if str(network) not in known}
-        # Too few where the scores leave no doubt, or where there are several budgets.
-        others = random_networks(scored.space, max(0, count - len(new)), self.generator)
+        missing = max(0, count - len(new))  # where the scores leave no doubt
+        if len(self.budgets) > 1:  # inside all of them a programme for each would have to be solved
+            others = random_networks(scored.space, missing, self.generator)
+        else:
+            others = [random_architecture(scored.space, self.budgets, self.generator) for _ in range(missing)]
         return [*new.values()][:count] + others
 
     def look(self, judging: Callable[[], Iterable[Batch]], device: torch.device) -> Standing | None:
-        """Ask a few random networks, for the pictures alone."""
+        """Ask a few random networks; the distributions are theirs until the next look."""
         self.generator.manual_seed(self.seed)
         networks = random_networks(self.supernet.space, LOOKED_AT, self.generator)
         scored = Scored(self.supernet.space, ask(self.supernet, networks, judging(), device))
-        found = conclude(scored, self.budgets, LOOKED_AT, self.seed)
-        self.learned = found.widths, found.depths
-        return found.standing
+        self.supernet.set_probabilities(*distributions(scored, self.budgets, LOOKED_AT, self.seed))
+        return scored.standing()
 
     def conclude(
         self, budgets: Sequence[Budget], judging: Callable[[], Iterable[Batch]], device: torch.device
@@ -162,5 +161,5 @@ class Sandwich:
         """Ask, fit, and choose."""
         scored = Scored(self.supernet.space, self.probe(judging, device))
         found = conclude(scored, budgets, self.options.draws, self.seed)
-        self.learned = found.widths, found.depths
+        self.supernet.set_probabilities(found.widths, found.depths)
         return found
