@@ -79,18 +79,20 @@ def settle(options: TrainOptions) -> TrainOptions:
         if options.dataset.data in (None, saved.get("data")):
             found = {name: saved[name] for name in asdict(settled) if saved.get(name) is not None}
             settled = replace(settled, **found)
-        if options.init is None and from_trained_weights(saved):
-            say(f"start: the weights in {path}, which go back to trained ones; --init scratch trains from fresh ones")
+        if options.init is None and worth_inheriting(saved):
+            say(f"start: the weights in {path}, which were trained; --init scratch trains from fresh ones")
             options = replace(options, init="inherited")
     options = replace(options, init=options.init or "scratch")
     given = {name: value for name, value in asdict(options.dataset).items() if value is not None}
     return replace(options, dataset=replace(settled, **given))
 
 
-def from_trained_weights(saved: Mapping[str, Any]) -> bool:
-    """Whether a run with these options is a search or a pruning that started from trained weights."""
+def worth_inheriting(saved: Mapping[str, Any]) -> bool:
+    """Whether a run with these options left weights that are a better start than fresh ones: of a search or a pruning
+    that started from trained weights, or of a supernet whose networks learned as what they are."""
     given = bool(saved.get("pretrained")) or saved.get("weights") is not None
-    return given and saved.get("init") != "scratch" and ("held_out" in saved or "method" in saved)
+    from_trained = given and saved.get("init") != "scratch" and ("held_out" in saved or "method" in saved)
+    return from_trained or saved.get("strategy") == "sandwich"
 
 
 def saved_options(architecture: str) -> dict[str, Any]:

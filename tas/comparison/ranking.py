@@ -1,7 +1,7 @@
 """Two kinds of job: random networks trained alone, and a search's supernet held against what that gave.
 
-A search can only choose well among networks that its supernet tells apart. Both judgements are made on the
-architecture's half of the training images; the networks are trained on the weights' half, from random weights.
+A search can only choose well among networks that its supernet tells apart. Networks are trained from random weights on
+one half of the training images and judged on the other; the supernet is judged on the images that its search held out.
 """
 
 import hashlib

@@ -86,8 +86,8 @@ class Recipe:
     """Training of the weights."""
 
     epochs: int = 60
-    """Passes over the training images: of a search over their two halves, of `tas prune` where the method trains, of
-    `tas compare` when a found network is trained."""
+    """Passes over the training images: of a search over those that its weights learn by, of `tas prune` where the
+    method trains, of `tas compare` when a found network is trained."""
     batch_size: int = 64
     """Images in a batch."""
     lr: float = 0.1

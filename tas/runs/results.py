@@ -116,7 +116,7 @@ class SearchResult(FoundResult):
 
     command = "search"
     val_accuracy: float
-    """On the architecture's half, of the found network with the supernet's weights, from 0 to 1."""
+    """On training images that the weights have not seen, of the found network with the supernet's, from 0 to 1."""
     confidence: float
     """The mean over all choices of the highest probability less the next."""
     likeliest: Likeliest

@@ -1,1 +1,1 @@
-"""Search: widths and depths learned by gradient descent."""
+"""Search: a supernet that holds all networks, and what it says of their widths and depths."""

@@ -31,7 +31,7 @@ class Judged:
     supernet_loss: float
     """Cross-entropy of the supernet forced to it."""
     val_accuracy: float
-    """From 0 to 1, trained alone, on the same images."""
+    """From 0 to 1, trained alone, on the half of the images that it did not learn by."""
     widths: Mapping[str, int]
     depths: Mapping[str, int]
 

@@ -104,7 +104,7 @@ def test_a_training_writes_its_complete_options_which_config_accepts(trained: tu
     options = parse("train", TrainOptions, ["--config", str(only_run(directory, "train").config)])
     search = str(only_run(directory, "search").path.relative_to(directory))
     assert options == TrainOptions.of(
-        architecture=search, data="digits", data_dir="data", on_bad_image="error", epochs=1, kd=True, init="scratch"
+        architecture=search, data="digits", data_dir="data", on_bad_image="error", epochs=1, kd=True, init="inherited"
     )
 
 
