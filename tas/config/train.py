@@ -24,8 +24,8 @@ class TrainOptions(Options):
     in runs/search."""
     init: Literal["scratch", "teacher", "inherited"] | None = None
     """How the found network starts: scratch, fresh; teacher, the best channels of the trained original; inherited, the
-    weights that stand beside its architecture: those of the supernet after `tas search`. None takes inherited
-    after a search by the strategy sandwich, and where a search or pruning started from trained weights, else scratch."""
+    weights that stand beside its architecture: those of the supernet after `tas search`. None takes inherited after a
+    search by the strategy sandwich, and where a search or pruning started from trained weights, else scratch."""
     keep_zeros: bool = False
     """Weights of convolutions and linear layers that are zero at the start stay zero: for networks that were pruned
     weight by weight. With --init inherited, or --network and --weights."""
