@@ -80,7 +80,6 @@ def settle(options: TrainOptions) -> TrainOptions:
             found = {name: saved[name] for name in asdict(settled) if saved.get(name) is not None}
             settled = replace(settled, **found)
         if options.init is None and worth_inheriting(saved):
-            say(f"start: the weights in {path}, which were trained; --init scratch trains from fresh ones")
             options = replace(options, init="inherited")
     options = replace(options, init=options.init or "scratch")
     given = {name: value for name, value in asdict(options.dataset).items() if value is not None}

@@ -24,7 +24,7 @@ from tas.distillation.teachers import Teacher, Teachers, fast_in_bfloat16, predi
 from tas.errors import TasError, blame, gist
 from tas.reading.original import Original
 from tas.reading.plan import Plan
-from tas.runs.console import warn
+from tas.runs.console import say, warn
 from tas.runs.load import load
 from tas.runs.results import TrainResult
 from tas.runs.run import Run, home_of
@@ -99,6 +99,8 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
     for teacher in task.teachers:
         for doubt in teacher.doubts:
             warn("train", f"the teacher {teacher.source}: {doubt}")
+    if options.init == "inherited":
+        say(f"start: the weights in {options.architecture}, which were trained; --init scratch takes fresh ones")
     with sparse(network, options.keep_zeros), interruptible(run, task.go_on), compiled(module, options.compile):
         fit(trainer, module, data, run, options)
         learned = trainer.callback_metrics.get("accuracy")  # none where a run goes on after its last epoch

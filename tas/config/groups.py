@@ -250,8 +250,7 @@ class Strategy:
     of few blocks is trained as what it is; or mixed, the outputs of all depths at once, as in the paper. The logits
     learn on all."""
     cost_weight: float = 2.0
-    """With gumbel-mixture: lambda, the weight of the cost loss beside the cross-entropy; 0 searches without a budget's
-    pull."""
+    """With gumbel-mixture: lambda, the weight of the cost loss beside the cross-entropy; with 0 no budget pulls."""
     tau_start: float = 1.0
     """With gumbel-mixture: temperature of the Gumbel-softmax until the widths and depths move; then it changes
     linearly. The paper's is 10; the gradient of the loss falls with it, that of the cost does not."""
@@ -269,7 +268,7 @@ class Strategy:
     """With gumbel-mixture: L2 penalty of the logits; the paper's is 0.001."""
 
     def __post_init__(self) -> None:
-        known = self.strategy in ("gumbel-mixture", "sandwich")
+        known = self.strategy in ("sandwich", "gumbel-mixture")
         inside("strategy", self.strategy, known, "sandwich or gumbel-mixture; Lightning's is --lightning-strategy")
         for key, spec in type(self).__dataclass_fields__.items():
             owner = "sandwich" if key in OF_SANDWICH else "gumbel-mixture"

@@ -20,7 +20,7 @@ from tas.space.best import best, best_of_many, count_of
 from tas.space.derivation import argmax
 from tas.space.space import SearchSpace
 
-NEARLY = 0.01
+OF_SEVERAL = 0.01
 """How far from the highest score the network of several budgets may be, as a share of it: a proof takes long there, and
 the scores are less sure than that."""
 
@@ -64,7 +64,9 @@ class Scored:
 
     def best(self, budgets: Sequence[Budget]) -> Architecture:
         """The network of the highest score inside the budgets; with several of nearly the highest."""
-        return best(self.space, self.terms.scores(self.posterior.mean), budgets, 0.0 if len(budgets) == 1 else NEARLY)
+        return best(
+            self.space, self.terms.scores(self.posterior.mean), budgets, 0.0 if len(budgets) == 1 else OF_SEVERAL
+        )
 
     def best_by_draws(self, budgets: Sequence[Budget], draws: int, seed: int) -> list[Architecture]:
         """The networks that are best by scores as they may be, one each draw; empty if none inside is found."""

@@ -16,7 +16,7 @@ SOLVED = 1 / 8
 """Share of many scores for which a programme is solved where elimination cannot do it."""
 MOST_SOLVED = 16
 """How many that is at most."""
-NEARLY = 0.03
+CLOSE = 0.03
 """How far the score of such a network may be from the highest, as a share of it."""
 
 
@@ -78,7 +78,7 @@ def best_of_many(space: SearchSpace, scores: Sequence[Scores], budgets: Sequence
     pool = by_elimination(space, rows, most[0]) if len(most) == 1 else []
     if not pool:
         milp = Milp(space, most)
-        solved = [milp.best(one, gap=NEARLY) for one in scores[: min(MOST_SOLVED, math.ceil(SOLVED * len(scores)))]]
+        solved = [milp.best(one, gap=CLOSE) for one in scores[: min(MOST_SOLVED, math.ceil(SOLVED * len(scores)))]]
         pool = [found for found in solved if found is not None and all_hold(most, space.plan, found)]
     pool = list({str(one): one for one in pool}.values())
     if not pool:

@@ -65,7 +65,15 @@ def test_a_search_that_starts_from_trained_weights_takes_the_teachers() -> None:
 
 VARIANTS = {
     # What a search learns by does not matter to the random networks of its space.
-    "tas-8": {"method": "tas", "samples": 8, "lr": 0.02, "epochs": 3, "warmup": 0.1, "init": "teacher"},
+    "tas-8": {
+        "method": "tas",
+        "strategy": "gumbel-mixture",
+        "samples": 8,
+        "lr": 0.02,
+        "epochs": 3,
+        "warmup": 0.1,
+        "init": "teacher",
+    },
     "tas-free": {"method": "tas", "residuals": "free"},
     "tas-few": {"method": "tas", "ratios": [0.5, 1.0]},
     "tas-heavy": {"method": "tas", "weight_decay": 0.01},
@@ -104,7 +112,7 @@ def test_which_networks_are_trained_alone_does_not_depend_on_which_searches_ask(
     assert rankings_of(methods=("tas-free", "tas-8", "uniform")) == {
         name: taken[name] for name in ("rankings/tas-free/0.5/seed0", "rankings/tas-8/0.5/seed0")
     }
-    assert rankings_of(rank=5, rank_epochs=2, rank_lr=0.05, epochs=3, search={"tau-start": 5.0}) == taken
+    assert rankings_of(rank=5, rank_epochs=2, rank_lr=0.05, epochs=3, search={"lr": 0.3}) == taken
 
 
 def test_random_networks_are_trained_by_the_rates_of_the_ranking() -> None:
@@ -269,7 +277,7 @@ def test_a_variant_is_its_method_with_other_options_and_counts_as_it() -> None:
     jobs = jobs_of(
         methods=("tas", "tas-8"),
         training=("init",),
-        search={"epochs": 3, "arch-lr": 0.5},
+        search={"strategy": "gumbel-mixture", "epochs": 3, "arch-lr": 0.5},
         variants={"tas-8": {"method": "tas-width", "samples": 8, "epochs": 4}},
     )
     plain, varied = (jobs[f"structures/{name}/0.5/seed0"] for name in ("tas", "tas-8"))
@@ -310,7 +318,7 @@ def test_options_of_distillation_go_to_taught_trainings_alone() -> None:
     [
         ({"search": {"epoch": 3}}, "--search: 'epoch' is not an option of tas search, did you mean 'epochs'?"),
         ({"search": {"epochs": "few"}}, "--search, for tas: --epochs is few; expected: a whole number"),
-        ({"search": {"samples": 99}}, "--search, for tas: --samples is 99"),
+        ({"search": {"probes": 9}}, "--search, for tas: --probes is 9"),
         ({"search": {"seed": 1}}, "--search: seed is not to be given here"),
         ({"prune": {"method": "l1"}}, "--prune: method is not to be given here"),
         ({"train": {"epochs": 3}}, "--train: epochs is not to be given here"),
