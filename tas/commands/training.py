@@ -99,9 +99,9 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
     for teacher in task.teachers:
         for doubt in teacher.doubts:
             warn("train", f"the teacher {teacher.source}: {doubt}")
-    if options.init == "inherited":
-        say(f"start: the weights in {options.architecture}, which were trained; --init scratch takes fresh ones")
     with sparse(network, options.keep_zeros), interruptible(run, task.go_on), compiled(module, options.compile):
+        if options.init == "inherited":
+            say(f"start: the weights in {options.architecture}, which were trained; --init scratch takes fresh ones")
         fit(trainer, module, data, run, options)
         learned = trainer.callback_metrics.get("accuracy")  # none where a run goes on after its last epoch
         module.renew_statistics(data.train_dataloader(), trainer)
