@@ -119,7 +119,7 @@ def test_the_rows_of_which_the_documents_speak_can_still_be_judged(judged_by_dep
 @pytest.mark.slow
 def test_a_finished_search_is_judged_at_every_depth(tmp_path):
     run = tmp_path / "run"
-    search = ["search.py", "--epochs", "2", "--warmup", "0.5", "--output", str(run)]
+    search = ["search.py", "--epochs", "2", "--probes", "40", "--draws", "20", "--output", str(run)]
     subprocess.run([sys.executable, *search], cwd=ROOT, env=environment(), capture_output=True, check=True)
     lines = rows("benchmarks/forced_depths.py", str(run))
     assert [line["depths"] for line in lines] == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]

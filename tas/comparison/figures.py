@@ -1,5 +1,6 @@
 """Pictures of a comparison."""
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tas.comparison.methods import UNPRUNED
 from tas.comparison.statistics import Mean, pareto_front
 from tas.cost.measures import MEASURES
+from tas.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,12 +152,9 @@ def draw_curves(searches: Mapping[str, Sequence[Path]], measures: Sequence[str])
 
 
 def read_curve(folder: Path, scalar: str) -> dict[int, float]:
-    """Epoch, counted from 1, -> the last value of a scalar in it, from the event files of a run."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})  # 0 keeps all
-    events.Reload()
-    if scalar not in events.Tags()["scalars"]:
+    """Epoch, counted from 1, -> the last value of a scalar in it, from a run's curves.csv; none where it has none."""
+    curves = Run(folder).curves
+    if not curves.is_file():
         return {}
-    epochs = {event.step: int(event.value) + 1 for event in events.Scalars("epoch")}
-    return {epochs[event.step]: event.value for event in events.Scalars(scalar)}
+    with curves.open(encoding="utf-8") as file:
+        return {int(row["epoch"]): float(row[scalar]) for row in csv.DictReader(file) if row.get(scalar)}
