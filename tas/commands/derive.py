@@ -52,7 +52,7 @@ def derive_run(options: DeriveOptions) -> Run:
             f"--draws goes with a search that measured scores, and without --front; {origin.path} has "
             f"{'them' if probes else 'none'}"
         )
-    if not probes and task.options.strategy.strategy == "sandwich":
+    if not probes and module.strategy.measures_scores:
         raise TasError(f"{origin.probes}: is missing; what the search measured is in it")
     if options.front:
         if not probes:
