@@ -187,3 +187,9 @@ def test_a_loss_that_is_not_finite_names_the_flag() -> None:
 def test_options_of_the_other_strategy_and_impossible_ones_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(TasError, match=said):
         Strategy(**given)
+
+
+def test_a_search_that_asks_is_not_finished_without_images_to_ask_by() -> None:
+    module, network, budgets = made()
+    with pytest.raises(TasError, match="judging is missing"):
+        finish_search(module, network, budgets, batches())
