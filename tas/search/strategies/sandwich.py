@@ -31,12 +31,22 @@ what is known so far."""
 LOOKED_AT = 32
 """Networks that are asked in the middle of a search, and draws of the scores."""
 
+FEWEST_IMAGES = 16
+"""By which a network learns in a step, where the batch has them: its norms take their statistics of these."""
+
+
+def shares(images: int, networks: int) -> list[slice]:
+    """Which images of a batch each of several networks learns by: an equal part, the parts of few images overlap."""
+    share = min(images, max(images // networks, FEWEST_IMAGES))
+    return [slice(start, start + share) for start in (min(share * place, images - share) for place in range(networks))]
+
 
 class Sandwich:
     """The sandwich rule with in-place distillation (Yu & Huang 2019, "Universally Slimmable Networks"), then scores.
 
     Each iteration trains the unpruned network on the labels, and the smallest and a few random networks on its softened
-    output for the same images. At the end single networks are asked by paired forward passes on held-out images, and a
+    output, each for its share of the same images (as "PSE-Net" does: Wang et al. 2024), so that they together cost less
+    than the unpruned network. At the end single networks are asked by paired forward passes on held-out images, and a
     log-linear model is fitted to their losses; without any training, networks near the unpruned one are asked.
 
     Args:
@@ -86,11 +96,12 @@ class Sandwich:
         loss = self.task_loss(logits, labels, None)
         check_finite(loss.detach(), "--lr")
         backward(loss)
-        taught = []
-        for network in [space.smallest(), *random_networks(space, self.options.random_networks, self.generator)]:
+        taught, teacher = [], logits.detach()
+        narrow = [space.smallest(), *random_networks(space, self.options.random_networks, self.generator)]
+        for network, share in zip(narrow, shares(len(images), len(narrow))):
             self.supernet.force(network)
             # The divergence from the unpruned network's output alone, at temperature 1.
-            taught.append(distillation_loss(self.supernet(images), logits.detach(), labels, 1.0, 1.0))
+            taught.append(distillation_loss(self.supernet(images[share]), teacher[share], labels[share], 1.0, 1.0))
             backward(taught[-1])
         optimizer.step()
         scalars: dict[str, float | Tensor] = {
