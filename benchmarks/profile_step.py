@@ -15,6 +15,7 @@ from search_step import Step, circumstances, plain_step, search_of
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
+from tas.config.environment import set_environment
 from tas.training.memory import keep_freed_memory
 
 KINDS = {
@@ -68,6 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     options.device, options.precision, options.image_size, options.pairs = "cpu", "float32", 32, options.rounds
     options.strategy = "gumbel-mixture"
+    set_environment()
     keep_freed_memory()
     search, network = search_of(options.network, options.samples, options)
     network = network.to(memory_format=torch.channels_last)

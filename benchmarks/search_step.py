@@ -31,6 +31,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
 from tas.architecture import Architecture
+from tas.config.environment import set_environment
 from tas.config.groups import Recipe, Space, Strategy
 from tas.cost.budget import Budget
 from tas.cost.measures import FLOPS
@@ -366,6 +367,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.strategy == "sandwich" and options.literal:
         parser.error("--literal is of gumbel-mixture; give --no-literal with --strategy sandwich")
+    set_environment()
     keep_freed_memory()
     torch.set_float32_matmul_precision("high" if options.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = options.precision == "tf32"

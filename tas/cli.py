@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from tas.config import CompareOptions, DeriveOptions, PruneOptions, SearchOptions, TrainOptions
-from tas.config.openmp import wait_briefly
+from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
 from tas.errors import TasError, did_you_mean
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in COMMANDS:
             raise TasError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; known: {', '.join(COMMANDS)}")
         command = COMMANDS[name]
-        wait_briefly()
+        set_environment()
         if LIST_NETWORKS in rest and "network" in command.options.listed():
             print("\n".join(networks_known()))
             return 0

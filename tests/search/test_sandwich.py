@@ -17,6 +17,7 @@ from tas.errors import TasError
 from tas.search.finish import Found, finish_search
 from tas.search.module import SearchModule
 from tas.search.probing import random_networks
+from tas.search.strategies.sandwich import shares
 from tas.search.strategy import Moment
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
@@ -53,7 +54,7 @@ def finished(seed: int = 0, **options: Any) -> Found:
 def test_the_gradient_is_the_sum_of_those_of_its_networks_each_by_itself() -> None:
     module, network, _ = made(random_networks=2)
     supernet, strategy = module.supernet.train(), module.strategy
-    images, labels = noise(2)
+    images, labels = noise(15)  # 60, a third each for the three that are taught
     before = {name: tensor.clone() for name, tensor in supernet.weights(supernet.space.full).items()}
     generator = torch.Generator().manual_seed(7)
     optimizers = strategy.optimizers()
@@ -64,13 +65,13 @@ def test_the_gradient_is_the_sum_of_those_of_its_networks_each_by_itself() -> No
     networks = [space.full, space.smallest(), *random_networks(space, 2, generator)]
     expected: dict[str, Tensor] = {}
     taught: Tensor | None = None
-    for architecture in networks:
+    for architecture, part in zip(networks, [slice(60), slice(20), slice(20, 40), slice(40, 60)]):
         alone = cut(network, space.plan, architecture, before).train()
-        logits = alone(images[0])
+        logits = alone(images[0][part])
         if taught is None:
             taught, loss = logits.detach(), F.cross_entropy(logits, labels)
         else:
-            loss = F.kl_div(logits.log_softmax(1), taught.softmax(1), reduction="batchmean")
+            loss = F.kl_div(logits.log_softmax(1), taught[part].softmax(1), reduction="batchmean")
         loss.backward()
         for name, parameter in alone.named_parameters():
             if parameter.dim() == 4 and name in before:  # convolutions; norms have a scale for every candidate
@@ -82,6 +83,19 @@ def test_the_gradient_is_the_sum_of_those_of_its_networks_each_by_itself() -> No
     for name, gradient in expected.items():
         own = homes[name.removesuffix(".weight")].weight.grad
         torch.testing.assert_close(own, gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "networks", "parts"),
+    [
+        (64, 3, [(0, 21), (21, 42), (42, 63)]),
+        (64, 1, [(0, 64)]),
+        (40, 3, [(0, 16), (16, 32), (24, 40)]),  # at least sixteen
+        (10, 2, [(0, 10), (0, 10)]),
+    ],
+)
+def test_taught_networks_share_the_batch(images: int, networks: int, parts: list[tuple[int, int]]) -> None:
+    assert [(part.start, part.stop) for part in shares(images, networks)] == parts
 
 
 def test_every_step_trains_the_unpruned_network_the_smallest_and_random_ones(monkeypatch: pytest.MonkeyPatch) -> None:

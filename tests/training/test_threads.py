@@ -38,21 +38,25 @@ def test_what_the_environment_says_stays(four_threads: None, monkeypatch: pytest
     assert torch.get_num_threads() == 4
 
 
+TOLD = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+
+
 @pytest.mark.parametrize(
     ("given", "left"),
     [
-        ({}, "20000 None"),
-        ({"GOMP_SPINCOUNT": "7"}, "7 None"),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None ACTIVE"),
+        ({}, "20000 None 16384"),
+        ({"GOMP_SPINCOUNT": "7"}, "7 None 16384"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None ACTIVE 16384"),
+        ({"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "9"}, "20000 None 9"),
     ],
 )
-def test_waiting_threads_sleep_soon_unless_the_environment_says_otherwise(
+def test_waiting_threads_sleep_soon_and_layers_are_kept_unless_the_environment_says_otherwise(
     given: dict[str, str], left: str, tmp_path: Path
 ) -> None:
-    environ = {key: value for key, value in environment().items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    environ = {key: value for key, value in environment().items() if key not in TOLD}
     code = (
         "import os, sys; from tas.cli import main; main(['search', '--epochs', '0']); print('torch' in sys.modules, "
-        "*(os.environ.get(key) for key in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')))"
+        f"*(os.environ.get(key) for key in {TOLD}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environ | given, cwd=tmp_path, capture_output=True, text=True, check=True
