@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,9 @@ def test_the_derived_run_says_where_it_is_from(sandwich: tuple[Run, str], cli: C
     run, _ = sandwich
     status, out, _ = cli("derive", run.path, "--flops-target", 0.6, "--output", "wide")
     assert status == 0 and f"started from    {run.path}" in out
+
+
+def test_what_a_search_measured_must_be_there(sandwich: tuple[Run, str], refused: Callable, tmp_path: Path) -> None:
+    shutil.copytree(sandwich[0].path, tmp_path / "copy")
+    (tmp_path / "copy" / "probes.json").unlink()
+    assert "copy/probes.json: is missing" in refused("derive", "copy", "--flops-target", 0.3)
