@@ -3,7 +3,7 @@
     python benchmarks/search_step.py --network resnet20 resnet56 --pairs 10
     python benchmarks/search_step.py --network torchvision/resnet18 --image-size 64 --no-literal
     python benchmarks/search_step.py --network resnet20 --samples 1 2 3 5 8
-    python benchmarks/search_step.py --strategy sandwich --no-literal
+    python benchmarks/search_step.py --strategy sandwich --no-literal --warmup 300
 
 One pair is a plain step, a search iteration (of gumbel-mixture, unless another strategy is asked for, a weight step and
 an architecture step) and optionally a literal iteration, one after the other in one process, so that whatever else the
@@ -286,7 +286,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     steps = [plain, ours.iteration]
     if options.literal:
         steps.append(search_of(name, samples, options, literal=True)[0].iteration)
-    for _ in range(3):
+    for _ in range(options.warmup):
         for step in steps:
             step()
     pairs = [[milliseconds(step) for step in steps] for _ in range(options.pairs)]
@@ -341,6 +341,7 @@ def circumstances(options: argparse.Namespace) -> dict[str, object]:
         "commit": commit,
         "precision": options.precision,
         "pairs": options.pairs,
+        "warmup": options.warmup,
     }
 
 
@@ -353,6 +354,9 @@ def main() -> None:
     parser.add_argument("--strategy", default="gumbel-mixture", choices=["gumbel-mixture", "sandwich"])
     parser.add_argument("--samples", type=int, nargs="+", default=[2], help="|I|")
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument(
+        "--warmup", type=int, default=3, help="pairs before; a CPU compiles each size of a layer when it first meets it"
+    )
     parser.add_argument("--align", default="pad", choices=["pad", "interpolate"], help="how candidates are mixed")
     parser.add_argument(
         "--depth-training", default="drawn", choices=["drawn", "mixed"], help="what the weights learn on"
