@@ -233,7 +233,7 @@ class Strategy:
     """With sandwich: share of the training images that the weights do not see, and networks are asked by."""
     probes: int = 200
     """With sandwich: networks that are asked."""
-    probe_images: int = 2048
+    probe_images: int = 1024
     """With sandwich: held-out images by which each is asked, at most."""
     draws: int = 200
     """With sandwich: draws of the scores as they may be; the share that chooses a candidate is its probability."""
