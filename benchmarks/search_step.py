@@ -77,6 +77,8 @@ class Row:
     data_wait_share: float
     """Of an iteration with its data: the time until two augmented batches of images in memory are there."""
     plain_setting: str
+    warmup: int
+    """Pairs before those that were timed."""
 
 
 class Search:
@@ -318,6 +320,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
         peak_memory_ratio=round(peak_ratio, 2),
         data_wait_share=round(waiting / (waiting + medians[1]), 4),
         plain_setting=setting,
+        warmup=options.warmup,
     )
 
 
@@ -341,7 +344,6 @@ def circumstances(options: argparse.Namespace) -> dict[str, object]:
         "commit": commit,
         "precision": options.precision,
         "pairs": options.pairs,
-        "warmup": options.warmup,
     }
 
 

@@ -17,7 +17,7 @@ from tas.errors import TasError
 from tas.search.finish import Found, finish_search
 from tas.search.module import SearchModule
 from tas.search.probing import random_networks
-from tas.search.strategies.sandwich import shares
+from tas.search.strategies.sandwich import parts_of_batch
 from tas.search.strategy import Moment
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
@@ -95,7 +95,7 @@ def test_the_gradient_is_the_sum_of_those_of_its_networks_each_by_itself() -> No
     ],
 )
 def test_taught_networks_share_the_batch(images: int, networks: int, parts: list[tuple[int, int]]) -> None:
-    assert [(part.start, part.stop) for part in shares(images, networks)] == parts
+    assert [(part.start, part.stop) for part in parts_of_batch(images, networks)] == parts
 
 
 def test_every_step_trains_the_unpruned_network_the_smallest_and_random_ones(monkeypatch: pytest.MonkeyPatch) -> None:

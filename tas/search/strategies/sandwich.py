@@ -35,7 +35,7 @@ FEWEST_IMAGES = 16
 """By which a network learns in a step, where the batch has them: its norms take their statistics of these."""
 
 
-def shares(images: int, networks: int) -> list[slice]:
+def parts_of_batch(images: int, networks: int) -> list[slice]:
     """Which images of a batch each of several networks learns by: an equal part, the parts of few images overlap."""
     share = min(images, max(images // networks, FEWEST_IMAGES))
     return [slice(start, start + share) for start in (min(share * place, images - share) for place in range(networks))]
@@ -98,7 +98,7 @@ class Sandwich:
         backward(loss)
         taught, teacher = [], logits.detach()
         narrow = [space.smallest(), *random_networks(space, self.options.random_networks, self.generator)]
-        for network, share in zip(narrow, shares(len(images), len(narrow))):
+        for network, share in zip(narrow, parts_of_batch(len(images), len(narrow))):
             self.supernet.force(network)
             # The divergence from the unpruned network's output alone, at temperature 1.
             taught.append(distillation_loss(self.supernet(images[share]), teacher[share], labels[share], 1.0, 1.0))
