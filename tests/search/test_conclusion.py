@@ -16,6 +16,7 @@ from tas.search.conclusion import Conclusion, Scored, conclude, even
 from tas.search.elasticities import Terms
 from tas.search.probing import Probe, random_networks
 from tas.space.best import choices_of, count_of
+from tas.space.controls import shallow_network
 from tas.space.milp import Array
 from tas.space.space import SearchSpace
 from tests.space.test_derivation import every_architecture
@@ -261,6 +262,16 @@ def test_the_controls_cost_what_the_network_does() -> None:
     assert budget.holds(FLOPS.exact(space.plan, controls["balanced"]))
     assert controls["uniform"].depths == controls["balanced"].depths == space.full.depths
     assert set(controls["shallow"].depths.values()) == {2}
+
+
+def test_a_shallow_network_that_misses_the_budget_has_other_widths_inside_it() -> None:
+    space = paper_space(unpruned("resnet20"), residuals="tied")
+    scored = Scored(space, probes_of(space, truth_of(space, 0), 0.05, 60, 0))
+    budget = Budget(0.25 * FLOPS.exact(space.plan, space.full), 0.02)
+    at = replace(budget, target=float(FLOPS.exact(space.plan, scored.best([budget]))))
+    assert not budget.holds(FLOPS.exact(space.plan, shallow_network(space, at)[0]))
+    shallow = scored.controls(scored.best([budget]), [budget])["shallow"]
+    assert set(shallow.depths.values()) == {2} and budget.holds(FLOPS.exact(space.plan, shallow))
 
 
 def test_a_space_of_widths_alone_has_no_shallow_control() -> None:
