@@ -9,8 +9,8 @@ step can take many times as long. With none at all, a step on free cores takes u
 figures."""
 
 LAYERS = "16384"
-"""Compiled layers that oneDNN keeps, 1,024 of itself. It compiles a convolution for each size that it meets, in about
-half a millisecond each way; a search meets thousands, in turn."""
+"""Compiled layers that oneDNN keeps, 1,024 of itself. It compiles a convolution for each size that it meets, and the
+networks of a search have more of them than that. docs/speed.md has figures."""
 
 
 def set_environment() -> None:
