@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from tas.data.images import ImageData
 from tas.data.opening import check_fit
 from tas.errors import TasError, blame
 from tas.networks import open_network
+from tas.networks.weights import load_weights
 from tas.reading.original import Original
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
@@ -28,7 +30,7 @@ from tas.training.losses import takes_teacher_logits
 def find_teachers(
     options: TrainOptions, original: Original, data: ImageData, source: Source
 ) -> tuple[TrainedTeacher, ...]:
-    """Those of the runs that --teacher names; else the original, as given if its classifier fits, or trained now.
+    """Those that --teacher names; else the original, as given if its classifier fits, or trained now.
 
     Args:
         options: Of the training that is to be taught.
@@ -40,7 +42,11 @@ def find_teachers(
     if wanted and not original.plan.stages:  # before hours go into a teacher
         raise TasError(f"{wanted}: {original.full.network} has no stages, chains of blocks, to compare")
     if given:
-        teachers = tuple(load_teacher(Run(path), original, options, data) for path in given)
+        runs = {path: Run(path) for path in given if not Path(path).is_file()}
+        teachers = tuple(
+            load_teacher(runs[path], original, options, data) if path in runs else teacher_in_file(path, original)
+            for path in given
+        )
         if options.init == "teacher":
             check_unpruned(given[0], teachers[0].architecture, original.full)
         return teachers
@@ -101,6 +107,17 @@ def load_teacher(run: Run, original: Original, options: TrainOptions, data: Imag
     architecture = Architecture.load(run.architecture)
     check_fit(f"--teacher {run.path}", architecture, str(options.dataset.data), data)
     return TrainedTeacher(teacher, architecture, plan_of(architecture, original), str(run.path), doubts)
+
+
+def teacher_in_file(path: str, original: Original) -> TrainedTeacher:
+    """The unpruned network with trained weights from a file, of any programme. TasError if they do not fit it."""
+    full = original.full
+    network = open_network(full.network, full.num_classes, full.in_channels)
+    with blame(f"--teacher {path}"):
+        complete, words = load_weights(network, path)
+        if not complete:
+            raise TasError(f"it tells other classes apart than the {full.num_classes} of these images")
+    return TrainedTeacher(network, full, original.plan, words)
 
 
 def plan_of(architecture: Architecture, original: Original) -> Plan:

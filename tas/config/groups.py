@@ -31,8 +31,8 @@ class Source:
     """Start from the trained weights of the library that --network names. `tas train` has an architecture's from its
     search."""
     weights: str | None = field(default=None, metadata=OTHER_RUN)
-    """Start from the trained weights in this file (a state dict) or finished training run. `tas train` has an
-    architecture's from its search."""
+    """Start from the trained weights in this file (a state dict, a checkpoint of Lightning, timm, ..., safetensors) or
+    finished training run. `tas train` has an architecture's from its search."""
 
     def __post_init__(self) -> None:
         if self.pretrained and self.weights is not None:
@@ -347,8 +347,8 @@ class Distillation:
     kd: bool = False
     """Distil the knowledge of a teacher: the unpruned network, trained first unless that was done before."""
     teacher: tuple[str, ...] = field(default=(), metadata=OTHER_RUN)
-    """With --kd: finished training runs, e.g. --teacher runs/train/a runs/train/b. The student learns from the average
-    of their logits; --init teacher takes the first's weights. Without any, the unpruned network teaches."""
+    """With --kd: finished training runs, --teacher runs/train/a runs/train/b, or files with weights of the unpruned
+    network, which else teaches. Several teach by the average of their logits; --init teacher takes the first's."""
     kd_alpha: float = 0.9
     """With --kd: weight of the teacher's part in the loss, from 0 to 1."""
     kd_temperature: float = 4.0

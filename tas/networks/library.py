@@ -1,20 +1,18 @@
 """Networks that are not written here: torchvision's, timm's, and those that a function of the user's own makes."""
 
 import inspect
-import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
 from tas.config.functions import import_function, is_own
 from tas.errors import TasError, did_you_mean, explained, gist
+from tas.networks.weights import fill
 
 LIBRARIES = ("torchvision", "timm")
 FURTHER_OUTPUTS = ("AuxLogits", "aux1", "aux2")
@@ -129,49 +127,3 @@ def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise TasError(f"{name} returned a {type(network).__name__}; it must return an nn.Module")
     return network
-
-
-def fill(network: nn.Module, state: Mapping[str, Tensor]) -> bool:
-    """Load weights; a classifier for another number of classes keeps its fresh ones.
-
-    Args:
-        network: The network, changed in place.
-        state: Name -> tensor, as `network.state_dict()` has them.
-
-    Returns:
-        Whether the classifier came with them.
-
-    Raises:
-        TasError: The weights are another network's.
-    """
-    own = network.state_dict()
-    for kind, names in (("lack", own.keys() - state.keys()), ("have", state.keys() - own.keys())):
-        if names:
-            raise TasError(f"the weights {kind} {sorted(names)[0]!r}, so they are another network's")
-    unlike = [name for name, tensor in state.items() if tensor.shape != own[name].shape]
-    modules = {name.rpartition(".")[0] for name in unlike}
-    for name in unlike:
-        if len(modules) > 1 or state[name].shape[1:] != own[name].shape[1:]:
-            shapes = f"{tuple(state[name].shape)}, not {tuple(own[name].shape)}"
-            raise TasError(f"the weights have {name} of {shapes}, so they are another network's")
-    for name in state.keys() - set(unlike):
-        own[name] = state[name]  # in the network's own dict, which also has the versions of its modules
-    network.load_state_dict(own)
-    return not unlike
-
-
-def read_weights(path: str) -> dict[str, Tensor]:
-    """The state dict in a file, or that of the finished training run in a directory. TasError if there is none."""
-    file = Path(path, "weights.pt") if Path(path).is_dir() else Path(path)
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise TasError(f"{file}: does not hold weights; it must be a file of tensors, as torch.save writes") from None
-    except Exception as error:  # torch raises what it likes on a file that is not its own
-        raise TasError(f"{file}: does not hold weights ({explained(error)})") from None
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise TasError(f"{file}: does not hold a state dict, names and their tensors")
-    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}

@@ -9,7 +9,8 @@ from tas.architecture import Architecture
 from tas.config.groups import Source
 from tas.errors import TasError, blame
 from tas.networks import open_network
-from tas.networks.library import fill, pretrained_network, read_weights
+from tas.networks.library import pretrained_network
+from tas.networks.weights import load_weights
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
 
@@ -57,8 +58,7 @@ def open_original(source: Source, num_classes: int, input_shape: Sequence[int], 
     words = f"the weights of {name.partition('/')[0]}" if source.pretrained else "fresh weights"
     if source.weights is not None:
         with blame(f"--weights {source.weights}"):
-            complete = fill(network, read_weights(source.weights))
-        words = source.weights
+            complete, words = load_weights(network, source.weights)
     if source.trained and not complete:
         words += f", with a fresh classifier for {num_classes} classes"
     full = Architecture(name, num_classes, in_channels, input_shape[1], plan.widths, plan.depths())

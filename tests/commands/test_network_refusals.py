@@ -98,17 +98,17 @@ def test_weights_that_are_none_or_another_network_s(mynet: None, refused: Callab
     (tmp_path / "text.pt").write_text("no weights")
     assert "does not hold weights" in said("text.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    assert "does not hold a state dict" in said("list.pt")
+    assert "does not hold weights, names and their tensors" in said("list.pt")
     torch.save({"0.weight": 5}, tmp_path / "numbers.pt")
-    assert "does not hold a state dict" in said("numbers.pt")
+    assert "does not hold weights, names and their tensors" in said("numbers.pt")
     torch.save(torch.nn.ReLU(), tmp_path / "pickled.pt")
-    assert "does not hold weights" in said("pickled.pt")
+    assert "it has an object of torch.nn.modules.activation.ReLU: save the network's state_dict()" in said("pickled.pt")
 
     torch.save(open_network("resnet20", 10, 1).state_dict(), tmp_path / "other.pt")
     assert "so they are another network's" in said("other.pt")
     state = open_network("resnet20", 10, 3).state_dict()
     torch.save(state, tmp_path / "colours.pt")
-    assert "conv1.weight of (16, 3, 3, 3), not (16, 1, 3, 3), so they are another network's" in said(
+    assert "'conv1.weight' of (16, 3, 3, 3), not (16, 1, 3, 3), so they are another network's" in said(
         "colours.pt", "resnet20"
     )
     del state["fc.bias"]

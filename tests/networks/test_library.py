@@ -6,7 +6,8 @@ import torchvision
 from torch import Tensor, nn
 
 from tas.errors import TasError
-from tas.networks.library import fill, open_library_network, pretrained_network
+from tas.networks.library import open_library_network, pretrained_network
+from tas.networks.weights import fill
 
 
 def stored(name: str) -> dict[str, Tensor]:

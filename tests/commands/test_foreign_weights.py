@@ -1,0 +1,60 @@
+"""Trained weights of other programmes, and checkpoints of TAS's own, given to the commands."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import tas
+from tas.networks import open_network
+from tas.runs.run import Run
+from tests.commands.conftest import metrics_of, yaml_of
+
+QUICK = ["--epochs", "1", "--batch-size", "32"]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A checkpoint of the unpruned network as another programme writes it."""
+    torch.manual_seed(0)
+    state = open_network("resnet20", 10, 1).state_dict()
+    torch.save({"epoch": 3, "state_dict": {f"model.{name}": state[name] for name in state}}, tmp_path / "foreign.ckpt")
+    return tmp_path / "foreign.ckpt"
+
+
+def test_a_foreign_checkpoint_teaches_without_being_trained(
+    cli: Callable, few_digits: None, make_search: Callable, foreign: Path, tmp_path: Path
+) -> None:
+    make_search()
+    outcome = cli("train", "--kd", "--teacher", foreign, *QUICK, "--output", "run")
+    assert outcome.status == 0
+    assert not (tmp_path / "runs" / "teachers").exists()
+    assert metrics_of(Run("run"))["kd"] is True
+    assert yaml_of(Run("run"))["teacher"] == [str(foreign)]
+
+
+def test_a_foreign_checkpoint_gives_the_best_channels(
+    cli: Callable, few_digits: None, make_search: Callable, foreign: Path
+) -> None:
+    make_search()
+    still = (*QUICK, "--lr", "1e-9")
+    assert cli("train", "--teacher", foreign, "--init", "teacher", *still, "--output", "run").status == 0
+    given = torch.load(foreign)["state_dict"]["model.fc.bias"]
+    torch.testing.assert_close(tas.load("run").fc.bias.detach(), given, atol=1e-6, rtol=0)
+
+
+def test_a_foreign_teacher_of_other_classes_or_another_network_is_refused(refused: Callable, tmp_path: Path) -> None:
+    given = ["train", "--network", "resnet20", *QUICK, "--kd", "--teacher"]
+    torch.save(open_network("resnet20", 7, 1).state_dict(), tmp_path / "seven.pth")
+    line = refused(*given, "seven.pth")
+    assert "--teacher seven.pth: it tells other classes apart than the 10 of these images" in line
+    torch.save(open_network("resnet32", 10, 1).state_dict(), tmp_path / "deeper.pth")
+    assert "--teacher deeper.pth: the weights have 'stage1.3" in refused(*given, "deeper.pth")
+
+
+def test_the_checkpoint_of_a_training_of_ours_is_a_file_of_weights(cli: Callable, few_digits: None) -> None:
+    assert cli("train", "--network", "resnet20", *QUICK, "--output", "plain").status == 0
+    quick = ("--epochs", "0", "--probes", "40", "--draws", "5", "--output", "asked")
+    assert cli("search", "--weights", Run("plain").checkpoint, *quick).status == 0
+    assert yaml_of(Run("asked"))["weights"] == str(Run("plain").checkpoint)
