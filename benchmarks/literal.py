@@ -10,7 +10,7 @@ from tas.search.strategy import Backward, Stepper
 from tas.supernet.choice import Choice
 from tas.supernet.layers import SearchableLayer
 from tas.supernet.norms import CandidateNorm
-from tas.supernet.stage import SearchableStage
+from tas.supernet.stage import DepthMixture
 from tas.supernet.supernet import Supernet
 
 
@@ -80,38 +80,35 @@ class LiteralMixture(nn.Module):
         return torch.stack(mixed).sum(0)
 
 
-class LiteralStage(nn.Module):
+class LiteralDepths(DepthMixture):
     """sum_l q_l CWI(O_l, C), C the widest of the outputs."""
 
-    choice: Choice
-
-    def __init__(self, searchable: SearchableStage) -> None:
-        super().__init__()
-        self.blocks = searchable.blocks
-        searchable.choice.used_by(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        ends = []
-        for depth, block in enumerate(self.blocks, start=1):
-            x = block(x)
-            if depth in self.choice.candidates:
-                ends.append(x)
+    def after(self, depth: int, x: Tensor) -> Tensor:
+        self.ends[depth] = x
+        if depth < self.choice.candidates[-1]:
+            return x
+        ends = [self.ends[depth] for depth in self.choice.candidates]
         width = max(end.shape[1] for end in ends)
         return torch.stack([w * interpolate(end, width) for w, end in zip(self.choice.weights, ends)]).sum(0)
 
 
 def make_literal(supernet: Supernet) -> Supernet:
-    """The same supernet with every searchable layer and stage replaced by its literal form; changed in place."""
-    for name, module in list(supernet.network.named_modules()):
-        if isinstance(module, SearchableLayer) and isinstance(module.layer, nn.Conv2d):
-            literal: nn.Module = LiteralConv2d(module.layer)
-            if module.mixes and module.choice is not None:
-                literal = nn.Sequential(literal, LiteralMixture(module.choice, has_norm=False))
-            supernet.replace(name, literal)
+    """The same supernet with every searchable layer and stage in its literal form; changed in place."""
+    network = supernet.network
+
+    def replace(name: str, module: nn.Module) -> None:
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, module)
+
+    for name, module in list(network.named_modules()):
+        if isinstance(module, SearchableLayer) and isinstance(module, nn.Conv2d):
+            literal: nn.Module = LiteralConv2d(module)
+            if module.slice.mixes and module.slice.choice is not None:
+                literal = nn.Sequential(literal, LiteralMixture(module.slice.choice, has_norm=False))
+            replace(name, literal)
         elif isinstance(module, CandidateNorm):
-            supernet.replace(name, LiteralMixture(module.choice, has_norm=True))
-    for name, module in list(supernet.network.named_modules()):
-        if isinstance(module, SearchableStage):
-            supernet.replace(name, LiteralStage(module))
+            replace(name, LiteralMixture(module.choice, has_norm=True))
+    for stage in supernet.stages:
+        stage.__class__ = LiteralDepths
     supernet.norms.clear()
     return supernet

@@ -94,6 +94,10 @@ class Stage:
     ends: tuple[Width, ...] = ()
     """Where the blocks' outputs have widths of their own: the width of each. Else all have the same channels."""
 
+    def paths(self) -> list[str]:
+        """The blocks' names in the network, in forward order."""
+        return [f"{self.container}.{block}".lstrip(".") for block in self.blocks]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -152,8 +156,7 @@ class Plan:
     def place_of(self, path: str) -> tuple[str | None, int]:
         """The stage, and the block of it, that a module or parameter stands in; (None, 0) outside of all stages."""
         for name, stage in self.stages.items():
-            for index, block in enumerate(stage.blocks):
-                inside = f"{stage.container}.{block}".lstrip(".")
+            for index, inside in enumerate(stage.paths()):
                 if path == inside or path.startswith(f"{inside}."):
                     return name, index
         return None, 0

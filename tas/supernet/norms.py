@@ -1,6 +1,8 @@
 """The batch norms of all candidates of a width, and their mixture (eq. 4)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -9,42 +11,69 @@ from torch import Tensor, nn
 from tas.supernet.choice import Choice
 from tas.supernet.mixture import Candidates, NormalisedMap, mixtures
 from tas.supernet.padding import padded_mixtures
+from tas.supernet.searchable import Searchable, first
 
 
-class CandidateNorm(nn.BatchNorm2d):
+class CandidateNorm(Searchable):
     """The batch norms of all candidates of a width, and their aligned mixture (eq. 4).
 
     Its output is sum_j w_j CWI(BN_j(x[:, :C_j]), max C) over the drawn candidates j. All candidates normalise the same
     x with the same batch statistics, so the sum is one linear map A x + b of the normalised x: A = sum_j w_j M_j
     diag(scale_j), b = sum_j w_j M_j shift_j, M_j the matrix of CWI. Hence one buffer of running statistics serves all.
     With padding in the place of CWI, A is diagonal.
-
-    Args:
-        norm: The norm of the unpruned network; every candidate starts from its scales and shifts.
-        choice: The width.
     """
 
     choice: Choice
+    scales: nn.Parameter
+    """One after another, of each candidate as many as it has channels."""
+    shifts: nn.Parameter
+    # The norm's own:
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: Any  # float | None, which nn.Module does not allow for
+    eps: float
+    num_features: int
+    mixture: "Mixture | None"
 
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm, choice: Choice) -> None:
-        like = norm.weight
-        super().__init__(norm.num_features, norm.eps, norm.momentum, False, True, like.device, like.dtype)
-        self.load_state_dict({name: buffer for name, buffer in norm.named_buffers() if "." not in name})
-        choice.used_by(self)
-        # One after another, of each candidate as many as it has channels.
-        self.scales = nn.Parameter(self.for_all(norm.weight))
-        self.shifts = nn.Parameter(self.for_all(norm.bias))
-        self.mixture: tuple[Tensor, Tensor] | None = None
-        """A (with padding its diagonal) and b for the next forward pass; None: it makes them itself."""
+    @classmethod
+    def on(cls, module: nn.Module, choice: Choice) -> Self:  # type: ignore[override]
+        """Make a norm that of all candidates.
 
-    def forward(self, input: Tensor) -> Tensor:
+        Args:
+            module: A batch norm; every candidate starts from its scales and shifts. Children that it has, such as
+                timm's activation, come after normalising.
+            choice: The width.
+        """
+        full = module._parameters.pop("weight"), module._parameters.pop("bias")
+        norm = super().on(module)
+        choice.used_by(norm)
+        norm.scales, norm.shifts = (nn.Parameter(for_all(own, choice)) for own in full if own is not None)
+        norm.mixture = None
+        return norm
+
+    @property
+    def weight(self) -> Tensor:
+        """The scales of the widest candidate that is drawn."""
+        return self.scale_and_shift(self.choice.indices[-1])[0]
+
+    @property
+    def bias(self) -> Tensor:
+        """The shifts of the widest candidate that is drawn."""
+        return self.scale_and_shift(self.choice.indices[-1])[1]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """(N, channels computed, H, W) or (N, channels computed) to the same with the channels of the mixture."""
-        x = input
+        out = self.normalise(first(args, kwargs))
+        for after in self.children():
+            out = after(out)
+        return out
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """The mixture."""
         width, choice = x.shape[1], self.choice
-        momentum = self.momentum
-        assert self.running_mean is not None and self.running_var is not None  # they are: this norm tracks
+        momentum: float | None = self.momentum
         if self.training:
-            assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
             if momentum is None:  # a cumulative average, as `torch.optim.swa_utils.update_bn` asks for
                 momentum = 1 / float(self.num_batches_tracked)
@@ -52,8 +81,7 @@ class CandidateNorm(nn.BatchNorm2d):
         if len(choice.indices) == 1:
             scale, shift = map(at_vector, self.scale_and_shift(choice.indices[0]))
             return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
-        # Used up at once: made for the candidates that are drawn now, and for a single backward pass.
-        (matrix, offset), self.mixture = self.mixture or aligned_mixtures([self])[0], None
+        matrix, offset = self.mixture_of_drawn()
         if choice.align == "pad":
             scale, shift = at_vector(matrix), at_vector(offset)
             return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
@@ -64,9 +92,11 @@ class CandidateNorm(nn.BatchNorm2d):
             out = NormalisedMap.apply(maps, matrix, offset, mean, variance, self.training, momentum or 0.0, self.eps)
         return out if x.dim() == 4 else out[:, :, 0, 0]
 
-    def for_all(self, full: Tensor) -> Tensor:
-        """Of a number for each channel, those of every candidate's first channels, one candidate after another."""
-        return torch.cat([full.detach()[:count] for count in self.choice.candidates])
+    def mixture_of_drawn(self) -> tuple[Tensor, Tensor]:
+        """A (with padding its diagonal) and b of what is drawn now: made for the pass with all others', or here."""
+        if self.mixture is None or self.mixture.weights is not self.choice.weights:
+            return aligned_mixtures([self])[0]
+        return self.mixture.matrix, self.mixture.offset
 
     def drawn(self) -> Candidates:
         """What is drawn at present."""
@@ -87,6 +117,30 @@ class CandidateNorm(nn.BatchNorm2d):
         missing = (0, self.num_features - candidate)
         affine = {"weight": F.pad(scale, missing, value=1.0), "bias": F.pad(shift, missing)}
         return affine | dict(self.named_buffers(recurse=False))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a norm needs for one forward pass and its backward pass."""
+
+    weights: Tensor
+    """Of the candidates for which it was made."""
+    matrix: Tensor
+    """A, or with padding its diagonal."""
+    offset: Tensor
+    """b."""
+
+
+def prepare(norms: Sequence[CandidateNorm]) -> None:
+    """Make the mixtures of several norms, all of one alignment, for the next forward pass: at once, which is faster."""
+    mixing = [norm for norm in norms if len(norm.choice.indices) > 1]
+    for norm, mixture in zip(mixing, aligned_mixtures(mixing)):
+        norm.mixture = Mixture(norm.choice.weights, *mixture)
+
+
+def for_all(full: Tensor, choice: Choice) -> Tensor:
+    """Of a number for each channel, those of every candidate's first channels, one candidate after another."""
+    return torch.cat([full.detach()[:count] for count in choice.candidates])
 
 
 def at_vector(part: Tensor) -> Tensor:

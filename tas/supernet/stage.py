@@ -1,11 +1,15 @@
 """A stage whose depth is searched (eq. 5), and sums of feature maps of unequal width."""
 
+from collections.abc import Iterable
+from typing import Any, Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tas.supernet.choice import Choice
 from tas.supernet.depth_mixture import AlignedSum
+from tas.supernet.searchable import Searchable, first
 
 
 class PaddedAdd(nn.Module):
@@ -19,32 +23,64 @@ class PaddedAdd(nn.Module):
         return F.pad(narrow, (0, 0, 0, 0, 0, abs(missing))).add_(wide)
 
 
-class SearchableStage(nn.Module):
-    """A chain of blocks whose number is searched (eq. 5).
+class DepthMixture:
+    """The depth of a stage that is searched (eq. 5), and what its blocks have given in the current forward pass.
 
-    Its output is sum_l q_l CWI(O_l, C) over the drawn depths l, O_l the output of block l, C the widest of them; with
-    padding, zero channels are added in the place of CWI.
+    The stage's output is sum_l q_l CWI(O_l, C) over the drawn depths l, O_l the output of block l, C the widest of
+    them; with padding, zero channels are added in the place of CWI.
 
     Args:
-        blocks: The blocks of the stage, searchable inside.
         choice: The depth.
     """
 
-    choice: Choice
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.ends: dict[int, Tensor] = {}
+        """Depth that is drawn -> O_l. Kept until the next pass: a backward pass that recomputes may ask again."""
 
-    def __init__(self, blocks: nn.Sequential, choice: Choice) -> None:
-        super().__init__()
-        self.blocks = blocks
-        choice.used_by(self)
-
-    def forward(self, x: Tensor) -> Tensor:
+    def after(self, depth: int, x: Tensor) -> Tensor:
+        """What goes on after the block that is the depth-th: its own output, or after the deepest the mixture."""
         depths = self.choice.drawn()
-        ends = []
-        for depth, block in enumerate(list(self.blocks)[: depths[-1]], start=1):
-            x = block(x)
-            if depth in depths:
-                ends.append(x)
-        if len(ends) == 1:
+        if len(depths) == 1:
+            return x
+        if depth in depths:
+            self.ends[depth] = x
+        if depth < depths[-1]:
             return x
         with torch.autocast(x.device.type, enabled=False):  # it mixes in the precision in which the outputs come
-            return AlignedSum.apply(self.choice.align, self.choice.weights, *ends)
+            mixed: Tensor = AlignedSum.apply(self.choice.align, self.choice.weights, *(self.ends[d] for d in depths))
+        return mixed
+
+
+class SearchableBlock(Searchable):
+    """A block of a stage whose depth is searched: beyond the drawn depths it gives back what it is given."""
+
+    place: tuple[DepthMixture, int]
+
+    @classmethod
+    def on(cls, module: nn.Module, mixture: DepthMixture, depth: int) -> Self:  # type: ignore[override]
+        """Make a block part of a stage's mixture.
+
+        Args:
+            module: The block, searchable inside.
+            mixture: The stage's.
+            depth: Its place among the blocks, from 1.
+        """
+        block = super().on(module)
+        vars(block)["place"] = (mixture, depth)
+        return block
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the block is called; where it is left out, its hooks do not run either."""
+        mixture, depth = self.place
+        if depth > mixture.choice.drawn()[-1]:
+            return first(args, kwargs)
+        return mixture.after(depth, super().__call__(*args, **kwargs))
+
+
+def searchable_stage(blocks: Iterable[nn.Module], choice: Choice) -> DepthMixture:
+    """Make blocks, in forward order, a stage whose depth is searched, in place."""
+    mixture = DepthMixture(choice)
+    for depth, block in enumerate(blocks, start=1):
+        SearchableBlock.on(block, mixture, depth)
+    return mixture

@@ -1,7 +1,7 @@
 """A plain network made searchable from outside: all candidate networks at once, sharing weights."""
 
 import copy
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
@@ -10,18 +10,18 @@ from torch.nn.utils import parametrize
 
 from tas.architecture import Architecture
 from tas.cost.tables import Probabilities
-from tas.reading.plan import Channelwise, Layer, Stage
+from tas.reading.plan import Channelwise, Layer
 from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment, Choice
 from tas.supernet.features import Features
 from tas.supernet.layers import ChannelwiseModule, SearchableLayer, SlicedParameter
-from tas.supernet.norms import CandidateNorm, aligned_mixtures
+from tas.supernet.norms import CandidateNorm, prepare
 from tas.supernet.sampling import gumbel_weights, sample_candidates
-from tas.supernet.stage import PaddedAdd, SearchableStage
+from tas.supernet.stage import PaddedAdd, searchable_stage
 
 
 class Supernet(nn.Module):
-    """A copy of a network in which layers and stages are replaced by searchable ones; its class stays what it is.
+    """A copy of a network in which layers and blocks are searchable; it stays what it is otherwise.
 
     A forward pass computes what was last set by `sample` or `force`; before that, the unpruned network.
 
@@ -52,10 +52,14 @@ class Supernet(nn.Module):
         for item in space.plan.channelwise:
             self.make_channelwise(item)
         for name in space.plan.additions:
-            self.replace(name, PaddedAdd())
+            parent, _, child = name.rpartition(".")
+            setattr(self.network.get_submodule(parent), child, PaddedAdd())
         self.norms = [module for module in self.homes.values() if isinstance(module, CandidateNorm)]
-        for name, stage in space.plan.stages.items():
-            self.make_stage(stage, self.depths[name])
+        self.stages = [
+            searchable_stage(map(self.network.get_submodule, stage.paths()), self.depths[name])
+            for name, stage in space.plan.stages.items()
+            if len(self.depths[name].candidates) > 1
+        ]
 
     def make_layer(self, layer: Layer) -> None:
         """Make a convolution or linear layer searchable, and the norm that it feeds."""
@@ -67,43 +71,24 @@ class Supernet(nn.Module):
         reads = Features.of(self.space.plan, layer.reads, self.widths)
         if choice is None and all(part.choice is None for part in reads.parts):
             return  # it is always the same
-        self.replace(layer.name, SearchableLayer(module, reads, choice, mixes=layer.norm is None))
+        SearchableLayer.on(module, reads, choice, mixes=layer.norm is None)
         if layer.norm is not None and choice is not None:
-            norm = self.homes[layer.norm]
-            assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm)
-            candidates = CandidateNorm(norm, choice)
-            # What some norms have inside, timm's for example, comes after normalising.
-            after = list(norm.children())
-            self.replace(layer.norm, nn.Sequential(candidates, *after) if after else candidates)
-            self.homes[layer.norm] = candidates
+            CandidateNorm.on(self.homes[layer.norm], choice)
 
     def make_channelwise(self, item: Channelwise) -> None:
         """Make what treats every channel by itself take those that are there."""
         features = Features.of(self.space.plan, item.segments, self.widths)
         if not item.bare:
-            self.replace(item.name, ChannelwiseModule(self.homes[item.name], features, item.dim))
+            ChannelwiseModule.on(self.homes[item.name], features, item.dim)
             return
         owner, _, name = item.name.rpartition(".")
         parametrize.register_parametrization(self.homes[owner], name, SlicedParameter(features, item.dim))
 
-    def make_stage(self, stage: Stage, choice: Choice) -> None:
-        """Put a searchable stage in the place of its first block, and nothing in the places of the others."""
-        container = self.network.get_submodule(stage.container)
-        blocks = nn.Sequential(OrderedDict((name, container.get_submodule(name)) for name in stage.blocks))
-        for name in stage.blocks:
-            setattr(container, name, nn.Identity())
-        setattr(container, stage.blocks[0], SearchableStage(blocks, choice))
-
-    def replace(self, name: str, module: nn.Module) -> None:
-        """Put a module in the place of the one of that name."""
-        parent, _, child = name.rpartition(".")
-        setattr(self.network.get_submodule(parent), child, module)
-
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, in_channels, H, W) to logits (N, num_classes)."""
-        norms = [norm for norm in self.norms if len(norm.choice.indices) > 1]
-        for norm, mixture in zip(norms, aligned_mixtures(norms)):
-            norm.mixture = mixture
+        prepare(self.norms)
+        for stage in self.stages:
+            stage.ends.clear()
         return self.network(x)
 
     def sample(self, tau: float, samples: int, generator: torch.Generator, mix_depths: bool = True) -> None:

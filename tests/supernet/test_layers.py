@@ -1,5 +1,7 @@
 """The searchable layers against the paper's equations, written out literally."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from tas.supernet.choice import Choice
 from tas.supernet.features import Features, Part
 from tas.supernet.layers import SearchableLayer
 from tas.supernet.norms import CandidateNorm
-from tas.supernet.stage import PaddedAdd, SearchableStage
+from tas.supernet.stage import PaddedAdd, searchable_stage
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -34,8 +36,9 @@ class Searchable(nn.Module):
     def __init__(self, conv, norm, choice):
         super().__init__()
         self.conv, self.choice = conv, choice
-        self.layer = SearchableLayer(conv, first_of(conv.in_channels), choice, mixes=norm is None)
-        self.norm = None if norm is None else CandidateNorm(norm, choice)
+        self.layer = SearchableLayer.on(copy.deepcopy(conv), first_of(conv.in_channels), choice, mixes=norm is None)
+        self.layer.weight, self.layer.bias = conv.weight, conv.bias
+        self.norm = None if norm is None else CandidateNorm.on(copy.deepcopy(norm), choice)
 
     def forward(self, x):
         x = self.layer(x)
@@ -259,7 +262,8 @@ def test_a_searchable_stage_is_eq_5(data):
     candidates = tuple(sorted(data.draw(st.sets(st.integers(1, len(widths)), min_size=1))))
     choice = Choice(candidates, data.draw(st.sampled_from(list(ALIGNED)))).double()
     nn.init.normal_(choice.logits)
-    stage = SearchableStage(blocks, choice)
+    stage = copy.deepcopy(blocks)
+    searchable_stage(stage, choice)
     indices = sorted(data.draw(st.sets(st.integers(0, len(candidates) - 1), min_size=1)))
     weights = choice.logits.softmax(0)[indices]
     choice.draw(indices, weights / weights.sum())
@@ -274,10 +278,10 @@ def test_a_searchable_stage_is_eq_5(data):
 
     out = stage(x)
     torch.testing.assert_close(out, expected, **CLOSE)
-    inputs = [x, blocks[0].weight, *([choice.logits] if len(indices) > 1 else [])]
+    inputs = [x, *([choice.logits] if len(indices) > 1 else [])]
     upstream = torch.randn_like(out)
-    references = torch.autograd.grad(expected, inputs, upstream, retain_graph=True)
-    for gradient, reference in zip(torch.autograd.grad(out, inputs, upstream), references):
+    references = torch.autograd.grad(expected, [*inputs, blocks[0].weight], upstream, retain_graph=True)
+    for gradient, reference in zip(torch.autograd.grad(out, [*inputs, stage[0].weight], upstream), references):
         torch.testing.assert_close(gradient, reference, **CLOSE)
 
 
@@ -286,13 +290,14 @@ def test_a_stage_runs_no_block_beyond_the_deepest_drawn():
         def forward(self, x):
             raise AssertionError("this block is not drawn")
 
-    stage = SearchableStage(nn.Sequential(nn.Identity(), nn.ReLU(), Refuses()), Choice((1, 2, 3)))
+    stage, choice = nn.Sequential(nn.Identity(), nn.ReLU(), Refuses()), Choice((1, 2, 3))
+    searchable_stage(stage, choice)
     x = torch.randn(2, 3, 4, 4)
-    stage.choice.fix(2)
+    choice.fix(2)
     assert torch.equal(stage(x), x.relu())
-    stage.choice.draw([0, 1], torch.tensor([0.25, 0.75]))
+    choice.draw([0, 1], torch.tensor([0.25, 0.75]))
     torch.testing.assert_close(stage(x), 0.25 * x + 0.75 * x.relu())
-    stage.choice.fix(3)
+    choice.fix(3)
     with pytest.raises(AssertionError, match="not drawn"):
         stage(x)
 
@@ -304,7 +309,7 @@ def test_a_sliced_linear_layer_reads_the_first_features(features, bias):
     x = torch.randn(2, features)
     # As if the features that are missing were zero.
     expected = linear(F.pad(x, (0, 6 - features)))
-    torch.testing.assert_close(SearchableLayer(linear, first_of(6), None, mixes=True)(x), expected)
+    torch.testing.assert_close(SearchableLayer.on(linear, first_of(6), None, mixes=True)(x), expected)
 
 
 def feature_maps_kept(module, x):
@@ -335,7 +340,8 @@ def test_of_a_stage_the_blocks_outputs_alone_are_kept_for_the_backward_pass():
     choice = Choice((1, 2, 3))
     choice.draw((0, 1, 2), choice.logits.softmax(0))
     x = torch.randn(7, 4, 5, 5)
-    _, kept = feature_maps_kept(SearchableStage(blocks, choice), x)
+    searchable_stage(blocks, choice)
+    _, kept = feature_maps_kept(blocks, x)
     # The input of the first block, and the outputs of all three, two of which are inputs.
     assert sorted(tensor.shape[1] for tensor in kept) == [3, 4, 5, 6]
 
@@ -352,7 +358,7 @@ def test_channels_last_stays_channels_last():
 
 @pytest.mark.parametrize("dims", [2, 4])
 def test_the_mixture_passes_gradcheck(dims):
-    norm = CandidateNorm(nn.BatchNorm2d(9), Choice((4, 6, 8, 9))).double()
+    norm = CandidateNorm.on(nn.BatchNorm2d(9), Choice((4, 6, 8, 9))).double()
     nn.init.uniform_(norm.scales, -1.5, 1.5)
     nn.init.normal_(norm.shifts)
 

@@ -316,20 +316,18 @@ def test_a_layer_shares_its_choice_with_the_supernet():
     _, _, _, supernet = make("resnet20")
     layers = searchable_layers(supernet)
     for name, choice in supernet.widths.items():
-        assert layers[name].choice is choice
+        assert layers[name].slice.choice is choice
     for name, choice in supernet.depths.items():
-        assert (
-            supernet.network.get_submodule(f"{name}.0").choice is choice
-        )  # a stage stands in the place of its first block
+        assert supernet.network.get_submodule(f"{name}.0").place[0].choice is choice
 
 
 def test_the_maps_that_it_makes_at_once_are_those_that_each_norm_makes_itself():
     supernet = Supernet(build(unpruned("resnet20", 10)), paper_space(unpruned("resnet20", 10)))
-    supernet.sample(1.0, 2, torch.Generator().manual_seed(0))
-    images = torch.randn(4, 3, 32, 32)
+    generator, images = torch.Generator().manual_seed(0), torch.randn(4, 3, 32, 32)
+    supernet.sample(1.0, 2, generator)
     torch.testing.assert_close(supernet(images), supernet.network(images))
-    # They are used up: those of the next draw are not mistaken for them.
-    assert all(norm.mixture is None for norm in supernet.norms)
+    supernet.sample(1.0, 2, generator)  # those of the draw before are not mistaken for its own
+    torch.testing.assert_close(supernet.network(images), supernet(images))
 
 
 def bytes_kept(module, images):
