@@ -4,6 +4,7 @@ A search learns how many channels each convolution of a network keeps, and how m
 
     network = tas.open_network("resnet56", num_classes=10)   # or any nn.Module that torch.fx can follow
     space = tas.search_space(network, images)                # what can be chosen; images (1, C, H, W) show the shape
+    tas.check_supernet(network, space)                       # refuses a network of which a supernet would be another
     supernet = tas.Supernet(network, space)                  # all candidate networks at once
     budget = tas.Budget(0.5 * tas.flops(network, (3, 32, 32)))
     search = tas.SearchModule(supernet, [budget], tas.Recipe(epochs=40))   # a LightningModule, for a pl.Trainer
@@ -16,7 +17,8 @@ What a command or `Architecture.save` left is had again:
 
 The names below, each with its own help:
 
-    open_network, search_space, SearchSpace, Supernet, SearchModule, Recipe, Strategy, Budget, finish_search   searching
+    open_network, search_space, SearchSpace, check_supernet, Supernet, SearchModule, Recipe, Strategy, Budget,
+    finish_search                                                                       searching
     Architecture, derive, cut, build, load                                              architectures and their networks
     flops, parameters                                                                   what a network costs
     TasError                                                                            what all bad input raises
@@ -43,6 +45,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__ge
     from tas.space.derivation import derive as derive
     from tas.space.of_network import search_space as search_space
     from tas.space.space import SearchSpace as SearchSpace
+    from tas.supernet.check import check_supernet as check_supernet
     from tas.supernet.supernet import Supernet as Supernet
 
 HOMES = {
@@ -55,6 +58,7 @@ HOMES = {
     "Supernet": "tas.supernet.supernet",
     "TasError": "tas.errors",
     "build": "tas.cutting.build",
+    "check_supernet": "tas.supernet.check",
     "cut": "tas.cutting.cut",
     "derive": "tas.space.derivation",
     "finish_search": "tas.search.finish",

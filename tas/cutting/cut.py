@@ -1,8 +1,9 @@
 """Smaller networks cut out of a network: its first channels, or any of them, in the order that one wants."""
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -82,9 +83,26 @@ def check_architecture(plan: Plan, architecture: Architecture) -> None:
                 raise TasError(f"widths[{name!r}] is {architecture.widths[name]}; it must be a multiple of {unit}")
 
 
+class LeftOut(nn.Identity):
+    """In the place of a block that is called with more than its input."""
+
+    def forward(self, input: Tensor, *_: Any, **__: Any) -> Tensor:
+        """What it is given, as it is."""
+        return input
+
+
 def leave_out(container: nn.Module, block: str) -> None:
-    """Put nothing in the place of a block: the others keep their names, and what asks for it by its index finds it."""
-    setattr(container, block, nn.Identity())
+    """Put nothing in the place of a block: the others keep their names, and what asks for it by its index finds it.
+
+    The plain attributes of the block, such as a number of channels, are still there.
+    """
+    left = getattr(container, block)
+    takes_more = len(inspect.signature(left.forward).parameters) > 1
+    empty = LeftOut() if takes_more else nn.Identity()
+    for name, value in vars(left).items():
+        if name not in vars(empty) and isinstance(value, bool | int | float | str | tuple):
+            setattr(empty, name, value)
+    setattr(container, block, empty)
 
 
 def first_channels(architecture: Architecture) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from tas.runs.run import Run
 from tas.search.module import SearchModule
 from tas.space.of_network import check_cuts
 from tas.space.space import SearchSpace
+from tas.supernet.check import check_supernet
 from tas.supernet.supernet import Supernet
 
 
@@ -70,6 +71,7 @@ def open_search(options: SearchOptions) -> SearchTask:
     space = SearchSpace.of(original.plan, original.full, options.space)
     with blame("--network"):
         check_cuts(network, space, data.input_shape)
+        check_supernet(network, space)
     source = original.source
     if original.trained and options.init == "scratch":
         network, source = open_network(name, data.num_classes, data.in_channels), "fresh weights"

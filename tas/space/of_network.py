@@ -13,7 +13,7 @@ from tas.cost.measures import MEASURES
 from tas.cutting.cut import cut
 from tas.errors import TasError, gist
 from tas.networks import name_of
-from tas.reading.layer_calls import shape_of_output
+from tas.reading.layer_calls import dtype_of, shape_of_output, without_storage
 from tas.reading.readers import read_plan
 from tas.space.space import SearchSpace
 
@@ -60,8 +60,10 @@ def search_space(
 def check_cuts(network: nn.Module, space: SearchSpace, input_shape: Sequence[int]) -> None:
     """TasError unless networks of the space can be cut, take images, and cost what the plan says.
 
-    The smallest is tried, and two of which the widths are drawn, so that those that have to be equal are found out.
+    The smallest is tried, and two of which the widths are drawn, so that those that have to be equal are found out;
+    in training, too, unless a training pass needs the numbers that a copy without storage has not.
     """
+    trains = failure_in_training(network, input_shape) is None
     with torch.random.fork_rng(devices=[]):  # what a search draws later does not depend on it
         generator = random.Random(0)
         drawn = [
@@ -72,18 +74,34 @@ def check_cuts(network: nn.Module, space: SearchSpace, input_shape: Sequence[int
             for _ in range(2)
         ]
         for architecture in (space.smallest(), *drawn):
-            check_cut(network, space, architecture, input_shape)
+            check_cut(network, space, architecture, input_shape, trains)
 
 
-def check_cut(network: nn.Module, space: SearchSpace, architecture: Architecture, input_shape: Sequence[int]) -> None:
-    """TasError unless a network can be cut, takes images, and costs what the plan says."""
+def check_cut(
+    network: nn.Module, space: SearchSpace, architecture: Architecture, input_shape: Sequence[int], trains: bool
+) -> None:
+    """TasError unless a network can be cut, takes images, in training too if wanted, and costs what the plan says."""
     name = space.full.network
     small = cut(network, space.plan, architecture)
     try:
         shape_of_output(small, input_shape)
     except Exception as error:  # whatever the user's code raises when a block or channels of it are gone
         raise TasError(f"{name} was read wrongly; a smaller network does not run: {gist(error)}") from None
+    failure = failure_in_training(small, input_shape) if trains else None
+    if failure is not None:
+        raise TasError(f"{name} was read wrongly; in training a smaller network does not run: {failure}")
     for measure in MEASURES.values():
         counted, planned = measure.count(small, input_shape), measure.exact(space.plan, architecture)
         if counted != planned:
             raise TasError(f"{name} was read wrongly; a smaller network has {counted} {measure.words}, not {planned}")
+
+
+def failure_in_training(network: nn.Module, input_shape: Sequence[int]) -> str | None:
+    """What goes wrong when a copy of a network without storage is run in training; None where nothing does."""
+    twin = without_storage(network).train()
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            twin(torch.empty(2, *input_shape, dtype=dtype_of(twin)))
+    except Exception as error:  # whatever the user's code raises
+        return gist(error) or type(error).__name__
+    return None
