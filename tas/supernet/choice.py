@@ -1,5 +1,6 @@
 """One searched width or depth: its candidates, its logits, and what is drawn of it at present."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -23,12 +24,14 @@ class Choice(nn.Module):
     Args:
         candidates: The numbers to choose from; with a single one there is nothing to learn.
         align: How feature maps of the candidates are added.
+        unit: What the number of channels must be a multiple of, as the candidates are.
     """
 
-    def __init__(self, candidates: Sequence[int], align: Alignment = "interpolate") -> None:
+    def __init__(self, candidates: Sequence[int], align: Alignment = "interpolate", unit: int = 1) -> None:
         super().__init__()
         self.candidates = tuple(candidates)
         self.align = align
+        self.granularity = math.lcm(LANES, unit)
         # Small and random, so that no candidate starts as the argmax of all choices at once.
         self.logits = nn.Parameter(1e-3 * torch.randn(len(self.candidates)))
         self.indices: tuple[int, ...]
@@ -60,7 +63,9 @@ class Choice(nn.Module):
         candidate gets no weight in the mixture.
         """
         widest = self.drawn()[-1]
-        return widest if len(self.indices) == 1 else min(-(-widest // LANES) * LANES, self.candidates[-1])
+        if len(self.indices) == 1:
+            return widest
+        return min(-(-widest // self.granularity) * self.granularity, self.candidates[-1])
 
     def present(self) -> int:
         """How many channels the mixture of the drawn candidates has: the widest one's, or zeros beside them too."""

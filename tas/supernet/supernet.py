@@ -36,7 +36,10 @@ class Supernet(nn.Module):
         self.network = copy.deepcopy(network)
         self.space = space
         like = next(network.parameters())  # the device and the type of number
-        self.widths = {name: Choice(candidates, align).to(like) for name, candidates in space.widths.items()}
+        units = space.plan.units
+        self.widths = {
+            name: Choice(candidates, align, units.get(name, 1)).to(like) for name, candidates in space.widths.items()
+        }
         self.depths = {name: Choice(candidates, align).to(like) for name, candidates in space.depths.items()}
         # Registered here, once each; the layers that share a choice only refer to it.
         choices = {"width": self.widths, "depth": self.depths}
