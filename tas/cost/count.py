@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tas.reading.layer_calls import dtype_of, layer_calls, without_storage
+from tas.reading.layer_calls import IMAGES, dtype_of, layer_calls, without_storage
 
 
 def flops(network: nn.Module, input_shape: Sequence[int]) -> int:
-    """The multiply-adds of a network's 2-d convolutions and linear layers for one image; nothing else is counted.
+    """The multiply-adds of a network's convolutions and linear layers for one image; nothing else is counted.
 
     Args:
         network: Any module that takes images (N, C, H, W).
@@ -49,8 +49,8 @@ def uncounted(network: nn.Module, input_shape: Sequence[int]) -> float:
     """
     twin = without_storage(network)
     with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.device("meta"):
-        twin(torch.empty(1, *input_shape, dtype=dtype_of(twin)))
-    everything = counter.get_total_flops() / 2
+        twin(torch.empty(IMAGES, *input_shape, dtype=dtype_of(twin)))
+    everything = counter.get_total_flops() / 2 / IMAGES
     return 1 - flops(network, input_shape) / everything if everything else 0.0
 
 

@@ -12,8 +12,8 @@ from torch.fx import Node
 from tas.errors import TasError
 from tas.reading.channels import Channels, Widths
 from tas.reading.flow import Parameter, Value, shape
-from tas.reading.graph import COUNTED, BatchNorm, reason, trace
-from tas.reading.layer_calls import without_storage
+from tas.reading.graph import BatchNorm, reason, trace
+from tas.reading.layer_calls import COUNTED, LayerCall, without_storage
 from tas.reading.plan import Channelwise, Layer, Plan, Segment
 from tas.reading.rules import PASSING, RULES, SPATIAL, pass_on, reshaped, spatial
 from tas.reading.rules import channel_shuffle as shuffle_rule
@@ -194,22 +194,22 @@ class GraphFollower:
                 return True
         return False
 
-    def counted(self, node: Node, name: str, module: nn.Conv2d | nn.Linear, value: Value) -> Value:
+    def counted(self, node: Node, name: str, module: nn.Module, value: Value) -> Value:
         """A convolution or linear layer: its outputs are a new width or, with groups, follow its inputs."""
-        is_conv = isinstance(module, nn.Conv2d)
-        weight, rank = module.weight, len(shape(node))
-        outputs, inputs = weight.shape[:2]
-        dim = 1 if is_conv else rank - 1
+        given = next((item for item in node.all_input_nodes if "shape" in item.meta), node)
+        call = LayerCall.of(name, module, shape(given), shape(node))
+        outputs = call.out_channels
+        dim = 1 if isinstance(module, nn.Conv2d) else len(shape(node)) - 1
         layer = Layer(
-            name,
-            tuple(weight.shape[2:]) or (1, 1),
-            shape(node)[2:] if is_conv else shape(node)[1:-1],
-            (Segment(inputs),),
-            Segment(name),
-            stride=tuple(module.stride) if isinstance(module, nn.Conv2d) else (1, 1),
-            groups=module.groups if isinstance(module, nn.Conv2d) else 1,
-            bias=module.bias is not None,
+            *(name, call.kernel, call.resolution, (Segment(call.in_channels),), Segment(name)),
+            stride=call.stride,
+            groups=call.groups,
+            bias=call.bias,
         )
+        if not isinstance(module, nn.Conv2d | nn.Linear):
+            self.leave_alone(node, f"{name} reads it, and TAS cannot make a {type(module).__name__} smaller")
+            self.layers.append(replace(layer, writes=Segment(outputs)))
+            return None
         if module._parameters.keys() != {"weight", "bias"} or module._buffers:
             why = f"{name} has other parameters than a weight and a bias"
             self.leave_alone(node, why)

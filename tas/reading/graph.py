@@ -11,16 +11,11 @@ from torch.fx import Node
 from torchvision.models.shufflenetv2 import channel_shuffle
 
 from tas.errors import TasError, gist
-from tas.reading.layer_calls import dtype_of
+from tas.reading.layer_calls import COUNTED, IMAGES, dtype_of
 
-COUNTED = (nn.Conv2d, nn.Linear)
-"""What costs something."""
 BatchNorm = nn.modules.batchnorm._BatchNorm
 WHOLE = (*COUNTED, BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
 """Modules that are one operation also where a user's class is derived from them."""
-
-IMAGES = 3
-"""Images in the batch that is traced; no number that a dimension of channels is likely to have."""
 
 
 class Tracer(fx.Tracer):

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+COUNTED = (_ConvNd, nn.Linear)
+"""What costs something: convolutions of any dimension, transposed ones too, and linear layers."""
+
+IMAGES = 3
+"""Images in a batch by which a network is read; no number that a dimension of channels is likely to have. More than one
+is not mistaken for a dimension of size 1, and what code folds into the batch is seen as a multiple."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +27,42 @@ class LayerCall:
     stride: tuple[int, ...]
     groups: int
     resolution: tuple[int, ...]
-    """Height and width of the output; of a linear layer all its dimensions but the first and the features."""
+    """Where the kernel is applied for one image: height and width of the output, of a transposed convolution those of
+    its input; of a linear layer all dimensions but the first and the features. What code folds into the batch, windows
+    for example, comes before them."""
     in_channels: int
     """Input channels that each output channel reads; with groups, those of its group."""
     out_channels: int
     bias: bool
+
+    @classmethod
+    def of(cls, name: str, layer: nn.Module, given: Sequence[int], result: Sequence[int]) -> "LayerCall":
+        """What a layer is, and where it is applied.
+
+        Args:
+            name: The layer's.
+            layer: One of `COUNTED`.
+            given, result: The shapes of its input and output, for a batch of `IMAGES`.
+        """
+        if isinstance(layer, _ConvNd):
+            outputs, inputs = layer.weight.shape[:2]
+            applied = result
+            if isinstance(layer, _ConvTransposeNd):
+                inputs, outputs, applied = outputs // layer.groups, inputs * layer.groups, given
+            return cls(
+                name,
+                kernel=tuple(layer.weight.shape[2:]),
+                stride=tuple(layer.stride),
+                groups=layer.groups,
+                resolution=for_one_image(applied[0], applied[2:]),
+                in_channels=inputs,
+                out_channels=outputs,
+                bias=layer.bias is not None,
+            )
+        assert isinstance(layer, nn.Linear)
+        places = for_one_image(result[0], result[1:-1]) if len(result) > 1 else ()
+        outputs, inputs = layer.weight.shape
+        return cls(name, (1, 1), (1, 1), 1, places, inputs, outputs, layer.bias is not None)
 
     @property
     def positions(self) -> int:
@@ -36,8 +75,17 @@ class LayerCall:
         return math.prod(self.kernel) * self.positions * self.in_channels * self.out_channels
 
 
+def for_one_image(leading: int, others: Sequence[int]) -> tuple[int, ...]:
+    """The dimensions of one image's share of a tensor, of which the first dimension was `leading` for the batch.
+
+    One that is no multiple of the batch has nothing to do with it, as a table of positions has not: it is there whole.
+    """
+    times = leading // IMAGES if leading % IMAGES == 0 else leading
+    return tuple(others) if times == 1 else (times, *others)
+
+
 def layer_calls(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCall]:
-    """The 2-d convolutions and linear layers that a forward pass of one image goes through, in order.
+    """The convolutions and linear layers that a forward pass goes through, in order, each as for one image.
 
     Args:
         network: Any module that takes (N, C, H, W); it is neither run nor changed, a copy without storage is.
@@ -47,40 +95,27 @@ def layer_calls(network: nn.Module, input_shape: Sequence[int]) -> list[LayerCal
 
     def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            assert isinstance(module, nn.Conv2d | nn.Linear)
-            conv = module if isinstance(module, nn.Conv2d) else None
-            found.append(
-                LayerCall(
-                    name,
-                    kernel=tuple(module.weight.shape[2:]) if conv else (1, 1),
-                    stride=tuple(conv.stride) if conv else (1, 1),
-                    groups=conv.groups if conv else 1,
-                    resolution=tuple(output.shape[2:] if conv else output.shape[1:-1]),
-                    in_channels=module.weight.shape[1],
-                    out_channels=module.weight.shape[0],
-                    bias=module.bias is not None,
-                )
-            )
+            found.append(LayerCall.of(name, module, inputs[0].shape if inputs else output.shape, output.shape))
 
         return hook
 
     twin = without_storage(network)
     for name, module in twin.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, COUNTED):
             module.register_forward_hook(record(name))
     on_meta(twin, input_shape)
     return found
 
 
 def shape_of_output(network: nn.Module, input_shape: Sequence[int]) -> torch.Size:
-    """The shape of what a network gives for one image, (C, H, W); it is neither run nor changed."""
+    """The shape of what a network gives for `IMAGES` images, (C, H, W) each; it is neither run nor changed."""
     return on_meta(without_storage(network), input_shape).shape
 
 
 def on_meta(twin: nn.Module, input_shape: Sequence[int]) -> Tensor:
-    """What a copy without storage gives for one image, (C, H, W)."""
+    """What a copy without storage gives for `IMAGES` images, (C, H, W) each."""
     with torch.no_grad(), torch.device("meta"):
-        result: Tensor = twin(torch.empty(1, *input_shape, dtype=dtype_of(twin)))
+        result: Tensor = twin(torch.empty(IMAGES, *input_shape, dtype=dtype_of(twin)))
     return result
 
 

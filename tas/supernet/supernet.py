@@ -69,7 +69,6 @@ class Supernet(nn.Module):
         module, source = self.homes[layer.name], layer.writes.source
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             return  # it works channel by channel, and is made so
-        assert isinstance(module, nn.Conv2d | nn.Linear)
         choice = self.widths[source] if isinstance(source, str) else None
         reads = Features.of(self.space.plan, layer.reads, self.widths)
         if choice is None and all(part.choice is None for part in reads.parts):
