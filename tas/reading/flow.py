@@ -1,5 +1,6 @@
 """What is known of the values that flow through a traced network, and what the rules of reading ask of the reader."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch.fx import Node
@@ -15,7 +16,16 @@ class Parameter:
         self.name, self.dim, self.length = name, dim, length
 
 
-Value = Channels | Parameter | tuple[Any, ...] | None
+@dataclass(frozen=True)
+class Size:
+    """A number of channels that the forward pass has read, or that it computes from such."""
+
+    segments: tuple[Segment, ...]
+    exact: bool = True
+    """Whether it is the number of these features; else it depends on them in another way."""
+
+
+Value = Channels | Parameter | Size | tuple[Any, ...] | None
 """What is known of the value at a node; None: no dimension of it can change."""
 
 

@@ -11,7 +11,7 @@ from torch.fx import Node
 
 from tas.errors import TasError
 from tas.reading.channels import Channels, Widths
-from tas.reading.flow import Parameter, Value, shape
+from tas.reading.flow import Parameter, Size, Value, shape
 from tas.reading.graph import BatchNorm, reason, trace
 from tas.reading.layer_calls import COUNTED, LayerCall, without_storage
 from tas.reading.plan import Channelwise, Layer, Plan, Segment
@@ -77,7 +77,7 @@ class GraphFollower:
     def value(self, item: Any) -> Value:
         """What is known of a node's value, under the names that widths have by now; None of anything else."""
         value = self.values.get(item) if isinstance(item, Node) else None
-        if isinstance(value, Channels):
+        if isinstance(value, Channels | Size):
             value = replace(value, segments=self.widths.settled(value.segments))
             if all(isinstance(segment.source, int) for segment in value.segments):
                 return None

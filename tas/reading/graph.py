@@ -33,7 +33,7 @@ class Tracer(fx.Tracer):
 
 
 class Shapes(fx.Interpreter):
-    """A run that notes the shape of every tensor, or of every tensor in a tuple."""
+    """A run that notes the shape of every tensor, or of every tensor in a tuple, and every whole number."""
 
     def run_node(self, n: Node) -> Any:
         result = super().run_node(n)
@@ -41,6 +41,8 @@ class Shapes(fx.Interpreter):
             n.meta["shape"] = tuple(result.shape)
         elif isinstance(result, (tuple, list)) and all(isinstance(item, Tensor) for item in result):
             n.meta["shape"] = tuple(tuple(item.shape) for item in result)
+        elif isinstance(result, int):
+            n.meta["number"] = result
         return result
 
 

@@ -15,6 +15,7 @@ from torch.fx import Node
 from tas.reading.channels import Channels
 from tas.reading.flow import Follower, Parameter, Value, shape, where
 from tas.reading.plan import Segment
+from tas.reading.sizes import computed, read_size, settle_sizes
 
 Rule = Callable[..., Value]
 
@@ -35,11 +36,14 @@ def expand(read: Follower, node: Node, input: Node, *sizes: Any) -> Value:
     value = read.value(input)
     wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     if not isinstance(value, Channels):
-        return None
+        kept = [
+            size for size, length in zip(wanted, shape(node)) if isinstance(value, Parameter) and length == value.length
+        ]
+        return value if kept == [-1] else None
     result = value.moved(value.dim + len(wanted) - len(shape(input)))
     if isinstance(wanted[result.dim], int) and wanted[result.dim] != -1:
         return read.leave_alone(node, f"{where(node)} gives it a size written in the code, {wanted[result.dim]}")
-    return result
+    return settle_sizes(read, node, wanted, result)
 
 
 def spatial(read: Follower, node: Node, input: Node, *arguments: Any, **named: Any) -> Value:
@@ -59,13 +63,21 @@ def pad(read: Follower, node: Node, input: Node, pad: Sequence[int], *_: Any, **
 
 
 def elementwise(read: Follower, node: Node, *_: Any, **__: Any) -> Value:
-    """Sums, products and the like, broadcast: channels that meet are equally many from then on."""
+    """Sums, products and the like, broadcast: channels that meet are equally many from then on.
+
+    A single channel that is broadcast over others, a gate, goes with however many they are.
+    """
     tensors = [item for item in node.all_input_nodes if "shape" in item.meta]  # some may be given by name
     if not tensors:
-        return None  # numbers
+        return computed(read, node)
     rank = len(shape(node))
     values = [(item, read.value(item)) for item in tensors]
-    places = [value.moved(value.dim + rank - len(shape(item))) for item, value in values if isinstance(value, Channels)]
+    met = [
+        (value.moved(value.dim + rank - len(shape(item))), shape(item)[value.dim])
+        for item, value in values
+        if isinstance(value, Channels)
+    ]
+    places = [place for place, length in met if length == shape(node)[place.dim]]
     if not places:
         return read.value(tensors[0]) if len(tensors) == 1 else None
     first, length = places[0], shape(node)[places[0].dim]
@@ -109,7 +121,7 @@ def reshape(read: Follower, node: Node, input: Node, *sizes: Any) -> Value:
         return read.leave_alone(node, f"{where(node)} gives it a size written in the code, {wanted[result.dim]}")
     if isinstance(value, Parameter) and any(size not in (1, -1) for size in wanted):
         return None
-    return result
+    return settle_sizes(read, node, wanted, result)
 
 
 def reshaped(read: Follower, node: Node, input: Node, *_: Any, **__: Any) -> Value:
@@ -155,6 +167,17 @@ def reduce(read: Follower, node: Node, input: Node, dim: Any = None, *_: Any, **
     return value if kept else value.moved(value.dim - sum(d < value.dim for d in gone))
 
 
+def extremum(read: Follower, node: Node, input: Node, *arguments: Any, **named: Any) -> Value:
+    """Of two tensors, element by element; or over a dimension, the numbers and where they stand."""
+    dim, other = named.get("dim"), named.get("other")
+    for argument in arguments[:1]:
+        dim, other = (dim, argument) if isinstance(argument, Node) else (argument, other)
+    if other is not None:
+        return elementwise(read, node)
+    value = reduce(read, node, input, dim, **{name: given for name, given in named.items() if name == "keepdim"})
+    return value if dim is None else (value, value)
+
+
 def squeeze(read: Follower, node: Node, input: Node, dim: int | None = None) -> Value:
     """Channels move down past the dimensions that vanish."""
     value = read.value(input)
@@ -198,6 +221,7 @@ def split(read: Follower, node: Node, input: Node, split_size: Any, dim: int = 0
     value = read.value(input)
     pieces = len(node.meta["shape"])
     if isinstance(value, Channels) and value.dim == dim % len(shape(input)):
+        settle_sizes(read, node, split_size if isinstance(split_size, (tuple, list)) else [split_size], None)
         read.leave_alone(node, f"{where(node)} cuts it at a place written in the code")
         return (None,) * pieces
     return (value,) * pieces
@@ -225,6 +249,11 @@ def getitem(read: Follower, node: Node, input: Node, index: Any) -> Value:
     value = read.value(input)
     if isinstance(value, tuple):
         return value[index]
+    if isinstance(value, Parameter):  # numbers for the channels, brought to the dimensions of what they meet
+        whole = all(
+            entry in (None, Ellipsis, slice(None)) for entry in (index if isinstance(index, tuple) else (index,))
+        )
+        return value if whole else None
     if not isinstance(value, Channels):
         return None
     dim, result = 0, 0  # the dimension of the input that an entry indexes, the one of the output
@@ -240,11 +269,13 @@ def getitem(read: Follower, node: Node, input: Node, index: Any) -> Value:
     return value.moved(result + value.dim - dim)
 
 
-def metadata(read: Follower, node: Node, *_: Any, **__: Any) -> Value:
+def metadata(read: Follower, node: Node, *arguments: Any, **__: Any) -> Value:
     """Shapes and types: numbers, read anew in each forward pass. What has a shape itself is none, x.mT for example."""
-    return (
-        read.leave_alone(node, f"{where(node)} reads it, for which TAS has no rule") if "shape" in node.meta else None
-    )
+    if arguments[1:] == ("shape",):
+        return read_size(read, node, arguments[0])
+    if "shape" in node.meta:
+        return read.leave_alone(node, f"{where(node)} reads it, for which TAS has no rule")
+    return computed(read, node)
 
 
 # By name: functions, methods and operators, which torch calls alike.
@@ -260,10 +291,12 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(EACH_ALONE.split(), pass_on),
     **dict.fromkeys(TOGETHER.split(), elementwise),
     **dict.fromkeys(IN_SPACE.split(), spatial),
+    **dict.fromkeys(("max", "min"), extremum),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), reduce),
     **dict.fromkeys(("to", "float", "half", "double", "bfloat16", "type", "type_as"), cast),
     **dict.fromkeys(("cat", "concat", "concatenate"), cat),
-    **dict.fromkeys(("size", "dim", "numel", "getattr", "len", "floordiv", "mod", "eq", "_assert"), metadata),
+    "size": read_size,
+    **dict.fromkeys(("dim", "numel", "getattr", "len", "floordiv", "mod", "eq", "_assert"), metadata),
     "expand": expand,
     "reshape": reshape,
     "view": reshape,
