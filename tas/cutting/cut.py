@@ -151,7 +151,15 @@ def select_channels(
             take(item.name, item.dim, item.segments)
         else:
             take_all(item.name, item.segments)
-    return result
+    return result | second_names(state, result)
+
+
+def second_names(state: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a state has under a second name, where a module has two: what was taken of it under the first."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    real = {name: tensor for name, tensor in state.items() if tensor.numel() and not tensor.is_meta}
+    names = {name: first.setdefault((tensor.data_ptr(), tensor.shape), name) for name, tensor in real.items()}
+    return {name: taken[original] for name, original in names.items() if original != name}
 
 
 def feature_indices(
@@ -170,7 +178,7 @@ def feature_indices(
 
 def shrink(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give a network's modules these tensors, in place, and the numbers of channels that go with them."""
-    modules = dict(network.named_modules())
+    modules = dict(network.named_modules(remove_duplicate=False))
     for name, tensor in state.items():
         owner, _, key = name.rpartition(".")
         module = modules[owner]

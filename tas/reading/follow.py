@@ -22,7 +22,7 @@ from tas.reading.stages import find_stages
 
 def read_traced(network: nn.Module, input_shape: Sequence[int], name: str) -> Plan:
     """The plan of any network. Arguments and errors as for `tas.reading.readers.read_plan`."""
-    check_single_names(network, name)
+    check_single_parameters(network, name)
     try:
         twin = without_storage(network)
     except Exception as error:  # whatever the user's classes raise
@@ -33,16 +33,14 @@ def read_traced(network: nn.Module, input_shape: Sequence[int], name: str) -> Pl
     return reader.plan()
 
 
-def check_single_names(network: nn.Module, name: str) -> None:
-    """TasError if a module with parameters, or a parameter, has two names in the network."""
-    modules: dict[nn.Module, str] = {}
-    parameters: dict[nn.Parameter, str] = {}
-    for path, module in network.named_modules(remove_duplicate=False):
-        if module._parameters and modules.setdefault(module, path) != path:
-            raise TasError(f"{name} cannot be read: {modules[module]} and {path} are one module")
-    for path, parameter in network.named_parameters(remove_duplicate=False):
-        if parameters.setdefault(parameter, path) != path:
-            raise TasError(f"{name} cannot be read: {parameters[parameter]} and {path} are one parameter")
+def check_single_parameters(network: nn.Module, name: str) -> None:
+    """TasError if two modules have a parameter in common. A module that has two names goes by the first."""
+    homes: dict[nn.Parameter, str] = {}
+    for path, module in network.named_modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            full = f"{path}.{key}".lstrip(".")
+            if homes.setdefault(parameter, full) != full:
+                raise TasError(f"{name} cannot be read: {homes[parameter]} and {full} are one parameter")
 
 
 class GraphFollower:
@@ -65,14 +63,6 @@ class GraphFollower:
         self.channelwise: list[Channelwise] = []
         self.bare: dict[str, tuple[Segment, ...]] = {}
         """Bare parameter -> the features that it has numbers for."""
-        self.check_single_places()
-
-    def check_single_places(self) -> None:
-        """TasError if a layer stands in two places of the network."""
-        calls = Counter(str(node.target) for node in self.graph.nodes if node.op == "call_module")
-        for target, count in calls.items():
-            if count > 1 and next(self.modules[target].parameters(), None) is not None:
-                raise TasError(f"{self.name} cannot be read: its module {target!r} is used in {count} places")
 
     def value(self, item: Any) -> Value:
         """What is known of a node's value, under the names that widths have by now; None of anything else."""
@@ -181,15 +171,35 @@ class GraphFollower:
                 return False
         else:
             return False
-        self.channelwise.append(Channelwise(name, segments, value.dim))
+        return self.add_channelwise(Channelwise(name, segments, value.dim))
+
+    def add_channelwise(self, item: Channelwise) -> bool:
+        """Note a module that treats every channel by itself; where it did so before, of channels that are equally many.
+
+        Returns:
+            True.
+        """
+        known = next((other for other in self.channelwise if other.name == item.name), None)
+        if known is None:
+            self.channelwise.append(item)
+        elif known.dim == item.dim:
+            self.widths.unify(known.segments, item.segments, f"{item.name} treats other channels elsewhere, too")
+        else:
+            raise self.used_twice(item.name)
         return True
+
+    def used_twice(self, name: str) -> TasError:
+        """That a module stands in places that cannot have it both."""
+        return TasError(f"{self.name} cannot be read: its module {name!r} is used in several places")
 
     def norm_of_a_layer(self, name: str, module: nn.Module, source: Node) -> bool:
         """Whether a batch norm alone reads a layer with a width of its own; if so, it is noted as that layer's."""
         if not (is_plain_batch_norm(module) and source.op == "call_module" and len(source.users) == 1):
             return False
+        if any(layer.norm == name and layer.name != source.target for layer in self.layers):
+            raise self.used_twice(name)
         for index, layer in enumerate(self.layers):
-            if layer.name == source.target and layer.writes == Segment(layer.name):
+            if layer.name == source.target and layer.writes == Segment(layer.name) and layer.norm in (None, name):
                 self.layers[index] = replace(layer, norm=name)
                 return True
         return False
@@ -210,6 +220,8 @@ class GraphFollower:
             self.leave_alone(node, f"{name} reads it, and TAS cannot make a {type(module).__name__} smaller")
             self.layers.append(replace(layer, writes=Segment(outputs)))
             return None
+        if any(known.name == name for known in self.layers):
+            return self.counted_again(node, layer, dim, value)
         if module._parameters.keys() != {"weight", "bias"} or module._buffers:
             why = f"{name} has other parameters than a weight and a bias"
             self.leave_alone(node, why)
@@ -227,6 +239,19 @@ class GraphFollower:
         self.layers.append(replace(layer, reads=reads))
         return Channels(dim, (Segment(name),))
 
+    def counted_again(self, node: Node, layer: Layer, dim: int, value: Value) -> Value:
+        """A layer that stands in a further place reads as many channels there, and costs as much again."""
+        index, *others = (index for index, known in enumerate(self.layers) if known.name == layer.name)
+        if others or layer.groups > 1:
+            raise self.used_twice(layer.name)
+        known = self.layers[index]
+        reads = value.segments if isinstance(value, Channels) and value.dim == dim else layer.reads
+        if isinstance(value, Channels) and value.dim != dim:
+            self.leave_alone(node, f"{layer.name} works across another dimension")
+        self.widths.unify(known.reads, reads, f"{layer.name} reads other channels elsewhere, too")
+        self.layers[index] = replace(known, resolution=(known.positions + layer.positions,))
+        return Channels(dim, (known.writes,)) if isinstance(known.writes.source, str) else None
+
     def grouped(self, node: Node, layer: Layer, conv: nn.Conv2d, value: Value) -> Value:
         """A grouped convolution loses whole groups, so that its outputs are as many as its inputs allow."""
         inputs = conv.in_channels // conv.groups
@@ -240,7 +265,7 @@ class GraphFollower:
             return None
         for segment in value.segments:
             self.widths.require_unit(segment, inputs)
-        self.channelwise.append(Channelwise(layer.name, value.segments, 1))
+        self.add_channelwise(Channelwise(layer.name, value.segments, 1))
         result = value.repeated(conv.out_channels // conv.in_channels)
         for segment in result.segments:
             self.layers.append(replace(layer, writes=segment))
@@ -281,6 +306,8 @@ class GraphFollower:
 def is_plain_batch_norm(module: nn.Module) -> bool:
     """A batch norm that keeps statistics and has scales, or timm's that also has the activation as its children."""
     if not (isinstance(module, BatchNorm) and module.affine and module.track_running_stats):
+        return False
+    if "forward" in vars(module):  # it does something else than its class
         return False
     plain = type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
     return plain or [name for name, _ in module.named_children()] == ["drop", "act"]

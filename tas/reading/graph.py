@@ -1,5 +1,6 @@
 """The graph of a network's forward pass, by torch.fx, with the shape of everything in it."""
 
+import functools
 import linecache
 import traceback
 from collections.abc import Sequence
@@ -26,6 +27,15 @@ class Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
+
+    def path_of_module(self, mod: nn.Module) -> str:
+        """Its first name, where it has several."""
+        return self.first_names.get(mod) or super().path_of_module(mod)
+
+    @functools.cached_property
+    def first_names(self) -> dict[nn.Module, str]:
+        """Module -> the first of its names."""
+        return {module: name for name, module in self.root.named_modules()}
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
         """The images alone: whatever else the forward pass takes keeps its default."""

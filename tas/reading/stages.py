@@ -28,7 +28,8 @@ def find_stages(
             continue
         children = [child for child, _ in container.named_children()]
         paths = {child: f"{name}.{child}".lstrip(".") for child in children}
-        free = [child for child in children if not any(path.startswith(f"{paths[child]}.") for path in taken)]
+        own = [child for child in children if paths[child] in modules]  # others go by a name elsewhere
+        free = [child for child in own if not any(path.startswith(f"{paths[child]}.") for path in taken)]
         blocks = {child: Block(regions.get(paths[child], []), modules[paths[child]]) for child in free}
         for run in runs(free, blocks, lambda block: block.is_residual(values, widths, modules)):
             whole = len(run) == len(children)

@@ -58,14 +58,14 @@ class SearchableLayer(Searchable):
             mixture = mixing_matrix(choice)
             weight = torch.tensordot(mixture, weight, 1)
             bias = None if bias is None else mixture @ bias
+        # Whoever asks for its channels is told those that a smaller network has.
+        counts = ("out_channels", "in_channels") if isinstance(self, nn.Conv2d) else ("out_features", "in_features")
+        vars(self).update(zip(counts, weight.shape))
         if self.runs_as(nn.Conv2d):
             return nn.Conv2d._conv_forward(self, x, weight, bias)  # type: ignore[arg-type]
         if self.runs_as(nn.Linear):
             return F.linear(x, weight, bias)
-        # A class derived from them may do more than they do; its own forward runs, and may ask for its channels.
-        counts = ("out_channels", "in_channels") if isinstance(self, nn.Conv2d) else ("out_features", "in_features")
-        for name, count in zip(counts, weight.shape):
-            setattr(self, name, count)
+        # A class derived from them may do more than they do; its own forward runs.
         with holding(self, {"weight": weight} if bias is None else {"weight": weight, "bias": bias}):
             return self.own_forward(*args, **kwargs)
 
