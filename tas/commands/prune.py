@@ -75,7 +75,7 @@ def leave_results(task: PruneTask, original: Original, pruned: Pruned, seconds: 
     run, architecture = task.run, pruned.architecture
     result = prune_result(task, pruned, seconds)
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
-    run.keep(architecture, pruned.network)
+    run.keep(architecture, pruned.network, task.data.classes)
     result.write(run)
     say(summary("pruning finished", prune_rows(task, original, pruned, result)))
 

@@ -106,7 +106,19 @@ def load_teacher(run: Run, original: Original, options: TrainOptions, data: Imag
         doubts = tuple(TrainResult.read(run).doubts())
     architecture = Architecture.load(run.architecture)
     check_fit(f"--teacher {run.path}", architecture, str(options.dataset.data), data)
+    check_classes(run, data)
     return TrainedTeacher(teacher, architecture, plan_of(architecture, original), str(run.path), doubts)
+
+
+def check_classes(run: Run, data: ImageData) -> None:
+    """TasError if a teacher was trained on classes of other names than the student's, as far as both have names."""
+    known = json.loads(run.classes.read_text(encoding="utf-8")) if run.classes.is_file() else []
+    odd = sorted(set(known) ^ set(data.classes)) if known and data.classes else []
+    if odd:
+        differ = ", ".join(odd[:4]) + (", ..." if len(odd) > 4 else "")
+        raise TasError(
+            f"--teacher {run.path}: was trained on other classes; they and those of --data differ in {differ}"
+        )
 
 
 def teacher_in_file(path: str, original: Original) -> TrainedTeacher:

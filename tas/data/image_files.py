@@ -55,7 +55,8 @@ def image_names(root: Path, folder: str) -> list[str]:
     """The image files, by name alone, at any depth below a folder of a directory: their paths from the directory, in
     alphabetical order."""
     found = []
-    for place, _, names in os.walk(root / folder):
+    for place, folders, names in os.walk(root / folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # Jupyter leaves copies in such ones
         below = os.path.relpath(place, root)
         found += [os.path.join(below, name) for name in names if is_image(name)]
     return sorted(found)

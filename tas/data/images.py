@@ -94,6 +94,8 @@ class ImageData(pl.LightningDataModule, ABC):
     in_channels: int
     image_size: int
     """Height and width, in pixels."""
+    classes: Sequence[str] = ()
+    """The names of the classes, by their indices; none where they have no names but these."""
 
     def __init__(
         self,
@@ -201,7 +203,8 @@ class SearchData(pl.LightningDataModule):
         self.data = data
         self.seed = seed
         self.by_turns = by_turns
-        self.weights_half, self.architecture_half = stratified_parts(data.train_images().labels, seed, held_out)
+        labels = data.train_images().labels
+        self.weights_half, self.architecture_half = stratified_parts(labels, seed, held_out, data.classes)
 
     def train_dataloader(self) -> dict[str, DataLoader]:
         """{"weights": (images, labels), "architecture": (images, labels)}, both augmented, shuffled apart; the second
@@ -231,17 +234,25 @@ class SearchData(pl.LightningDataModule):
         return judging_loader(dataset, size, self.data.workers_for(images))
 
 
-def stratified_parts(labels: Sequence[int], seed: int, share: float = 0.5) -> tuple[list[int], list[int]]:
+def stratified_parts(
+    labels: Sequence[int], seed: int, share: float = 0.5, classes: Sequence[str] = ()
+) -> tuple[list[int], list[int]]:
     """Indices of two parts with the same share of every class. TasError if a class has too few images.
 
     Args:
         labels: Of all images.
         seed: Of the split.
         share: Of the second part.
+        classes: Their names, if they have any.
     """
     counts = np.bincount(np.asarray(labels))
     if len(labels) < 2 * len(counts) or (counts[counts > 0] < 2).any():
-        raise TasError("--data: a search splits the training images in two, so every class needs at least 2 of them")
+        fewest = int(np.where(counts > 0, counts, len(labels)).argmin())
+        name = classes[fewest] if classes else str(fewest)
+        raise TasError(
+            "--data: a search splits the training images in two, so every class needs at least 2 of them; "
+            f"class {name} has {counts[fewest]}"
+        )
     second = max(math.ceil(share * len(labels)), len(counts))
     if share != 0.5 and len(labels) - second < len(counts):
         raise TasError(f"--held-out {share:g}: leaves fewer training images than the {len(counts)} classes")

@@ -12,6 +12,7 @@ from torch import nn
 
 from tas.config.functions import import_function, is_own
 from tas.errors import TasError, did_you_mean, explained, gist
+from tas.networks.numbers import settle_numbers
 from tas.networks.weights import fill
 
 LIBRARIES = ("torchvision", "timm")
@@ -126,4 +127,5 @@ def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:
         raise TasError(f"{name} cannot be called ({explained(error)})") from None
     if not isinstance(network, nn.Module):
         raise TasError(f"{name} returned a {type(network).__name__}; it must return an nn.Module")
+    settle_numbers(network, name)
     return network

@@ -58,3 +58,22 @@ def test_the_checkpoint_of_a_training_of_ours_is_a_file_of_weights(cli: Callable
     quick = ("--epochs", "0", "--probes", "40", "--draws", "5", "--output", "asked")
     assert cli("search", "--weights", Run("plain").checkpoint, *quick).status == 0
     assert yaml_of(Run("asked"))["weights"] == str(Run("plain").checkpoint)
+
+
+def test_a_teacher_of_classes_of_other_names_is_refused(
+    refused: Callable, make_teacher: Callable, make_folder: Callable
+) -> None:
+    teacher, root = make_teacher(classes=2, channels=3), make_folder()
+    teacher.classes.write_text('["dog", "ship"]')
+    data = ("--data", "folder", "--data-dir", root, "--network", "resnet20")
+    line = refused("train", *data, "--kd", "--teacher", teacher.path, *QUICK)
+    assert (
+        f"--teacher {teacher.path}: was trained on other classes; they and those of --data differ in cat, ship" in line
+    )
+
+
+def test_a_training_keeps_the_names_of_the_classes(cli: Callable, make_folder: Callable) -> None:
+    data = ("--data", "folder", "--data-dir", make_folder(), "--network", "resnet20")
+    assert cli("train", *data, "--epochs", "1", "--batch-size", "8", "--output", "teacher").status == 0
+    assert Run("teacher").classes.read_text() == '["cat", "dog"]'
+    assert cli("train", *data, "--kd", "--teacher", "teacher", "--epochs", "1", "--batch-size", "8").status == 0

@@ -58,6 +58,15 @@ def test_other_files_and_hidden_folders_are_passed_over(make_folder: MakeFolder)
     assert len(opened(root).train_images().labels) == 24
 
 
+def test_copies_that_jupyter_leaves_in_class_folders_are_passed_over(make_folder: MakeFolder) -> None:
+    root = make_folder()
+    count = len(opened(root).train_images().labels)
+    for file in list((root / "train").glob("*/*")):
+        (file.parent / ".ipynb_checkpoints").mkdir(exist_ok=True)
+        shutil.copy(file, file.parent / ".ipynb_checkpoints" / f"{file.stem}-checkpoint{file.suffix}")
+    assert len(opened(root).train_images().labels) == count
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])
 def test_images_of_other_modes_become_rgb(mode: str, tmp_path: Path) -> None:
     colours = Image.new("RGB", (8, 8), (255, 255, 255))
