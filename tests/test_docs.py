@@ -80,7 +80,7 @@ def test_the_image_of_the_readme_is_classified_as_it_is_printed(
     run = Run("runs/train/...")
     run.start(TrainOptions())
     full = unpruned("resnet20", 3)
-    run.keep(full, build(full))
+    run.keep(full, build(full), {})
     train_result().write(run)
     Image.new("L", (50, 40), 128).save("cat.jpg")
     exec(code, {})

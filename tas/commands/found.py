@@ -68,7 +68,7 @@ def leave_found(task: SearchTask, found: Found, result: SearchResult, run: Run) 
     if conclusion.standing is not None:
         write_probes(run, conclusion.probes)
         draw_elasticities(conclusion.standing.elasticities).savefig(run.path / "elasticities.png", dpi=150)
-    run.keep(found.architecture, found.network, task.halves.data.classes)
+    run.keep(found.architecture, found.network, task.halves.data.described())
     result.write(run)
     say(summary("search finished" if result.derived_from is None else "derived", found_rows(task, found, result, run)))
 

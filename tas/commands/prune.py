@@ -15,7 +15,7 @@ from tas.data.opening import open_dataset
 from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
 from tas.pruning.task import Pruned, PruneTask, handed_over
-from tas.reading.original import Original, open_original
+from tas.reading.original import Original, original_for
 from tas.runs.console import say, warn_uncounted
 from tas.runs.picture import draw_architecture
 from tas.runs.results import PruneResult
@@ -48,7 +48,7 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
         raise TasError("--flops-target and --params-target exclude each other for tas prune; give one")
     pl.seed_everything(seed, workers=True, verbose=False)
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
-    original = open_original(source, data.num_classes, data.input_shape)
+    original = original_for(data, source)
     choose_threads(original.plan, original.full, options.recipe.batch_size)
     warn_uncounted("prune", source.name, original.network, data.input_shape)
     full = MEASURES[measure].exact(original.plan, original.full)
@@ -75,7 +75,7 @@ def leave_results(task: PruneTask, original: Original, pruned: Pruned, seconds: 
     run, architecture = task.run, pruned.architecture
     result = prune_result(task, pruned, seconds)
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
-    run.keep(architecture, pruned.network, task.data.classes)
+    run.keep(architecture, pruned.network, task.data.described())
     result.write(run)
     say(summary("pruning finished", prune_rows(task, original, pruned, result)))
 

@@ -84,6 +84,8 @@ def key_of(options: TrainOptions, original: Original, data: ImageData) -> str:
     del recipe["train_images"]  # the images themselves say it
     if recipe["loss"] is None:  # as teachers were called before there was a choice
         del recipe["loss"]
+    if data.statistics != type(data).statistics:  # those of the weights
+        recipe["statistics"] = [*data.statistics.mean, *data.statistics.deviation]
     recipe |= {"seed": options.keeping.seed, "compile": options.compile}
     recipe |= {"network": original.full.network, "images": data.fingerprint()}
     if original.trained:
@@ -112,7 +114,7 @@ def load_teacher(run: Run, original: Original, options: TrainOptions, data: Imag
 
 def check_classes(run: Run, data: ImageData) -> None:
     """TasError if a teacher was trained on classes of other names than the student's, as far as both have names."""
-    known = json.loads(run.classes.read_text(encoding="utf-8")) if run.classes.is_file() else []
+    known = json.loads(run.images.read_text(encoding="utf-8")).get("classes") if run.images.is_file() else None
     odd = sorted(set(known) ^ set(data.classes)) if known and data.classes else []
     if odd:
         differ = ", ".join(odd[:4]) + (", ..." if len(odd) > 4 else "")

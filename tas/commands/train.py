@@ -19,7 +19,7 @@ from tas.data.images import ImageData
 from tas.data.opening import check_fit, open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name
-from tas.reading.original import open_original
+from tas.reading.original import original_for
 from tas.runs.console import say
 from tas.runs.run import Run, home_of, label, newest_search
 from tas.training.losses import loss_for
@@ -44,7 +44,7 @@ def train(options: TrainOptions, run: Run | None = None) -> Run:
     source = options.source if architecture is None else source_of(options, architecture)
     blamed = "--network" if architecture is None else f"--architecture {file_of(str(options.architecture))}"
     pl.seed_everything(seed, workers=True, verbose=False)  # a classifier may have to be made anew
-    original = open_original(source, data.num_classes, data.input_shape, blamed)
+    original = original_for(data, source, blamed)
     choose_threads(original.plan, original.full, options.recipe.batch_size)
     if architecture is not None:
         with blame(blamed):

@@ -109,7 +109,7 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
     if trainer.is_global_zero:
         measured = {**accuracies} if learned is None else {**accuracies, "accuracy": float(learned)}
         result = train_result(options, task, network, data.input_shape, measured, timer.time_elapsed("train"))
-        run.keep(architecture, network, data.classes)
+        run.keep(architecture, network, data.described())
         result.write(run)
         print(summary("training finished", train_rows(options, task, result)))
         for doubt in result.doubts():

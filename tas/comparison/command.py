@@ -22,7 +22,7 @@ from tas.config.groups import Space
 from tas.data.opening import open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name
-from tas.reading.original import Original, open_original
+from tas.reading.original import Original, original_for
 from tas.runs.console import say
 from tas.runs.files import write_text
 from tas.runs.lock import LOCK, locked
@@ -85,7 +85,7 @@ def start_home(home: Run, options: CompareOptions) -> None:
 def open_unpruned(options: CompareOptions) -> Original:
     """The unpruned network as the data set needs it. Both are tried, and data fetched, before any run needs them."""
     data = open_dataset(options.dataset, options.recipe, options.machine, options.seeds[0])
-    return open_original(options.source, data.num_classes, data.input_shape)
+    return original_for(data, options.source)
 
 
 def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Original) -> list[FoundBySeeds]:

@@ -20,7 +20,7 @@ from tas.config.options import Options
 from tas.cutting.build import build
 from tas.data.images import SearchData
 from tas.data.opening import open_dataset
-from tas.reading.original import open_original
+from tas.reading.original import original_for
 from tas.runs.journal import Journal
 from tas.runs.results import AloneResult, RankingResult
 from tas.runs.run import Run
@@ -108,7 +108,7 @@ def train_alone(options: AloneOptions, run: Run) -> None:
     seed, count = options.keeping.seed, options.ranking.rank
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
     halves = SearchData(data, seed)
-    original = open_original(options.source, data.num_classes, data.input_shape)
+    original = original_for(data, options.source)
     space = SearchSpace.of(original.plan, original.full, options.space)
     budgets = budgets_of(options.target, space)
     generator = torch.Generator().manual_seed(seed)

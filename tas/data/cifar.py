@@ -1,7 +1,6 @@
 """CIFAR-10 and CIFAR-100 through torchvision, with the paper's augmentation."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -26,8 +25,7 @@ class Cifar10(ImageData):
     num_classes = 10
     in_channels = 3
     image_size = 32
-    mean: Sequence[float] = (0.4914, 0.4824, 0.4467)
-    deviation: Sequence[float] = (0.2471, 0.2435, 0.2616)
+    statistics = Normalise((0.4914, 0.4824, 0.4467), (0.2471, 0.2435, 0.2616))
 
     def __init__(self, data_dir: str, **loading: Any) -> None:
         super().__init__(**loading)
@@ -55,10 +53,10 @@ class Cifar10(ImageData):
         return Images(pixels, [dataset.targets[index] for index in used])
 
     def augmentation(self) -> Transform:
-        return Transform(RandomFlip(), RandomCrop(padding=4), Normalise(self.mean, self.deviation))
+        return Transform(RandomFlip(), RandomCrop(padding=4), self.statistics)
 
     def normalisation(self) -> Transform:
-        return Transform(Normalise(self.mean, self.deviation))
+        return Transform(self.statistics)
 
 
 class Cifar100(Cifar10):
@@ -66,5 +64,4 @@ class Cifar100(Cifar10):
 
     dataset = CIFAR100
     num_classes = 100
-    mean = (0.5071, 0.4865, 0.4409)
-    deviation = (0.2673, 0.2564, 0.2762)
+    statistics = Normalise((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))

@@ -16,7 +16,7 @@ from tas.data.images import ImageData, Images, Pixels
 from tas.errors import TasError
 
 IMAGENET_STATISTICS = Normalise([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-"""By ImageNet's statistics: near those of most photographs, and those that pretrained weights expect."""
+"""By ImageNet's statistics: near those of most photographs, and those that most pretrained weights expect."""
 
 NAMED = 10
 """Images that cannot be read of which a message has the names; of more it says how many."""
@@ -33,6 +33,7 @@ class ClassFolders(ImageData):
     """
 
     in_channels = 3
+    statistics = IMAGENET_STATISTICS
     test_parts: Sequence[str] = ("test", "val")
     """Names of the directory of the test images; the first that is there counts."""
 

@@ -9,9 +9,6 @@ from tas.data.images import ImageData, Images
 
 TEST_IMAGES = 360
 
-DIGITS_STATISTICS = Normalise(mean=[0.3054], deviation=[0.3760])
-"""By the training pixels' statistics."""
-
 
 class Digits(ImageData):
     """1,437 training and 360 test images, a fixed stratified split."""
@@ -19,6 +16,7 @@ class Digits(ImageData):
     num_classes = 10
     in_channels = 1
     image_size = 8
+    statistics = Normalise(mean=[0.3054], deviation=[0.3760])  # of the training pixels
 
     def load(self, train: bool) -> Images:
         digits = load_digits()
@@ -32,7 +30,7 @@ class Digits(ImageData):
 
     def augmentation(self) -> Transform:
         # A digit stays itself when turned, shifted by a pixel or scaled a little, not when flipped.
-        return Transform(RandomAffine(degrees=10, shift=1 / 8, scale=0.1), DIGITS_STATISTICS)
+        return Transform(RandomAffine(degrees=10, shift=1 / 8, scale=0.1), self.statistics)
 
     def normalisation(self) -> Transform:
-        return Transform(DIGITS_STATISTICS)
+        return Transform(self.statistics)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tas.data.augmentation import RandomCrop, RandomFlip, Transform
-from tas.data.class_folders import IMAGENET_STATISTICS, ClassFolders
+from tas.data.class_folders import ClassFolders
 from tas.data.image_files import ImageFiles, read_image
 from tas.data.images import Pixels
 
@@ -57,7 +57,7 @@ class Folder(ClassFolders):
         return 0
 
     def augmentation(self) -> Transform:
-        return Transform(RandomFlip(), RandomCrop(padding=max(1, self.image_size // 8)), IMAGENET_STATISTICS)
+        return Transform(RandomFlip(), RandomCrop(padding=max(1, self.image_size // 8)), self.statistics)
 
     def normalisation(self) -> Transform:
-        return Transform(IMAGENET_STATISTICS)
+        return Transform(self.statistics)

@@ -7,7 +7,7 @@ from typing import Any
 from torchvision.transforms import v2
 
 from tas.data.augmentation import RandomFlip, Transform
-from tas.data.class_folders import IMAGENET_STATISTICS, ClassFolders
+from tas.data.class_folders import ClassFolders
 from tas.data.image_files import ImageFiles
 from tas.data.images import Pixels
 
@@ -38,9 +38,9 @@ class ImageNet(ClassFolders):
     def augmentation(self) -> Transform:
         crop = v2.RandomResizedCrop(self.image_size, antialias=True)
         colours = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
-        return Transform(RandomFlip(), IMAGENET_STATISTICS, each=v2.Compose([crop, colours]))
+        return Transform(RandomFlip(), self.statistics, each=v2.Compose([crop, colours]))
 
     def normalisation(self) -> Transform:
         shorter_side = round(self.image_size * 256 / 224)
         resize = v2.Resize(shorter_side, antialias=True)
-        return Transform(IMAGENET_STATISTICS, each=v2.Compose([resize, v2.CenterCrop(self.image_size)]))
+        return Transform(self.statistics, each=v2.Compose([resize, v2.CenterCrop(self.image_size)]))

@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from tas.data.augmentation import Transform, take_images
+from tas.data.augmentation import Normalise, Transform, take_images
 from tas.data.loaders import Batch, judging_loader, training_loader
 from tas.errors import TasError
 
@@ -96,6 +96,8 @@ class ImageData(pl.LightningDataModule, ABC):
     """Height and width, in pixels."""
     classes: Sequence[str] = ()
     """The names of the classes, by their indices; none where they have no names but these."""
+    statistics: Normalise
+    """By which images are normalised: the data set's own, or those with which given weights were trained."""
 
     def __init__(
         self,
@@ -142,6 +144,16 @@ class ImageData(pl.LightningDataModule, ABC):
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
         return self.in_channels, self.image_size, self.image_size
+
+    def described(self) -> dict[str, Any]:
+        """What a network's images must be like, and which classes its logits are of."""
+        return {
+            "channels": self.in_channels,
+            "size": self.image_size,
+            "mean": list(self.statistics.mean),
+            "deviation": list(self.statistics.deviation),
+            "classes": list(self.classes),
+        }
 
     def setup(self, stage: str | None = None) -> None:
         """Load the training images, once."""

@@ -70,6 +70,16 @@ def pretrained_network(name: str, num_classes: int, in_channels: int) -> tuple[n
     )
 
 
+def pretrained_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel by which the images were normalised that a library's weights learned from."""
+    library, _, rest = name.partition("/")
+    if library == "timm":
+        config: Any = import_module("timm.models").get_pretrained_cfg(rest)
+        return tuple(config.mean), tuple(config.std)
+    transforms: Any = torchvision.models.get_model_weights(rest).DEFAULT.transforms()
+    return tuple(transforms.mean), tuple(transforms.std)
+
+
 def torchvision_names() -> list[str]:
     """The classification networks of torchvision."""
     return torchvision.models.list_models(module=torchvision.models)

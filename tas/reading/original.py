@@ -7,9 +7,11 @@ from torch import nn
 
 from tas.architecture import Architecture
 from tas.config.groups import Source
+from tas.data.augmentation import Normalise
+from tas.data.images import ImageData
 from tas.errors import TasError, blame
 from tas.networks import open_network
-from tas.networks.library import pretrained_network
+from tas.networks.library import pretrained_network, pretrained_statistics
 from tas.networks.weights import load_weights
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
@@ -28,6 +30,17 @@ class Original:
     """Whether the classifier is trained, too."""
     source: str
     """Where its weights are from, in words."""
+
+
+def original_for(data: ImageData, source: Source, blamed: str = "--network") -> Original:
+    """The unpruned network for a data set, whose images are from now on normalised as its library's weights expect.
+
+    Arguments and errors as for `open_original`.
+    """
+    original = open_original(source, data.num_classes, data.input_shape, blamed)
+    if source.pretrained:
+        data.statistics = Normalise(*pretrained_statistics(source.name))
+    return original
 
 
 def open_original(source: Source, num_classes: int, input_shape: Sequence[int], blamed: str = "--network") -> Original:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Run:
     """The directory of one run: config.yaml from its start; checkpoints/, event files and CSV while it goes on.
 
     When it is finished there are architecture.json, weights.pt, of a search space.txt, and last of all metrics.json
-    (`tas.runs.results`). Where classes have names, classes.json has them in the order of the logits.
+    (`tas.runs.results`), and images.json.
 
     Args:
         path: The directory; it need not exist.
@@ -48,7 +48,7 @@ class Run:
         self.weights = self.path / "weights.pt"
         self.space = self.path / "space.txt"
         self.probes = self.path / "probes.json"
-        self.classes = self.path / "classes.json"
+        self.images = self.path / "images.json"
         self.metrics = self.path / "metrics.json"
 
     @classmethod
@@ -101,16 +101,15 @@ class Run:
                 directory.rmdir()
 
     @rank_zero_only
-    def keep(self, architecture: Architecture, network: nn.Module, classes: Sequence[str] = ()) -> None:
+    def keep(self, architecture: Architecture, network: nn.Module, images: Mapping[str, Any]) -> None:
         """Write what was found or trained; the result, which makes the run a finished one, comes after it.
 
         Args:
             architecture: What was found or trained.
             network: The network of that architecture, for its weights: trained, or as training may start from it.
-            classes: The names of the classes, in the order of the logits, where they have any.
+            images: What its images must be like, and the names of its classes, in the order of the logits.
         """
-        if classes:
-            write_text(self.classes, json.dumps(list(classes), ensure_ascii=False))
+        write_text(self.images, json.dumps(images, ensure_ascii=False) + "\n")
         architecture.save(self.architecture)
         torch.save(network.cpu().state_dict(), self.weights)
 

@@ -18,7 +18,7 @@ from tas.data.images import SearchData
 from tas.data.opening import open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name, open_network
-from tas.reading.original import open_original
+from tas.reading.original import original_for
 from tas.runs.console import warn, warn_uncounted
 from tas.runs.run import Run
 from tas.search.module import SearchModule
@@ -66,7 +66,7 @@ def open_search(options: SearchOptions) -> SearchTask:
     how = options.strategy
     sandwich = how.strategy == "sandwich"
     halves = SearchData(data, seed, how.held_out if sandwich else 0.5, by_turns=not sandwich)
-    original = open_original(options.source, data.num_classes, data.input_shape)
+    original = original_for(data, options.source)
     network = original.network
     space = SearchSpace.of(original.plan, original.full, options.space)
     with blame("--network"):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from tas.cutting.cut import Resizable, cut
 from tas.errors import TasError, gist
+from tas.reading.layer_calls import IMAGES
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
 
-IMAGES = 4
 WITHIN = 1e-3
 """How far logits may differ, as a share of the largest: float32 leaves some 1e-6."""
 

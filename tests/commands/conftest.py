@@ -113,7 +113,7 @@ def make_search(tmp_path: Path) -> Callable[..., Run]:
         run.start(SearchOptions.of(**options))
         full = unpruned("resnet20", classes, channels, size=8)
         halved = full.with_counts({name: count // 2 for name, count in full.widths.items()}, full.depths)
-        run.keep(halved, build(halved))
+        run.keep(halved, build(halved), {})
         search_result().write(run)
         return run
 
@@ -128,7 +128,7 @@ def make_teacher(tmp_path: Path) -> Callable[..., Run]:
         run = Run(tmp_path / name)
         run.start(TrainOptions())
         full = unpruned(network, classes, channels, size=8)
-        run.keep(full, build(full))
+        run.keep(full, build(full), {})
         train_result(test_accuracy=0.1).write(run)
         return run
 

@@ -1,5 +1,6 @@
 """Trained weights of other programmes, and checkpoints of TAS's own, given to the commands."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tas.networks import open_network
 from tas.runs.run import Run
 from tests.commands.conftest import metrics_of, yaml_of
 
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 
 
@@ -64,7 +66,7 @@ def test_a_teacher_of_classes_of_other_names_is_refused(
     refused: Callable, make_teacher: Callable, make_folder: Callable
 ) -> None:
     teacher, root = make_teacher(classes=2, channels=3), make_folder()
-    teacher.classes.write_text('["dog", "ship"]')
+    teacher.images.write_text('{"classes": ["dog", "ship"]}')
     data = ("--data", "folder", "--data-dir", root, "--network", "resnet20")
     line = refused("train", *data, "--kd", "--teacher", teacher.path, *QUICK)
     assert (
@@ -75,5 +77,6 @@ def test_a_teacher_of_classes_of_other_names_is_refused(
 def test_a_training_keeps_the_names_of_the_classes(cli: Callable, make_folder: Callable) -> None:
     data = ("--data", "folder", "--data-dir", make_folder(), "--network", "resnet20")
     assert cli("train", *data, "--epochs", "1", "--batch-size", "8", "--output", "teacher").status == 0
-    assert Run("teacher").classes.read_text() == '["cat", "dog"]'
+    images = json.loads(Run("teacher").images.read_text())
+    assert images == {"channels": 3, "size": 16, **IMAGENET, "classes": ["cat", "dog"]}
     assert cli("train", *data, "--kd", "--teacher", "teacher", "--epochs", "1", "--batch-size", "8").status == 0

@@ -6,7 +6,7 @@ import torchvision
 from torch import Tensor, nn
 
 from tas.errors import TasError
-from tas.networks.library import open_library_network, pretrained_network
+from tas.networks.library import open_library_network, pretrained_network, pretrained_statistics
 from tas.networks.weights import fill
 
 
@@ -75,3 +75,17 @@ def test_a_factory_is_told_only_what_it_asks_for(monkeypatch, tmp_path):
         "none": (1, 1),
         "Own": (7, 3),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [
+        ("torchvision/resnet18", (0.485, 0.456, 0.406)),
+        ("timm/resnet18", (0.485, 0.456, 0.406)),
+        ("timm/mobilevit_s", (0.0, 0.0, 0.0)),
+        ("timm/inception_v3", (0.5, 0.5, 0.5)),
+        ("timm/vit_tiny_patch16_224", (0.5, 0.5, 0.5)),
+    ],
+)
+def test_images_are_normalised_as_those_that_the_weights_learned_from(name, mean):
+    assert pretrained_statistics(name)[0] == mean

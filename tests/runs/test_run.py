@@ -24,7 +24,7 @@ SMALL = unpruned("resnet20", num_classes=3, in_channels=1)
 
 def finish(run: Run, result: Result) -> None:
     """What a command does at the end of a run."""
-    run.keep(SMALL, build(SMALL))
+    run.keep(SMALL, build(SMALL), {})
     result.write(run)
 
 
@@ -164,7 +164,7 @@ def test_a_run_is_finished_once_its_metrics_are_written(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.start(SearchOptions())
     assert not run.finished()
-    run.keep(SMALL, build(SMALL))
+    run.keep(SMALL, build(SMALL), {})
     assert not run.finished()
     search_result(flops=1).write(run)
     assert run.finished()
