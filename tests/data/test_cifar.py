@@ -50,7 +50,9 @@ def test_the_loaders_give_what_the_networks_take(make_cifar: Callable[..., Path]
 def test_normalisation_is_of_the_channel_statistics() -> None:
     data = Cifar10("nowhere", batch_size=8)
     image = torch.tensor([51, 102, 204], dtype=torch.uint8).view(3, 1, 1).expand(3, 32, 32)
-    expected = (torch.tensor([0.2, 0.4, 0.8]) - torch.tensor(data.statistics.mean)) / torch.tensor(data.statistics.deviation)
+    expected = (torch.tensor([0.2, 0.4, 0.8]) - torch.tensor(data.statistics.mean)) / torch.tensor(
+        data.statistics.deviation
+    )
     torch.testing.assert_close(data.normalisation()(image[None])[0, :, 5, 5], expected)
 
 
