@@ -103,8 +103,8 @@ def make_literal(supernet: Supernet) -> Supernet:
     for name, module in list(network.named_modules()):
         if isinstance(module, SearchableLayer) and isinstance(module, nn.Conv2d):
             literal: nn.Module = LiteralConv2d(module)
-            if module.slice.mixes and module.slice.choice is not None:
-                literal = nn.Sequential(literal, LiteralMixture(module.slice.choice, has_norm=False))
+            if module.tas_slice.mixes and module.tas_slice.choice is not None:
+                literal = nn.Sequential(literal, LiteralMixture(module.tas_slice.choice, has_norm=False))
             replace(name, literal)
         elif isinstance(module, CandidateNorm):
             replace(name, LiteralMixture(module.choice, has_norm=True))

@@ -183,6 +183,47 @@ def shared_norm(c: int) -> nn.Module:
     )
 
 
+def norm_once(c: int) -> nn.Module:
+    """A layer with a norm in one of its places."""
+    modules = {"conv": conv(c, c), "norm": nn.BatchNorm2d(c)}
+    return Lambda(lambda net, x: net.norm(net.conv(x)) + net.conv(x * 0.5), **modules)
+
+
+def norm_each(c: int) -> nn.Module:
+    """A layer with another norm in each of its places."""
+    modules = {"conv": conv(c, c), "a": nn.BatchNorm2d(c), "b": nn.BatchNorm2d(c)}
+    return Lambda(lambda net, x: net.a(net.conv(x)) + net.b(net.conv(x * 0.5)), **modules)
+
+
+def stage_twice(c: int) -> nn.Module:
+    """Blocks that run twice in a pass."""
+    return Lambda(
+        lambda net, x: net.blocks(x) * net.blocks(x * 0.5).sigmoid(), blocks=nn.Sequential(Plain(c), Plain(c))
+    )
+
+
+class Named(Plain):
+    """A block with attributes that TAS might have called so, and numbers that are no floats."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__(c)
+        self.place, self.slice, self.choice, self.mixture = nn.Identity(), "a", (1, 2), [3]
+        self.count = nn.Parameter(torch.zeros(1, dtype=torch.long), requires_grad=False)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"passes": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        assert state == {"passes": 3}
+
+    def forward(self, x: Tensor, drop_rate: float = 0.0) -> Tensor:
+        return super().forward(self.place(x) * self.choice[0])
+
+
+def odd_state(c: int) -> nn.Module:
+    return nn.Sequential(*(Named(c) for _ in range(3)))
+
+
 def shared_activation(c: int) -> nn.Module:
     act = nn.PReLU()
     return nn.Sequential(conv(c, c), act, conv(c, c), act)
@@ -214,7 +255,7 @@ class ChannelsFirstNorm(nn.Module):
 
 
 class Checkpointed(nn.Module):
-    def __init__(self, c: int, reentrant: bool = False) -> None:
+    def __init__(self, c: int) -> None:
         super().__init__()
         self.body = nn.Sequential(conv(c, 2 * c), nn.BatchNorm2d(2 * c), nn.ReLU(), conv(2 * c, c))
 
@@ -303,6 +344,10 @@ TRAITS: dict[str, Callable[[int], nn.Module]] = {
     "expanded gate": expanded_gate,
     "shared mlp": shared_mlp,
     "shared norm": shared_norm,
+    "norm once": norm_once,
+    "norm each": norm_each,
+    "stage twice": stage_twice,
+    "odd state": odd_state,
     "shared activation": shared_activation,
     "shared prelu": shared_prelu_of_channels,
     "two names": two_names,

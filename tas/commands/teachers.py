@@ -108,13 +108,20 @@ def load_teacher(run: Run, original: Original, options: TrainOptions, data: Imag
         doubts = tuple(TrainResult.read(run).doubts())
     architecture = Architecture.load(run.architecture)
     check_fit(f"--teacher {run.path}", architecture, str(options.dataset.data), data)
-    check_classes(run, data)
+    check_images(run, data)
     return TrainedTeacher(teacher, architecture, plan_of(architecture, original), str(run.path), doubts)
 
 
-def check_classes(run: Run, data: ImageData) -> None:
-    """TasError if a teacher was trained on classes of other names than the student's, as far as both have names."""
-    known = json.loads(run.images.read_text(encoding="utf-8")).get("classes") if run.images.is_file() else None
+def check_images(run: Run, data: ImageData) -> None:
+    """TasError if a teacher was trained on images normalised otherwise than the student's, or on classes of other
+    names, as far as both have names."""
+    images = json.loads(run.images.read_text(encoding="utf-8")) if run.images.is_file() else {}
+    wanted, known = data.described(), images.get("classes")
+    if any(images.get(key, wanted[key]) != wanted[key] for key in ("mean", "deviation")):
+        raise TasError(
+            f"--teacher {run.path}: was trained on images normalised by mean {images['mean']} and deviation "
+            f"{images['deviation']}, the student's are by {wanted['mean']} and {wanted['deviation']}"
+        )
     odd = sorted(set(known) ^ set(data.classes)) if known and data.classes else []
     if odd:
         differ = ", ".join(odd[:4]) + (", ..." if len(odd) > 4 else "")

@@ -57,7 +57,7 @@ def cut(
         for name, depth in architecture.depths.items():
             stage = plan.stages[name]
             for block in stage.blocks[depth:]:
-                leave_out(small.get_submodule(stage.container), block)
+                leave_out(small, f"{stage.container}.{block}".lstrip("."))
     own = small.state_dict().keys()
     shrink(small, {name: tensor for name, tensor in taken.items() if name in own})
     modules = dict(small.named_modules())
@@ -91,18 +91,22 @@ class LeftOut(nn.Identity):
         return input
 
 
-def leave_out(container: nn.Module, block: str) -> None:
-    """Put nothing in the place of a block: the others keep their names, and what asks for it by its index finds it.
+def leave_out(network: nn.Module, block: str) -> None:
+    """Put nothing in the place of a block, under all its names: the others keep theirs, and what asks for it by its
+    index finds it.
 
     The plain attributes of the block, such as a number of channels, are still there.
     """
-    left = getattr(container, block)
+    left = network.get_submodule(block)
     takes_more = len(inspect.signature(left.forward).parameters) > 1
     empty = LeftOut() if takes_more else nn.Identity()
     for name, value in vars(left).items():
         if name not in vars(empty) and isinstance(value, bool | int | float | str | tuple):
             setattr(empty, name, value)
-    setattr(container, block, empty)
+    for container in network.modules():
+        for name, child in container._modules.items():
+            if child is left:
+                container._modules[name] = empty
 
 
 def first_channels(architecture: Architecture) -> dict[str, Tensor]:
@@ -135,7 +139,7 @@ def select_channels(
 
     def take_all(module: str, segments: Sequence[Segment]) -> None:
         for name, tensor in state.items():
-            if name.rpartition(".")[0] == module and tensor.dim() > 0:
+            if name.rpartition(".")[0] == module and isinstance(tensor, Tensor) and tensor.dim() > 0:
                 take(name, 0, segments)
 
     channelwise = {item.name for item in plan.channelwise}
@@ -157,7 +161,8 @@ def select_channels(
 def second_names(state: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What a state has under a second name, where a module has two: what was taken of it under the first."""
     first: dict[tuple[int, torch.Size], str] = {}
-    real = {name: tensor for name, tensor in state.items() if tensor.numel() and not tensor.is_meta}
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    real = {name: tensor for name, tensor in tensors.items() if tensor.numel() and not tensor.is_meta}
     names = {name: first.setdefault((tensor.data_ptr(), tensor.shape), name) for name, tensor in real.items()}
     return {name: taken[original] for name, original in names.items() if original != name}
 
@@ -182,6 +187,8 @@ def shrink(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     for name, tensor in state.items():
         owner, _, key = name.rpartition(".")
         module = modules[owner]
+        if not isinstance(tensor, Tensor):  # what a module keeps besides; a copy has it
+            continue
         if key in module._parameters:
             module._parameters[key] = nn.Parameter(tensor.clone(), requires_grad=module._parameters[key].requires_grad)
         else:

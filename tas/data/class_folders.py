@@ -15,7 +15,7 @@ from tas.data.image_files import check_header, image_names, why_unreadable
 from tas.data.images import ImageData, Images, Pixels
 from tas.errors import TasError
 
-IMAGENET_STATISTICS = Normalise([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+IMAGENET_STATISTICS = Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """By ImageNet's statistics: near those of most photographs, and those that most pretrained weights expect."""
 
 NAMED = 10

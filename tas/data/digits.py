@@ -16,7 +16,7 @@ class Digits(ImageData):
     num_classes = 10
     in_channels = 1
     image_size = 8
-    statistics = Normalise(mean=[0.3054], deviation=[0.3760])  # of the training pixels
+    statistics = Normalise(mean=(0.3054,), deviation=(0.3760,))  # of the training pixels
 
     def load(self, train: bool) -> Images:
         digits = load_digits()

@@ -3,7 +3,7 @@
 import pickle
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,10 +56,8 @@ def read_weights(path: str) -> dict[str, Tensor]:
         foreign = get_unsafe_globals_in_checkpoint(file)
     except Exception:  # a file from before torch 1.6, or no file of torch's; which, the next lines say
         foreign = []
-    passed: list[Any] = [(PassedArray if name.startswith("numpy") else Passed, name) for name in foreign]
     try:
-        with safe_globals(passed):
-            content = torch.load(file, map_location="cpu", weights_only=True)
+        content = load_passing(file, foreign)
     except pickle.UnpicklingError:
         among = f", and of {foreign[0]} and the like only what can be passed over" if foreign else ""
         raise TasError(
@@ -74,6 +72,16 @@ def read_weights(path: str) -> dict[str, Tensor]:
     return tensors
 
 
+def load_passing(file: Path, foreign: Sequence[str]) -> Any:
+    """The content of a file of torch's, with nothing in the place of objects of these classes."""
+    try:
+        with safe_globals([(PassedArray if name.startswith("numpy") else Passed, name) for name in foreign]):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except (TypeError, ValueError):  # one of them has a state that is no dict
+        with safe_globals([(PassedArray, name) for name in foreign]):
+            return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def read_safetensors(file: Path) -> dict[str, Tensor]:
     """The tensors in a file of the safetensors library, which timm brings along."""
     if not find_spec("safetensors"):
@@ -85,13 +93,13 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def tensors_in(content: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
+def tensors_in(content: object, name: str = "", around: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
     """The tensors in dicts of dicts, each by the keys that lead to it."""
     if isinstance(content, Tensor):
         yield name, content
-    elif isinstance(content, Mapping):
-        for key, value in content.items():
-            yield from tensors_in(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(content, dict) and id(content) not in around:  # a dict may contain itself
+        for key, value in dict.items(content):  # what is passed over may have an attribute of that name
+            yield from tensors_in(value, f"{name}.{key}" if name else str(key), (*around, id(content)))
 
 
 def is_counter(name: str) -> bool:
@@ -112,7 +120,7 @@ def own_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[dict
     Raises:
         TasError: They are another network's, or several networks' that fit equally well.
     """
-    own = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    own = shapes_of(network.state_dict())
     bare = {".".join(part for part in name.split(".") if part not in WRAPPERS): tensors[name] for name in tensors}
     if any(WRAPPERS.intersection(name.split(".")) for name in own):
         bare = {}  # its own names have such parts
@@ -211,10 +219,16 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
         TasError: The weights are another network's.
     """
     own: Any = network.state_dict()  # which also has the versions of its modules
-    reason = misfit({name: tensor.shape for name, tensor in own.items()}, tensors)
+    reason = misfit(shapes_of(own), tensors)
     if reason is not None:
         raise TasError(f"the weights {reason}, so they are another network's")
-    fitting = {name: tensor for name, tensor in tensors.items() if name in own and tensor.shape == own[name].shape}
+    shapes = shapes_of(own)
+    fitting = {name: tensor for name, tensor in tensors.items() if shapes.get(name) == tensor.shape}
     own.update(fitting)
     network.load_state_dict(own)
-    return len(fitting) == sum(name in own for name in tensors)
+    return len(fitting) == sum(name in shapes for name in tensors)
+
+
+def shapes_of(state: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """The shapes of the tensors of a state, which may have other things too."""
+    return {name: tensor.shape for name, tensor in state.items() if isinstance(tensor, Tensor)}

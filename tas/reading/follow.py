@@ -63,6 +63,8 @@ class GraphFollower:
         self.channelwise: list[Channelwise] = []
         self.bare: dict[str, tuple[Segment, ...]] = {}
         """Bare parameter -> the features that it has numbers for."""
+        self.repeated: set[str] = set()
+        """Layers that stand in several places."""
 
     def value(self, item: Any) -> Value:
         """What is known of a node's value, under the names that widths have by now; None of anything else."""
@@ -196,6 +198,8 @@ class GraphFollower:
         """Whether a batch norm alone reads a layer with a width of its own; if so, it is noted as that layer's."""
         if not (is_plain_batch_norm(module) and source.op == "call_module" and len(source.users) == 1):
             return False
+        if source.target in self.repeated:
+            return False
         if any(layer.norm == name and layer.name != source.target for layer in self.layers):
             raise self.used_twice(name)
         for index, layer in enumerate(self.layers):
@@ -245,11 +249,14 @@ class GraphFollower:
         if others or layer.groups > 1:
             raise self.used_twice(layer.name)
         known = self.layers[index]
+        self.repeated.add(layer.name)
+        if known.norm is not None:  # it is not the only one to read the layer
+            self.channelwise.append(Channelwise(known.norm, (known.writes,), 1))
         reads = value.segments if isinstance(value, Channels) and value.dim == dim else layer.reads
         if isinstance(value, Channels) and value.dim != dim:
             self.leave_alone(node, f"{layer.name} works across another dimension")
         self.widths.unify(known.reads, reads, f"{layer.name} reads other channels elsewhere, too")
-        self.layers[index] = replace(known, resolution=(known.positions + layer.positions,))
+        self.layers[index] = replace(known, norm=None, resolution=(known.positions + layer.positions,))
         return Channels(dim, (known.writes,)) if isinstance(known.writes.source, str) else None
 
     def grouped(self, node: Node, layer: Layer, conv: nn.Conv2d, value: Value) -> Value:
@@ -281,7 +288,7 @@ class GraphFollower:
         channelwise = [x for x in channelwise if any(isinstance(s.source, str) for s in x.segments)]
         searched = {str(x.writes.source) for x in layers if isinstance(x.writes.source, str)}
         widths = {name: count for name, count in self.widths.channels.items() if name in searched}
-        stages = find_stages(self.graph, self.modules, self.values, self.widths)
+        stages = find_stages(self.graph, self.modules, self.values, self.widths, self.repeated)
         frozen = {
             name: self.widths.frozen[self.widths.find(name)]
             for name in self.widths.channels

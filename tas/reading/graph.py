@@ -71,7 +71,7 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
         with torch.no_grad(), torch.device("meta"):
             result = network.train()(images)
     except Exception:  # a training pass may draw numbers and decide by them, which stand-ins do not allow
-        return graph  # what is wrong with it otherwise, the first step of the training says
+        return graph  # what is wrong with it otherwise, `check_supernet` says
     finally:
         network.eval()
     check_logits(result, name, "in training gives")
@@ -129,5 +129,5 @@ def place_of(error: Exception) -> str:
 def kind_of(result: object) -> str:
     """A network's result in a few words."""
     if isinstance(result, Tensor):
-        return f"a tensor of shape {tuple(result.shape)}"
+        return f"a tensor of shape {tuple(result.shape)} for {IMAGES} images"
     return f"a {type(result).__name__.removeprefix('immutable_')}"  # torch.fx has its own dict and list

@@ -12,9 +12,9 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 COUNTED = (_ConvNd, nn.Linear)
 """What costs something: convolutions of any dimension, transposed ones too, and linear layers."""
 
-IMAGES = 3
-"""Images in a batch by which a network is read; no number that a dimension of channels is likely to have. More than one
-is not mistaken for a dimension of size 1, and what code folds into the batch is seen as a multiple."""
+IMAGES = 127
+"""Images in a batch by which a network is read, without computing anything. A dimension that is a multiple of this
+prime is the batch, perhaps with what code folds into it, and none of size 1 is mistaken for it."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """The unpruned network of a task, fresh or with trained weights, and its plan."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
@@ -33,14 +35,28 @@ class Original:
 
 
 def original_for(data: ImageData, source: Source, blamed: str = "--network") -> Original:
-    """The unpruned network for a data set, whose images are from now on normalised as its library's weights expect.
+    """The unpruned network for a data set, whose images are from now on normalised as its weights expect.
 
     Arguments and errors as for `open_original`.
     """
     original = open_original(source, data.num_classes, data.input_shape, blamed)
-    if source.pretrained:
-        data.statistics = Normalise(*pretrained_statistics(source.name))
+    normalise_as(data, source)
     return original
+
+
+def normalise_as(data: ImageData, source: Source) -> None:
+    """Normalise images as those that given weights learned from, where their library or run says how."""
+    if source.pretrained:
+        mean, deviation = pretrained_statistics(source.name)
+        if data.in_channels == 1:  # timm adds up the weights of the three channels
+            mean, deviation = (sum(mean) / len(mean),), (sum(deviation) / len(deviation),)
+    elif source.weights is not None and Path(source.weights, "images.json").is_file():
+        images = json.loads(Path(source.weights, "images.json").read_text(encoding="utf-8"))
+        mean, deviation = tuple(images["mean"]), tuple(images["deviation"])
+    else:
+        return
+    if len(mean) == data.in_channels:
+        data.statistics = Normalise(mean, deviation)
 
 
 def open_original(source: Source, num_classes: int, input_shape: Sequence[int], blamed: str = "--network") -> Original:

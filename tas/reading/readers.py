@@ -27,8 +27,8 @@ def read_plan(network: nn.Module, input_shape: Sequence[int], name: str = "") ->
         name: What errors call it; its class by default.
 
     Raises:
-        TasError: The network cannot be read: it does not take such images, its path depends on the data, a layer has
-            two places in it, or nothing in it can be smaller.
+        TasError: The network cannot be read: it does not take such images, its path depends on the data, one norm
+            follows several layers, or nothing in it can be smaller.
     """
     for kind, reader in READERS.items():
         if isinstance(network, kind):

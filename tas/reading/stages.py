@@ -1,6 +1,6 @@
 """Which blocks of a network can be left out: those that give their input's channels back, one after another."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,11 @@ from tas.reading.plan import Stage
 
 
 def find_stages(
-    graph: fx.Graph, modules: Mapping[str, nn.Module], values: Mapping[Node, Any], widths: Widths
+    graph: fx.Graph,
+    modules: Mapping[str, nn.Module],
+    values: Mapping[Node, Any],
+    widths: Widths,
+    repeated: Collection[str] = (),
 ) -> dict[str, Stage]:
     """The stages among the children of every nn.Sequential and nn.ModuleList, innermost first; they do not nest.
 
@@ -22,14 +26,14 @@ def find_stages(
     """
     regions = regions_of(graph)
     stages: dict[str, Stage] = {}
-    taken: list[str] = []
+    taken = list(repeated)  # what is run twice in a pass is no stage, nor are layers that are: they all stay
     for name, container in sorted(modules.items(), key=lambda item: -item[0].count(".")):
         if not isinstance(container, nn.Sequential | nn.ModuleList):
             continue
         children = [child for child, _ in container.named_children()]
         paths = {child: f"{name}.{child}".lstrip(".") for child in children}
         own = [child for child in children if paths[child] in modules]  # others go by a name elsewhere
-        free = [child for child in own if not any(path.startswith(f"{paths[child]}.") for path in taken)]
+        free = [child for child in own if not any(f"{path}.".startswith(f"{paths[child]}.") for path in taken)]
         blocks = {child: Block(regions.get(paths[child], []), modules[paths[child]]) for child in free}
         for run in runs(free, blocks, lambda block: block.is_residual(values, widths, modules)):
             whole = len(run) == len(children)

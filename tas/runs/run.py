@@ -26,8 +26,8 @@ ROOT = Path("runs")
 class Run:
     """The directory of one run: config.yaml from its start; checkpoints/, event files and CSV while it goes on.
 
-    When it is finished there are architecture.json, weights.pt, of a search space.txt, and last of all metrics.json
-    (`tas.runs.results`), and images.json.
+    When it is finished there are images.json, architecture.json, weights.pt, of a search space.txt, and last of all
+    metrics.json (`tas.runs.results`).
 
     Args:
         path: The directory; it need not exist.

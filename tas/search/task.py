@@ -18,7 +18,7 @@ from tas.data.images import SearchData
 from tas.data.opening import open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name, open_network
-from tas.reading.original import original_for
+from tas.reading.original import normalise_as, original_for
 from tas.runs.console import warn, warn_uncounted
 from tas.runs.run import Run
 from tas.search.module import SearchModule
@@ -71,7 +71,7 @@ def open_search(options: SearchOptions) -> SearchTask:
     space = SearchSpace.of(original.plan, original.full, options.space)
     with blame("--network"):
         check_cuts(network, space, data.input_shape)
-        check_supernet(network, space)
+        check_supernet(network, space, how.align)
     source = original.source
     if original.trained and options.init == "scratch":
         network, source = open_network(name, data.num_classes, data.in_channels), "fresh weights"
@@ -122,6 +122,7 @@ def reopen_search(run: Run, **elsewhere: Any) -> tuple[SearchTask, SearchModule]
     # The weights that it started from may be gone; its own take their place.
     fresh = {"pretrained": False, "weights": None, "init": "scratch", "epochs": max(1, options.recipe.epochs)}
     task = replace(open_search(options.changed(**fresh, **elsewhere)), options=options.changed(**elsewhere))
+    normalise_as(task.halves.data, options.source)
     module = task.module()
     state = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
     module.load_state_dict(state["state_dict"])

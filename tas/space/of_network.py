@@ -86,7 +86,9 @@ def check_cut(
     try:
         shape_of_output(small, input_shape)
     except Exception as error:  # whatever the user's code raises when a block or channels of it are gone
-        raise TasError(f"{name} was read wrongly; a smaller network does not run: {gist(error)}") from None
+        raise TasError(
+            f"{name} was read wrongly; a smaller network does not run: {gist(error) or type(error).__name__}"
+        ) from None
     failure = failure_in_training(small, input_shape) if trains else None
     if failure is not None:
         raise TasError(f"{name} was read wrongly; in training a smaller network does not run: {failure}")

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 from tas.cutting.cut import Resizable, cut
 from tas.errors import TasError, gist
-from tas.reading.layer_calls import IMAGES
 from tas.space.space import SearchSpace
+from tas.supernet.choice import Alignment
 from tas.supernet.supernet import Supernet
 
+BATCH = 4
 WITHIN = 1e-3
 """How far logits may differ, as a share of the largest: float32 leaves some 1e-6."""
 
 
-def check_supernet(network: nn.Module, space: SearchSpace) -> None:
+def check_supernet(network: nn.Module, space: SearchSpace, align: Alignment = "pad") -> None:
     """TasError unless a fresh supernet gives what the network gives, and its smallest network what one cut out gives.
 
     Both in evaluation and in training, on random images, with numbers in the place of the zeros and ones that many
@@ -29,13 +30,14 @@ def check_supernet(network: nn.Module, space: SearchSpace) -> None:
     Args:
         network: The unpruned network; it is not changed.
         space: What can be chosen of it.
+        align: As for the supernet: also a step of its training by a mixture is tried.
     """
     name, full = space.full.network, space.full
     with same_numbers():
         network = lively(copy.deepcopy(network))
         like = next(network.parameters())
-        images = torch.randn(IMAGES, full.in_channels, full.image_size, full.image_size).to(like)
-        supernet = Supernet(network, space)
+        images = torch.randn(BATCH, full.in_channels, full.image_size, full.image_size).to(like)
+        supernet = Supernet(network, space, align)
     compared = {"the network": full}
     if not isinstance(network, Resizable):
         compared["a smaller network"] = space.smallest()
@@ -57,6 +59,13 @@ def check_supernet(network: nn.Module, space: SearchSpace) -> None:
                     f"(logits of up to {scale:.2g} differ by {gap:.2g})"
                 )
 
+    with same_numbers():
+        supernet.sample(1.0, 2, torch.Generator().manual_seed(0))
+        try:
+            supernet(images).square().mean().backward()
+        except Exception as error:  # whatever the user's code raises
+            raise TasError(f"{name}: a training step of its supernet does not run: {gist(error)}") from None
+
 
 @torch.no_grad()
 def run(network: nn.Module, images: Tensor, failing: str) -> Tensor:
@@ -65,7 +74,7 @@ def run(network: nn.Module, images: Tensor, failing: str) -> Tensor:
         with same_numbers():
             logits: Tensor = network(images)
     except Exception as error:  # whatever the user's code raises
-        raise TasError(f"{failing}: {gist(error)}") from None
+        raise TasError(f"{failing}: {gist(error) or type(error).__name__}") from None
     return logits.double()
 
 
@@ -73,8 +82,9 @@ def run(network: nn.Module, images: Tensor, failing: str) -> Tensor:
 def same_numbers() -> Iterator[None]:
     """Random numbers that are the same each time, and leave those that are drawn later as they were."""
     states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    on_gpus = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if on_gpus else []):
+        _ = torch.manual_seed(0) if on_gpus else torch.default_generator.manual_seed(0)
         random.seed(0)
         np.random.seed(0)
         try:
@@ -92,6 +102,8 @@ def lively(network: nn.Module) -> nn.Module:
             tensor.normal_(0, 0.1)
         elif name.endswith("running_var"):
             tensor.uniform_(0.5, 1.5)
-        elif isinstance(tensor, nn.Parameter) and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+        elif not (isinstance(tensor, nn.Parameter) and tensor.is_floating_point() and tensor.numel()):
+            continue
+        elif bool((tensor == tensor.flatten()[0]).all()):
             _ = tensor.uniform_(0.5, 1.5) if tensor.dim() <= 1 else tensor.normal_(0, 0.05)
     return network

@@ -34,7 +34,7 @@ class SearchableLayer(Searchable):
     weights, and is made here.
     """
 
-    slice: Slice
+    tas_slice: Slice
     # The layer's own:
     weight: Tensor
     bias: Tensor | None
@@ -43,12 +43,12 @@ class SearchableLayer(Searchable):
     def on(cls, module: nn.Module, reads: Features, choice: Choice | None, mixes: bool) -> Self:  # type: ignore[override]
         """Make a convolution or linear layer searchable. Arguments as in `Slice`."""
         layer = super().on(module)
-        vars(layer)["slice"] = Slice(reads, choice, mixes)  # the supernet owns the choice
+        vars(layer)["tas_slice"] = Slice(reads, choice, mixes)  # the supernet owns the choice
         return layer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """(N, features, H, W) to (N, channels computed, H', W'), or for a linear layer (N, ..., features)."""
-        part, x = self.slice, first(args, kwargs)
+        part, x = self.tas_slice, first(args, kwargs)
         choice, weight, bias = part.choice, self.weight, self.bias
         if choice is not None:
             width = choice.present() if part.mixes else choice.computed()
@@ -86,19 +86,19 @@ class ChannelwiseModule(Searchable):
     The module's own forward runs, with the first entries of its parameters and buffers.
     """
 
-    treated: Dimension
+    tas_treated: Dimension
 
     @classmethod
     def on(cls, module: nn.Module, features: Features, dim: int) -> Self:  # type: ignore[override]
         """Make a module take the features that are there. Arguments as in `Dimension`."""
         made = super().on(module)
-        vars(made)["treated"] = Dimension(features, dim)
+        vars(made)["tas_treated"] = Dimension(features, dim)
         return made
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Any number of channels up to the full one, to as many, or to a fixed multiple."""
-        features = self.treated.features
-        count = first(args, kwargs).shape[self.treated.dim]
+        features = self.tas_treated.features
+        count = first(args, kwargs).shape[self.tas_treated.dim]
         set_features(self, count)
         state = dict([*self.named_parameters(recurse=False), *self.named_buffers(recurse=False)])
         taken = {name: features.take(tensor, 0, count) for name, tensor in state.items() if tensor.dim()}

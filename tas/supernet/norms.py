@@ -35,6 +35,7 @@ class CandidateNorm(Searchable):
     eps: float
     num_features: int
     mixture: "Mixture | None"
+    transient = ("mixture",)
 
     @classmethod
     def on(cls, module: nn.Module, choice: Choice) -> Self:  # type: ignore[override]
@@ -133,6 +134,8 @@ class Mixture:
 
 def prepare(norms: Sequence[CandidateNorm]) -> None:
     """Make the mixtures of several norms, all of one alignment, for the next forward pass: at once, which is faster."""
+    for norm in norms:
+        norm.mixture = None
     mixing = [norm for norm in norms if len(norm.choice.indices) > 1]
     for norm, mixture in zip(mixing, aligned_mixtures(mixing)):
         norm.mixture = Mixture(norm.choice.weights, *mixture)

@@ -11,9 +11,14 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from tas.errors import TasError, explained
+
 
 class Searchable(nn.Module):
     """What all kinds have in common. A kind is made of a module by its class method `on`."""
+
+    transient: tuple[str, ...] = ()
+    """Attributes that belong to one forward pass, and are not copied."""
 
     @classmethod
     def on(cls, module: nn.Module) -> Self:
@@ -21,9 +26,21 @@ class Searchable(nn.Module):
         if cls.forward is not nn.Module.forward and "forward" in vars(module):
             # Some libraries replace the forward pass of single objects.
             vars(module)["forward_of_its_own"] = vars(module).pop("forward")
-        module.__class__ = derived(cls, type(module))  # type: ignore[arg-type]
+        try:
+            module.__class__ = derived(cls, type(module))  # type: ignore[arg-type]
+        except Exception as error:  # the user's class may not like to be derived from
+            raise TasError(f"no class can be derived from {type(module).__name__}: {explained(error)}") from None
         assert isinstance(module, cls)
         return module
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Copied and pickled by the kinds and the class that the module had before: the derived class has no name."""
+        kinds, cls = [], type(self)
+        while issubclass(cls, Searchable):
+            kind, cls = cls.__bases__
+            kinds.append(kind)
+        state = {name: None if name in self.transient else value for name, value in vars(self).items()}
+        return again, (cls, tuple(reversed(kinds))), state
 
     def own_class(self) -> type[nn.Module]:
         """The class that the module had before, without any kind of searchable module."""
@@ -38,6 +55,13 @@ class Searchable(nn.Module):
         """What the module computed before it was searchable."""
         own = vars(self).get("forward_of_its_own")
         return self.own_class().forward(self, *args, **kwargs) if own is None else own(*args, **kwargs)
+
+
+def again(cls: type[nn.Module], kinds: tuple[type[Searchable], ...]) -> nn.Module:
+    """An empty module of a class that is made these kinds, one after another."""
+    for kind in kinds:
+        cls = derived(kind, cls)  # type: ignore[arg-type]
+    return cls.__new__(cls)
 
 
 @functools.cache

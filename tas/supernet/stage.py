@@ -36,7 +36,11 @@ class DepthMixture:
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
         self.ends: dict[int, Tensor] = {}
-        """Depth that is drawn -> O_l. Kept until the next pass: a backward pass that recomputes may ask again."""
+        """Depth that is drawn -> O_l. Kept until the next pass: its backward pass may compute the last block anew."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to one forward pass."""
+        return {"choice": self.choice, "ends": {}}
 
     def after(self, depth: int, x: Tensor) -> Tensor:
         """What goes on after the block that is the depth-th: its own output, or after the deepest the mixture."""
@@ -55,7 +59,7 @@ class DepthMixture:
 class SearchableBlock(Searchable):
     """A block of a stage whose depth is searched: beyond the drawn depths it gives back what it is given."""
 
-    place: tuple[DepthMixture, int]
+    tas_place: tuple[DepthMixture, int]
 
     @classmethod
     def on(cls, module: nn.Module, mixture: DepthMixture, depth: int) -> Self:  # type: ignore[override]
@@ -67,12 +71,12 @@ class SearchableBlock(Searchable):
             depth: Its place among the blocks, from 1.
         """
         block = super().on(module)
-        vars(block)["place"] = (mixture, depth)
+        vars(block)["tas_place"] = (mixture, depth)
         return block
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the block is called; where it is left out, its hooks do not run either."""
-        mixture, depth = self.place
+        mixture, depth = self.tas_place
         if depth > mixture.choice.drawn()[-1]:
             return first(args, kwargs)
         return mixture.after(depth, super().__call__(*args, **kwargs))

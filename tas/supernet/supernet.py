@@ -167,7 +167,8 @@ class Supernet(nn.Module):
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
     """The parameters and buffers of a module itself; whole, where the supernet has made them sliced."""
-    tensors = {key: tensor for key, tensor in module.state_dict(keep_vars=True).items() if "." not in key}
+    state = module.state_dict(keep_vars=True).items()
+    tensors = {key: tensor for key, tensor in state if "." not in key and isinstance(tensor, Tensor)}
     if parametrize.is_parametrized(module):
         made = module.parametrizations
         assert isinstance(made, nn.ModuleDict)

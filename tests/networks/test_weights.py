@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import functools
 import pickle
 import re
 from collections.abc import Callable
@@ -60,6 +61,14 @@ def averaged() -> State:
 
 
 STATE = trained()
+
+
+def itself() -> State:
+    content: dict[str, Any] = {"state_dict": STATE}
+    content["parent"] = content
+    return content
+
+
 ARGS = Settings(lr=0.1, model="mine", folder=Path("data"))
 OPTIMIZER = {"state": {0: {"momentum_buffer": torch.ones(8, 3, 3, 3)}}, "param_groups": [{"lr": 0.1}]}
 LAYOUTS: dict[str, Any] = {
@@ -86,6 +95,9 @@ LAYOUTS: dict[str, Any] = {
     "averaged, timm": {"state_dict": trained(1), "state_dict_ema": STATE},
     "averaged, torchvision": {"model": trained(1), "model_ema": averaged()},
     "averaged, Lightning": {"state_dict": begun("model.", trained(1)) | begun("ema.module.", STATE)},
+    "beside what has an attribute items": {"state_dict": STATE, "args": Settings(items=3)},
+    "beside a function": {"state_dict": STATE, "hyper_parameters": {"make": functools.partial(make, 8)}},
+    "in itself": itself(),
     "beside another network": {"state_dict": begun("student.", STATE) | begun("teacher.", trained(0, lambda: make(4)))},
 }
 

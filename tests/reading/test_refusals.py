@@ -144,8 +144,8 @@ def test_two_modules_own_one_parameter():
         (lambda net, x: (net.fc(pooled(net.a(x))), x), "a tuple"),
         (lambda net, x: [net.fc(pooled(net.a(x)))], "a list"),
         (lambda net, x: {"out": net.fc(pooled(net.a(x)))}, "a dict"),
-        (lambda net, x: net.a(x), "a tensor of shape (3, 8, 8, 8)"),
-        (lambda net, x: net.fc(pooled(net.a(x)).mean(0)), "a tensor of shape (5,)"),
+        (lambda net, x: net.a(x), "a tensor of shape (127, 8, 8, 8) for 127 images"),
+        (lambda net, x: net.fc(pooled(net.a(x)).mean(0)), "a tensor of shape (5,) for 127 images"),
     ],
 )
 def test_something_else_than_logits_comes_out(path, found):

@@ -316,9 +316,9 @@ def test_a_layer_shares_its_choice_with_the_supernet():
     _, _, _, supernet = make("resnet20")
     layers = searchable_layers(supernet)
     for name, choice in supernet.widths.items():
-        assert layers[name].slice.choice is choice
+        assert layers[name].tas_slice.choice is choice
     for name, choice in supernet.depths.items():
-        assert supernet.network.get_submodule(f"{name}.0").place[0].choice is choice
+        assert supernet.network.get_submodule(f"{name}.0").tas_place[0].choice is choice
 
 
 def test_the_maps_that_it_makes_at_once_are_those_that_each_norm_makes_itself():
