@@ -15,7 +15,7 @@ from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment
 from tas.supernet.supernet import Supernet
 
-BATCH = 4
+COMPARED = 4
 WITHIN = 1e-3
 """How far logits may differ, as a share of the largest: float32 leaves some 1e-6."""
 
@@ -36,7 +36,7 @@ def check_supernet(network: nn.Module, space: SearchSpace, align: Alignment = "p
     with same_numbers():
         network = lively(copy.deepcopy(network))
         like = next(network.parameters())
-        images = torch.randn(BATCH, full.in_channels, full.image_size, full.image_size).to(like)
+        images = torch.randn(COMPARED, full.in_channels, full.image_size, full.image_size).to(like)
         supernet = Supernet(network, space, align)
     compared = {"the network": full}
     if not isinstance(network, Resizable):
