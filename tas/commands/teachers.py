@@ -12,6 +12,7 @@ from tas.architecture import Architecture
 from tas.commands.training import TrainedTeacher, TrainingTask, train_network
 from tas.config import TrainOptions
 from tas.config.groups import Keeping, Source, whole
+from tas.data.description import read_description
 from tas.data.images import ImageData
 from tas.data.opening import check_fit
 from tas.errors import TasError, blame
@@ -115,14 +116,15 @@ def load_teacher(run: Run, original: Original, options: TrainOptions, data: Imag
 def check_images(run: Run, data: ImageData) -> None:
     """TasError if a teacher was trained on images normalised otherwise than the student's, or on classes of other
     names, as far as both have names."""
-    images = json.loads(run.images.read_text(encoding="utf-8")) if run.images.is_file() else {}
-    wanted, known = data.described(), images.get("classes")
-    if any(images.get(key, wanted[key]) != wanted[key] for key in ("mean", "deviation")):
+    if not run.images.is_file():  # as runs were left before there was one
+        return
+    images, wanted = read_description(run.images), data.described()
+    if any(images[key] != wanted[key] for key in ("mean", "deviation")):
         raise TasError(
             f"--teacher {run.path}: was trained on images normalised by mean {images['mean']} and deviation "
             f"{images['deviation']}, the student's are by {wanted['mean']} and {wanted['deviation']}"
         )
-    odd = sorted(set(known) ^ set(data.classes)) if known and data.classes else []
+    odd = sorted(set(images["classes"]) ^ set(data.classes)) if images["classes"] and data.classes else []
     if odd:
         differ = ", ".join(odd[:4]) + (", ..." if len(odd) > 4 else "")
         raise TasError(

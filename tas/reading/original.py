@@ -1,6 +1,5 @@
 """The unpruned network of a task, fresh or with trained weights, and its plan."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.config.groups import Source
 from tas.data.augmentation import Normalise
+from tas.data.description import read_description
 from tas.data.images import ImageData
 from tas.errors import TasError, blame
 from tas.networks import open_network
@@ -51,7 +51,7 @@ def normalise_as(data: ImageData, source: Source) -> None:
         if data.in_channels == 1:  # timm adds up the weights of the three channels
             mean, deviation = (sum(mean) / len(mean),), (sum(deviation) / len(deviation),)
     elif source.weights is not None and Path(source.weights, "images.json").is_file():
-        images = json.loads(Path(source.weights, "images.json").read_text(encoding="utf-8"))
+        images = read_description(Path(source.weights, "images.json"))
         mean, deviation = tuple(images["mean"]), tuple(images["deviation"])
     else:
         return

@@ -15,6 +15,7 @@ import yaml
 from tas.architecture import Architecture
 from tas.config import SearchOptions, TrainOptions
 from tas.cutting.build import build
+from tas.data.digits import Digits
 from tas.runs.run import Run
 from tests.conftest import ROOT, environment, run_script
 from tests.results import search_result, train_result
@@ -113,7 +114,7 @@ def make_search(tmp_path: Path) -> Callable[..., Run]:
         run.start(SearchOptions.of(**options))
         full = unpruned("resnet20", classes, channels, size=8)
         halved = full.with_counts({name: count // 2 for name, count in full.widths.items()}, full.depths)
-        run.keep(halved, build(halved), {})
+        run.keep(halved, build(halved), Digits(batch_size=8).described())
         search_result().write(run)
         return run
 
@@ -128,7 +129,7 @@ def make_teacher(tmp_path: Path) -> Callable[..., Run]:
         run = Run(tmp_path / name)
         run.start(TrainOptions())
         full = unpruned(network, classes, channels, size=8)
-        run.keep(full, build(full), {})
+        run.keep(full, build(full), Digits(batch_size=8).described())
         train_result(test_accuracy=0.1).write(run)
         return run
 

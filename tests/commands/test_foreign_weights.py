@@ -8,7 +8,11 @@ import pytest
 import torch
 
 import tas
+from tas.config.groups import Source
+from tas.data.augmentation import Normalise
+from tas.data.folder import Folder
 from tas.networks import open_network
+from tas.reading.original import original_for
 from tas.runs.run import Run
 from tests.commands.conftest import metrics_of, yaml_of
 
@@ -66,7 +70,8 @@ def test_a_teacher_of_classes_of_other_names_is_refused(
     refused: Callable, make_teacher: Callable, make_folder: Callable
 ) -> None:
     teacher, root = make_teacher(classes=2, channels=3), make_folder()
-    teacher.images.write_text('{"classes": ["dog", "ship"]}')
+    images = {"channels": 3, "size": 16, **IMAGENET, "classes": ["dog", "ship"]}
+    teacher.images.write_text(json.dumps(images))
     data = ("--data", "folder", "--data-dir", root, "--network", "resnet20")
     line = refused("train", *data, "--kd", "--teacher", teacher.path, *QUICK)
     assert (
@@ -80,3 +85,35 @@ def test_a_training_keeps_the_names_of_the_classes(cli: Callable, make_folder: C
     images = json.loads(Run("teacher").images.read_text())
     assert images == {"channels": 3, "size": 16, **IMAGENET, "classes": ["cat", "dog"]}
     assert cli("train", *data, "--kd", "--teacher", "teacher", "--epochs", "1", "--batch-size", "8").status == 0
+
+
+def test_a_teacher_of_images_normalised_otherwise_is_refused(
+    refused: Callable, make_teacher: Callable, make_folder: Callable
+) -> None:
+    teacher, root = make_teacher(classes=2, channels=3), make_folder()
+    images = {"channels": 3, "size": 16, "mean": [0.5] * 3, "deviation": [0.5] * 3, "classes": ["cat", "dog"]}
+    teacher.images.write_text(json.dumps(images))
+    given = [
+        "train",
+        "--data",
+        "folder",
+        "--data-dir",
+        root,
+        "--network",
+        "resnet20",
+        "--kd",
+        "--teacher",
+        teacher.path,
+    ]
+    assert "was trained on images normalised by mean [0.5, 0.5, 0.5]" in refused(*given)
+    teacher.images.write_text("{}")
+    assert f"{teacher.images}: cannot be read (KeyError: 'channels')" in refused(*given)
+
+
+def test_images_are_normalised_as_the_run_of_given_weights_says(make_teacher: Callable, make_folder: Callable) -> None:
+    run, data = make_teacher(classes=2, channels=3), Folder(str(make_folder()), None, batch_size=8)
+    data.setup()
+    images = {"channels": 3, "size": 16, "mean": [0.5] * 3, "deviation": [0.25] * 3, "classes": []}
+    run.images.write_text(json.dumps(images))
+    original_for(data, Source(network="resnet20", weights=str(run.path)))
+    assert data.statistics == Normalise((0.5,) * 3, (0.25,) * 3)
