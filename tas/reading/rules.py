@@ -169,12 +169,10 @@ def reduce(read: Follower, node: Node, input: Node, dim: Any = None, *_: Any, **
 
 def extremum(read: Follower, node: Node, input: Node, *arguments: Any, **named: Any) -> Value:
     """Of two tensors, element by element; or over a dimension, the numbers and where they stand."""
-    dim, other = named.get("dim"), named.get("other")
-    for argument in arguments[:1]:
-        dim, other = (dim, argument) if isinstance(argument, Node) else (argument, other)
-    if other is not None:
+    dim = named.get("dim", arguments[0] if arguments else None)
+    if "other" in named or isinstance(dim, Node):
         return elementwise(read, node)
-    value = reduce(read, node, input, dim, **{name: given for name, given in named.items() if name == "keepdim"})
+    value = reduce(read, node, input, dim)
     return value if dim is None else (value, value)
 
 

@@ -10,9 +10,10 @@ import torch
 import tas
 from tas.config.groups import Source
 from tas.data.augmentation import Normalise
+from tas.data.digits import Digits
 from tas.data.folder import Folder
 from tas.networks import open_network
-from tas.reading.original import original_for
+from tas.reading.original import normalise_as, original_for
 from tas.runs.run import Run
 from tests.commands.conftest import metrics_of, yaml_of
 
@@ -117,3 +118,12 @@ def test_images_are_normalised_as_the_run_of_given_weights_says(make_teacher: Ca
     run.images.write_text(json.dumps(images))
     original_for(data, Source(network="resnet20", weights=str(run.path)))
     assert data.statistics == Normalise((0.5,) * 3, (0.25,) * 3)
+
+
+def test_images_are_normalised_as_weights_of_a_library_expect(make_folder: Callable) -> None:
+    source = Source(network="timm/vit_tiny_patch16_224", pretrained=True)
+    colours, grey = Folder(str(make_folder()), None, batch_size=8), Digits(batch_size=8)
+    for data, channels in ((colours, 3), (grey, 1)):
+        normalise_as(data, source)
+        assert data.statistics == Normalise((0.5,) * channels, (0.5,) * channels)
+    assert Digits(batch_size=8).statistics != grey.statistics  # the others keep their own
