@@ -1,159 +1,188 @@
-"""What TAS finds in twenty networks of torchvision and timm, as docs/networks.md shows it.
+"""What TAS finds in every classification network of torchvision and in timm's families, beside what Torch-Pruning does.
 
-python benchmarks/networks.py --output docs/networks.md
+    pip install -e ".[timm]"
+    python benchmarks/networks.py --rows rows.jsonl --output docs/networks.md
+    python benchmarks/networks.py --rows few.jsonl --networks torchvision/resnet18 timm/convnext_zepto_rms
+
+A row a network, kept as soon as it is measured, by a process of its own (what one takes hours or all memory for stops
+that one); the same command goes on where it was. --output writes the document of the rows, tables and all.
+
+What is measured of a network, at the size of its images:
+
+- read: which widths and stages are searched, what share of its FLOPs they reach, what is left alone. A layer counts as
+  reached if a searched width gives or takes its channels, or if its block can be left out.
+- forced and cut: the largest difference between the logits of the supernet and of the networks that are cut out of it
+  (the smallest, and two of random widths and depths), as a share of the largest logit: random norms, evaluation, single
+  precision. Before that `tas.check_supernet` has compared them in evaluation and training. FLOPs of the plan,
+  `tas.flops` and, where TAS counts all of them, torch's counter halved have to be equal.
+- exported: whether `torch.export` takes the smallest network, and whether what it makes gives the same.
+- Torch-Pruning: whether its MagnitudePruner, at half of the channels of each layer, leaves a smaller network that gives
+  logits of the same shape. As its own scripts do, it is told what the classifier is and which projections have heads.
 """
 
 import argparse
-import platform
+import io
+import json
+import os
 import random
 import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import torch
-from torch import nn
+import torch_pruning as tp
+from networks_document import document
+from search_step import processor
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+import tas
 from tas.architecture import Architecture
-from tas.cost.count import flops, parameters
+from tas.cost.count import parameters, uncounted
 from tas.cost.measures import FLOPS
-from tas.cutting.cut import cut
+from tas.cutting.cut import Resizable, cut
+from tas.errors import TasError, gist
 from tas.networks import open_network
-from tas.space.of_network import search_space
+from tas.reading.plan import Layer
+from tas.runs.provenance import code_version
 from tas.space.space import SearchSpace
 from tas.supernet.norms import CandidateNorm
 from tas.supernet.supernet import Supernet
 
-TORCHVISION = """resnet18 resnet50 wide_resnet50_2 resnext50_32x4d vgg16_bn mobilenet_v2 mobilenet_v3_small mnasnet1_0
-    efficientnet_b0 regnet_y_400mf densenet121 googlenet inception_v3 squeezenet1_1 convnext_tiny shufflenet_v2_x1_0"""
-TIMM = "resnet26d mobilenetv3_small_100 efficientnet_lite0 repvgg_a0"
-NETWORKS = [f"torchvision/{name}" for name in TORCHVISION.split()] + [f"timm/{name}" for name in TIMM.split()]
+FAMILIES = Path(__file__).with_name("timm_families.txt")
+"""The smallest network of each of timm's families: those whose names begin alike in one of its modules. What has no
+classifier of its own gets one."""
 
-CHOICES = 5
-"""Random architectures for which supernet and cut network are compared."""
+CLASSES = 1000
+SECONDS = 1200
+"""After which a network is given up."""
 
-TEXT = """# Networks that can be searched
-
-`--network` takes `torchvision/NAME`, `timm/NAME` (`pip install -e ".[timm]"`), `package.module:factory` and the CIFAR
-ResNets. `print(tas.search_space(network, images))` shows what TAS finds in a network of yours: which layers share a
-width, between which widths a search chooses, which stages can be shorter, what is left alone and why.
-
-In a network that is not one of the CIFAR ResNets
-
-- the layers whose outputs an addition or product joins share one width; so do the parts that a channel shuffle mixes;
-- what works channel by channel (depthwise convolutions, norms, layer scales) follows its input; a grouped convolution
-  loses whole groups, so that widths are multiples of a group;
-- a layer after a concatenation, a flatten or a pooling reads what is left of each part;
-- a stage is a chain of blocks in an `nn.Sequential` or `nn.ModuleList`, each of which adds to its input; the first one
-  always stays;
-- the image's channels and the logits are never touched. What feeds an operation that TAS has no rule for keeps its
-  full width, and the table says so.
-
-A network is refused, in one line, if its forward pass depends on the data or its shape, if it uses one layer in two
-places, or if nothing of it can be smaller.
-
-## Twenty networks
-
-Widths are what is searched, each shared by one or more layers; FLOPs are those of one {size} image (inception_v3:
-299 x 299), in multiply-adds of convolutions and linear layers, and their range that of the paper's candidates (30 to
-100 % of each width, 1 to all blocks of each stage). `largest difference` is that between the logits of the supernet
-forced to an architecture and of the network cut out of it: {choices} random architectures, 64 x 64 images, random
-norms, single precision, eval mode. For each of them `tas.flops`, torch's counter halved and the plan's cost were equal.
-
-{table}
-
-`supernet` is the supernet's parameters in units of the network's own, `read` and `build` the seconds that reading the
-network and making the supernet took. Every layer that is left alone is the one that gives the logits{others}.
-
-Written by `python benchmarks/networks.py --output docs/networks.md` (seed 0) on {machine}, torch
-{torch}, commit {commit}.
-"""
+HEAVY = 3e9
+"""FLOPs from which on supernet and cut network are compared by smaller images, where the network takes any."""
+SMALLER = 96
 
 
-class Row(NamedTuple):
-    """One line of the table."""
+def all_networks() -> list[str]:
+    """The networks of the table."""
+    import torchvision
 
-    network: str
-    widths: str
-    layers: str
-    stages: str
-    flops: str
-    smallest: str
-    parameters: str
-    supernet: str
-    read: str
-    build: str
-    difference: str
+    of_torchvision = torchvision.models.list_models(module=torchvision.models)
+    return [f"torchvision/{name}" for name in of_torchvision] + [f"timm/{name}" for name in FAMILIES.read_text().split()]
 
 
-HEADS = Row(
-    "network",
-    "widths",
-    "layers",
-    "blocks of each stage",
-    "FLOPs",
-    "down to",
-    "parameters",
-    "supernet",
-    "read",
-    "build",
-    "largest difference",
-)
+def size_of(name: str) -> int:
+    """Pixels of the images that a network is made for."""
+    library, _, rest = name.partition("/")
+    if library == "timm":
+        from timm.models import get_pretrained_cfg
+
+        config = get_pretrained_cfg(rest)
+        return int(config.input_size[-1]) if config else 224
+    return 299 if rest == "inception_v3" else 224
 
 
-def measure(name: str) -> tuple[Row, list[str]]:
-    """The row of one network, and what is left alone in it beside its output."""
+def measure(name: str) -> dict[str, Any]:
+    """What TAS makes of a network; `refused` says why where it makes nothing."""
     torch.manual_seed(0)
-    network = open_network(name, 1000, 3).eval()
-    size = 299 if name.endswith("inception_v3") else 224
-    began = time.perf_counter()
-    space = search_space(network, torch.empty(1, 3, size, size), name=name)
-    read = time.perf_counter() - began
-    began = time.perf_counter()
-    supernet = Supernet(network, space)
-    built = time.perf_counter() - began
+    size, began = size_of(name), time.perf_counter()
+    network = open_network(name, CLASSES, 3).eval()
+    row: dict[str, Any] = {"network": name, "size": size, "params": parameters(network), "refused": None}
+    try:
+        row["flops"] = tas.flops(network, (3, size, size))
+        row["uncounted"] = round(uncounted(network, (3, size, size)), 4)
+        space = tas.search_space(network, torch.empty(1, 3, size, size), name=name)
+        row |= what_is_searched(space)
+        row["difference"] = largest_difference(name, network, space)
+        row |= exported(network, space)
+    except TasError as error:
+        row["refused"] = gist(error, length=300)
+    return row | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def what_is_searched(space: SearchSpace) -> dict[str, Any]:
+    """Widths, stages, and what they reach."""
+    widths = {name for name, candidates in space.widths.items() if len(candidates) > 1}
+    stages = {name for name, candidates in space.depths.items() if len(candidates) > 1}
     full = FLOPS.exact(space.plan, space.full)
-    difference = largest_difference(name, network)
-    row = Row(
-        name,
-        str(sum(len(candidates) > 1 for candidates in space.widths.values())),
-        str(len({layer.name for layer in space.plan.layers})),
-        " ".join(map(str, space.plan.depths().values())) or "-",
-        f"{full / 1e6:.0f} M",
-        f"{FLOPS.exact(space.plan, space.smallest()) / full:.1%}",
-        f"{parameters(network) / 1e6:.2f} M",
-        f"{parameters(supernet) / parameters(network):.3f}",
-        f"{read:.1f} s",
-        f"{built:.1f} s",
-        f"{difference:.1e}",
-    )
-    alone = [f"{name} {layer}: {why}" for layer, why in space.plan.left_alone.items() if "output" not in why]
-    return row, alone
+
+    def reached(layer: Layer) -> bool:
+        sources = {layer.writes.source, *(segment.source for segment in layer.reads)}
+        return bool(sources & (widths | stages)) or (layer.stage in stages and layer.block > 0)
+
+    fixed = sum(flops_of(layer, space) for layer in space.plan.layers if not reached(layer))
+    return {
+        "widths": len(widths),
+        "layers": len({layer.name for layer in space.plan.layers}),
+        "stages": [max(space.depths[name]) for name in space.depths if name in stages],
+        "searchable": round(1 - fixed / full, 4),
+        "smallest": round(FLOPS.exact(space.plan, space.smallest()) / full, 4),
+        "left_alone": {layer: why for layer, why in space.plan.left_alone.items() if "output" not in why},
+    }
 
 
-def largest_difference(name: str, network: nn.Module) -> float:
-    """Between supernet and cut network, over random architectures; their FLOPs are held against torch's counter."""
-    size = 75 if name.endswith("inception_v3") else 64
-    images = torch.randn(2, 3, size, size)
-    space = search_space(network, images, name=name)
+def flops_of(layer: Layer, space: SearchSpace) -> int:
+    """A layer's multiply-adds in the unpruned network."""
+    depths, plan = space.full.depths, space.plan
+    inputs = sum(plan.channels(plan.resolve(part.source, depths)) * part.repeat for part in layer.reads)
+    return layer.taps * layer.positions * inputs * plan.channels(layer.writes.source) * layer.writes.repeat
+
+
+def largest_difference(name: str, network: nn.Module, space: SearchSpace) -> float:
+    """Between supernet and cut networks, as a share of the largest logit. TasError where they cannot be compared."""
+    if FLOPS.exact(space.plan, space.full) > HEAVY:
+        try:
+            space = tas.search_space(network, torch.empty(1, 3, SMALLER, SMALLER), name=name)
+        except TasError:
+            pass  # it takes images of its own size alone
+    tas.check_supernet(network, space)
     supernet = Supernet(network, space)
+    size, generator, worst = space.full.image_size, random.Random(0), 0.0
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     for module in supernet.modules():
         if isinstance(module, CandidateNorm):
             nn.init.uniform_(module.scales, 0.5, 1.5)
             nn.init.normal_(module.shifts, std=0.1)
-    generator, worst = random.Random(0), 0.0
+    compared = [space.full if isinstance(network, Resizable) else space.smallest()]
     with torch.no_grad():
         supernet.train()(images)  # gives the norms statistics
         supernet.eval()
-        for _ in range(CHOICES):
-            architecture = random_architecture(space, generator)
+        for architecture in (*compared, *(random_architecture(space, generator) for _ in range(2))):
             supernet.force(architecture)
             small = cut(network, space.plan, architecture, supernet.weights(architecture)).eval()
-            worst = max(worst, (supernet(images) - small(images)).abs().max().item())
-            counted = torch_flops(small, images[:1])
-            if not flops(small, images.shape[1:]) == FLOPS.exact(space.plan, architecture) == counted:
-                raise AssertionError(f"{name}: three ways to count FLOPs disagree")
+            logits = small(images)
+            worst = max(worst, float((supernet(images) - logits).abs().max() / logits.abs().max()))
+            planned = FLOPS.exact(space.plan, architecture)
+            if tas.flops(small, images.shape[1:]) != planned:
+                raise AssertionError(f"{name}: FLOPs by plan and by count disagree")
+            if uncounted(small, images.shape[1:]) == 0 and torch_flops(small, images[:1]) != planned:
+                raise AssertionError(f"{name}: FLOPs by torch's counter and by plan disagree")
     return worst
+
+
+def exported(network: nn.Module, space: SearchSpace) -> dict[str, Any]:
+    """Whether torch.export takes the smallest network, and bytes of the files of weights."""
+    small = cut(network, space.plan, space.smallest()).eval()
+    size = space.full.image_size
+    images = torch.randn(2, 3, size, size)
+    row: dict[str, Any] = {"bytes": [saved_bytes(network), saved_bytes(small)]}
+    try:
+        program = torch.export.export(small, (images,), strict=False).module()
+    except Exception as error:
+        return row | {"exported": gist(error, length=120) or type(error).__name__}
+    with torch.no_grad():
+        same = torch.allclose(program(images), small(images), rtol=1e-3, atol=1e-5)
+    return row | {"exported": True if same else "the exported network gives other logits"}
+
+
+def saved_bytes(network: nn.Module) -> int:
+    """The size of a file of a network's weights."""
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    return len(file.getbuffer())
 
 
 def random_architecture(space: SearchSpace, generator: random.Random) -> Architecture:
@@ -162,38 +191,103 @@ def random_architecture(space: SearchSpace, generator: random.Random) -> Archite
     return space.choose(widths, {name: generator.choice(candidates) for name, candidates in space.depths.items()})
 
 
-def torch_flops(network: nn.Module, images: torch.Tensor) -> int:
+def torch_flops(network: nn.Module, images: Tensor) -> int:
     """Multiply-adds by torch's own counter, which counts two for each."""
-    from torch.utils.flop_counter import FlopCounterMode
-
     with FlopCounterMode(display=False) as counter:
         network(images)
     return counter.get_total_flops() // 2
 
 
+def by_torch_pruning(name: str) -> dict[str, Any]:
+    """What Torch-Pruning leaves of a network at half of the channels of each layer; `failed` where it leaves nothing."""
+    os.environ["TIMM_FUSED_ATTN"] = "0"
+    torch.manual_seed(0)
+    network, size = open_network(name, CLASSES, 3).eval().requires_grad_(True), size_of(name)
+    images = torch.randn(1, 3, size, size)
+    before = parameters(network), tp.utils.count_ops_and_params(network, images)[0]
+    ignored, heads = [], {}
+    for module in network.modules():
+        outputs = getattr(module, "out_features", getattr(module, "out_channels", None))
+        if outputs == CLASSES or isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
+            ignored.append(module)
+        for projection in ("qkv", "qkv_proj"):
+            if hasattr(module, "num_heads") and isinstance(getattr(module, projection, None), nn.Linear):
+                heads[getattr(module, projection)] = module.num_heads
+    layers = getattr(getattr(network, "encoder", None), "layers", None)
+    round_to = layers[0].num_heads if layers is not None and hasattr(layers[0], "num_heads") else None
+    pruner = tp.pruner.MagnitudePruner(
+        network, images, tp.importance.MagnitudeImportance(p=1), pruning_ratio=0.5, ignored_layers=ignored,
+        num_heads=heads, round_to=round_to,
+    )  # fmt: skip
+    pruner.step()
+    if hasattr(network, "hidden_dim") and hasattr(network, "conv_proj"):  # torchvision's ViT reads it
+        network.hidden_dim = network.conv_proj.out_channels
+    for module in network.modules():
+        if getattr(module, "qkv", None) in heads:
+            module.num_heads = pruner.num_heads[module.qkv]
+            module.head_dim = module.qkv.out_features // (3 * module.num_heads)
+    with torch.no_grad():
+        logits = network(images)
+    if logits.shape != (1, CLASSES):
+        raise ValueError(f"logits of the shape {tuple(logits.shape)}")
+    left = parameters(network) / before[0], tp.utils.count_ops_and_params(network, images)[0] / before[1]
+    if left[0] >= 1:
+        raise ValueError("nothing is pruned")
+    return {"network": name, "failed": None, "params": round(left[0], 4), "flops": round(left[1], 4)}
+
+
+KINDS: dict[str, Callable[[str], dict[str, Any]]] = {"tas": measure, "torch-pruning": by_torch_pruning}
+
+
+def in_a_process(kind: str, name: str) -> dict[str, Any]:
+    """A measurement by a process of its own; what goes wrong in it is the row."""
+    command = [sys.executable, __file__, "--measure", kind, name]
+    wrong = "refused" if kind == "tas" else "failed"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return {"network": name, wrong: f"not done in {SECONDS} s"}
+    if done.returncode == 0:
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    last = next((line for line in reversed(said) if not line.startswith((" ", "["))), "")
+    return {"network": name, wrong: f"{'a traceback: ' if kind == 'tas' else ''}{last[:160] or done.returncode}"}
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    """The rows that there are."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+def missing(file: Path, networks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What has to be measured yet."""
+    done = {(row["kind"], row["network"]) for row in rows_of(file)}
+    yield from ((kind, name) for name in networks for kind in KINDS if (kind, name) not in done)
+
+
 def main() -> None:
-    """Measure all networks and write the document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    """Measure what is missing, then write the document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=Path, help="a file of JSON lines, gone on with")
+    parser.add_argument("--output", type=Path, help="the document")
+    parser.add_argument("--networks", nargs="+", help="others than all")
+    parser.add_argument("--measure", nargs=2, metavar=("KIND", "NETWORK"), help="one alone, printed as a line of JSON")
     options = parser.parse_args()
-    rows, alone = [HEADS, Row(*["---"] * len(HEADS))], []
-    for name in options.networks:
-        row, others = measure(name)
-        print(*row, sep="  ", flush=True)
-        rows.append(row)
-        alone += others
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    text = TEXT.format(
-        size="224 x 224",
-        choices=CHOICES,
-        table="\n".join(f"| {' | '.join(row)} |" for row in rows),
-        others="".join(f"; {line}" for line in alone),
-        machine=f"{torch.get_num_threads()} threads of an {platform.machine()} processor",
-        torch=torch.__version__,
-        commit=commit.stdout.strip(),
-    )
-    options.output.write_text(text, encoding="utf-8")
+    if options.measure:
+        kind, name = options.measure
+        print(json.dumps(KINDS[kind](name)))
+        return
+    if options.rows is None:
+        parser.error("--rows FILE is missing")
+    versions = {name: version(name) for name in ("torch", "torchvision", "timm", "torch_pruning")}
+    machine = {"machine": processor(), "commit": code_version(), **versions}
+    for kind, name in missing(options.rows, options.networks or all_networks()):
+        row = {"kind": kind, **in_a_process(kind, name), **machine}
+        with options.rows.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(*[f"{key} {value}" for key, value in row.items() if key not in machine], sep="  ", flush=True)
+    if options.output:
+        options.output.write_text(document(rows_of(options.rows)), encoding="utf-8")
 
 
 if __name__ == "__main__":

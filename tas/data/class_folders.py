@@ -85,7 +85,11 @@ class ClassFolders(ImageData):
         for label, name in enumerate(class_names(part)):
             found = image_names(part, name)
             if not found:
-                raise TasError(f"--data-dir: class folder {part / name} holds no images ({', '.join(IMG_EXTENSIONS)})")
+                others = sorted({path.suffix for path in (part / name).rglob("*.?*") if path.is_file()} - {""})
+                instead = f", only {', '.join(others[:4])}" if others else ""
+                raise TasError(
+                    f"--data-dir: class folder {part / name} holds no images ({', '.join(IMG_EXTENSIONS)}){instead}"
+                )
             if self.skip:
                 count = len(found)
                 found = [file for file in found if self.key(part, file) not in self.bad]

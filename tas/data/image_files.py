@@ -79,10 +79,19 @@ def check_size(path: Path, size: tuple[int, int], needed: int) -> None:
 def check_header(path: Path, needed: int | None) -> None:
     """TasError if a file is no image or, with a size needed, not of that size; its pixels are not decoded."""
     with reading(path), Image.open(path) as image:
+        check_pages(image)
         size = image.size
         image.verify()
     if needed is not None:
         check_size(path, size, needed)
+
+
+def check_pages(image: Image.Image) -> None:
+    """ValueError where a TIFF has several pages: of a multi-spectral image each is a channel, and no network would see
+    any but the first."""
+    pages = getattr(image, "n_frames", 1)
+    if image.format == "TIFF" and pages > 1:
+        raise ValueError(f"a TIFF of {pages} pages; images have one, and become RGB")
 
 
 @contextmanager
@@ -109,6 +118,7 @@ def why_unreadable(error: TasError, path: Path) -> str | None:
 def read_image(path: Path, size: int | None) -> Tensor:
     """An image file as RGB, (3, H, W) uint8, scaled to size x size if given. TasError if it cannot be read."""
     with reading(path), Image.open(path) as image:
+        check_pages(image)
         if image.mode == "F":
             raise ValueError("floating-point pixels, whose range is not known")
         if image.mode.startswith("I"):

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from tas.errors import gist
+
 COUNTED = (_ConvNd, nn.Linear)
 """What costs something: convolutions of any dimension, transposed ones too, and linear layers."""
 
@@ -117,6 +119,17 @@ def on_meta(twin: nn.Module, input_shape: Sequence[int]) -> Tensor:
     with torch.no_grad(), torch.device("meta"):
         result: Tensor = twin(torch.empty(IMAGES, *input_shape, dtype=dtype_of(twin)))
     return result
+
+
+def failure_in_training(network: nn.Module, input_shape: Sequence[int], images: int = 2) -> str | None:
+    """What goes wrong when a copy of a network without storage is run in training; None where nothing does."""
+    twin = without_storage(network).train()
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            twin(torch.empty(images, *input_shape, dtype=dtype_of(twin)))
+    except Exception as error:  # whatever the user's code raises
+        return gist(error) or type(error).__name__
+    return None
 
 
 def without_storage(network: nn.Module) -> nn.Module:

@@ -15,6 +15,7 @@ from tas.errors import TasError, blame
 from tas.networks import open_network
 from tas.networks.library import pretrained_network, pretrained_statistics
 from tas.networks.weights import load_weights
+from tas.reading.layer_calls import failure_in_training
 from tas.reading.plan import Plan
 from tas.reading.readers import read_plan
 
@@ -37,11 +38,21 @@ class Original:
 def original_for(data: ImageData, source: Source, blamed: str = "--network") -> Original:
     """The unpruned network for a data set, whose images are from now on normalised as its weights expect.
 
-    Arguments and errors as for `open_original`.
+    Arguments and errors as for `open_original`; TasError also where it cannot learn by the data's batches.
     """
     original = open_original(source, data.num_classes, data.input_shape, blamed)
+    check_batch_size(original, data)
     normalise_as(data, source)
     return original
+
+
+def check_batch_size(original: Original, data: ImageData) -> None:
+    """TasError where a network learns by several images at once, and a batch has one: norms of maps of 1x1."""
+    if data.batch_size == 1 and failure_in_training(original.network, data.input_shape) is None:
+        failure = failure_in_training(original.network, data.input_shape, images=1)
+        if failure is not None:
+            name = original.full.network
+            raise TasError(f"--batch-size 1: {name} does not learn by single images ({failure}); give at least 2")
 
 
 def normalise_as(data: ImageData, source: Source) -> None:

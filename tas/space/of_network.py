@@ -13,7 +13,7 @@ from tas.cost.measures import MEASURES
 from tas.cutting.cut import cut
 from tas.errors import TasError, gist
 from tas.networks import name_of
-from tas.reading.layer_calls import dtype_of, shape_of_output, without_storage
+from tas.reading.layer_calls import failure_in_training, shape_of_output
 from tas.reading.readers import read_plan
 from tas.space.space import SearchSpace
 
@@ -96,14 +96,3 @@ def check_cut(
         counted, planned = measure.count(small, input_shape), measure.exact(space.plan, architecture)
         if counted != planned:
             raise TasError(f"{name} was read wrongly; a smaller network has {counted} {measure.words}, not {planned}")
-
-
-def failure_in_training(network: nn.Module, input_shape: Sequence[int]) -> str | None:
-    """What goes wrong when a copy of a network without storage is run in training; None where nothing does."""
-    twin = without_storage(network).train()
-    try:
-        with torch.no_grad(), torch.device("meta"):
-            twin(torch.empty(2, *input_shape, dtype=dtype_of(twin)))
-    except Exception as error:  # whatever the user's code raises
-        return gist(error) or type(error).__name__
-    return None
