@@ -21,15 +21,17 @@ What is measured of a network, at the size of its images:
 """
 
 import argparse
+import contextlib
 import io
 import json
+import multiprocessing
 import os
 import random
-import subprocess
-import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ CLASSES = 1000
 SECONDS = 1200
 """After which a network is given up."""
 
-HEAVY = 3e9
+HEAVY = 3e8
 """FLOPs from which on supernet and cut network are compared by smaller images, where the network takes any."""
 SMALLER = 96
 
@@ -71,7 +73,9 @@ def all_networks() -> list[str]:
     import torchvision
 
     of_torchvision = torchvision.models.list_models(module=torchvision.models)
-    return [f"torchvision/{name}" for name in of_torchvision] + [f"timm/{name}" for name in FAMILIES.read_text().split()]
+    return [f"torchvision/{name}" for name in of_torchvision] + [
+        f"timm/{name}" for name in FAMILIES.read_text().split()
+    ]
 
 
 def size_of(name: str) -> int:
@@ -134,10 +138,8 @@ def flops_of(layer: Layer, space: SearchSpace) -> int:
 def largest_difference(name: str, network: nn.Module, space: SearchSpace) -> float:
     """Between supernet and cut networks, as a share of the largest logit. TasError where they cannot be compared."""
     if FLOPS.exact(space.plan, space.full) > HEAVY:
-        try:
+        with contextlib.suppress(TasError):  # some take images of their own size alone
             space = tas.search_space(network, torch.empty(1, 3, SMALLER, SMALLER), name=name)
-        except TasError:
-            pass  # it takes images of its own size alone
     tas.check_supernet(network, space)
     supernet = Supernet(network, space)
     size, generator, worst = space.full.image_size, random.Random(0), 0.0
@@ -199,7 +201,7 @@ def torch_flops(network: nn.Module, images: Tensor) -> int:
 
 
 def by_torch_pruning(name: str) -> dict[str, Any]:
-    """What Torch-Pruning leaves of a network at half of the channels of each layer; `failed` where it leaves nothing."""
+    """What Torch-Pruning leaves of a network at half of the channels of each layer."""
     os.environ["TIMM_FUSED_ATTN"] = "0"
     torch.manual_seed(0)
     network, size = open_network(name, CLASSES, 3).eval().requires_grad_(True), size_of(name)
@@ -241,17 +243,34 @@ KINDS: dict[str, Callable[[str], dict[str, Any]]] = {"tas": measure, "torch-prun
 
 def in_a_process(kind: str, name: str) -> dict[str, Any]:
     """A measurement by a process of its own; what goes wrong in it is the row."""
-    command = [sys.executable, __file__, "--measure", kind, name]
+    context = multiprocessing.get_context("fork")  # what is imported need not be imported again
+    given, taken = context.Pipe(duplex=False)
+    process = context.Process(target=send, args=(kind, name, taken))
+    process.start()
+    taken.close()
     wrong = "refused" if kind == "tas" else "failed"
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
+    if not given.poll(SECONDS):
+        process.kill()
         return {"network": name, wrong: f"not done in {SECONDS} s"}
-    if done.returncode == 0:
-        return dict(json.loads(done.stdout.splitlines()[-1]))
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    last = next((line for line in reversed(said) if not line.startswith((" ", "["))), "")
-    return {"network": name, wrong: f"{'a traceback: ' if kind == 'tas' else ''}{last[:160] or done.returncode}"}
+    try:
+        row: dict[str, Any] = given.recv()
+    except EOFError:
+        process.join()
+        row = {"network": name, wrong: f"its process ended with {process.exitcode}"}
+    process.join()
+    return row
+
+
+def send(kind: str, name: str, connection: Connection) -> None:
+    """Measure, and send the row; an exception's last line is one, too."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # a process that was forked has no others
+    try:
+        row = KINDS[kind](name)
+    except Exception as error:  # whatever a library says of it; of TAS a traceback is a fault, and shown as such
+        said = gist(error, length=160) or type(error).__name__
+        row = {"network": name, **({"refused": f"a traceback: {said}"} if kind == "tas" else {"failed": said})}
+    connection.send(row)
 
 
 def rows_of(file: Path) -> list[dict[str, Any]]:
@@ -268,17 +287,10 @@ def missing(file: Path, networks: Sequence[str]) -> Iterator[tuple[str, str]]:
 def main() -> None:
     """Measure what is missing, then write the document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, help="a file of JSON lines, gone on with")
+    parser.add_argument("--rows", type=Path, required=True, help="a file of JSON lines, gone on with")
     parser.add_argument("--output", type=Path, help="the document")
     parser.add_argument("--networks", nargs="+", help="others than all")
-    parser.add_argument("--measure", nargs=2, metavar=("KIND", "NETWORK"), help="one alone, printed as a line of JSON")
     options = parser.parse_args()
-    if options.measure:
-        kind, name = options.measure
-        print(json.dumps(KINDS[kind](name)))
-        return
-    if options.rows is None:
-        parser.error("--rows FILE is missing")
     versions = {name: version(name) for name in ("torch", "torchvision", "timm", "torch_pruning")}
     machine = {"machine": processor(), "commit": code_version(), **versions}
     for kind, name in missing(options.rows, options.networks or all_networks()):

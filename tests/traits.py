@@ -9,35 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tests.trait_parts import Lambda, Plain, conv
+from tests.traits_of_paths import (
+    Blur,
+    block_asked_what_it_is,
+    block_by_keyword,
+    borrowed_weights,
+    branch_by_size,
+    same_padding,
+    size_of_something_fixed,
+)
+
 CHANNELS = 12
-
-
-class Lambda(nn.Module):
-    """What is computed with the modules that it is given."""
-
-    def __init__(self, path: Callable[[Any, Tensor], Tensor], **modules: nn.Module) -> None:
-        super().__init__()
-        self.path = path
-        for name, module in modules.items():
-            setattr(self, name, module)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.path(self, x)
-
-
-def conv(inputs: int, outputs: int, kernel: int = 3, **options: Any) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **options)
-
-
-class Plain(nn.Module):
-    """A residual block that may be called with a drop rate, and says how many channels it gives."""
-
-    def __init__(self, c: int) -> None:
-        super().__init__()
-        self.conv, self.norm, self.out_channels = conv(c, c), nn.BatchNorm2d(c), c
-
-    def forward(self, x: Tensor, drop_rate: float = 0.0) -> Tensor:
-        return x + self.norm(self.conv(x)).relu() * (1 - drop_rate)
 
 
 def second_argument(c: int) -> nn.Module:
@@ -367,12 +350,20 @@ TRAITS: dict[str, Callable[[int], nn.Module]] = {
     "scaled by size": scaled_by_size,
     "own convolution": lambda c: Weighted(c, c, 3, padding=1),
     "keyword": keyword,
+    "block by keyword": block_by_keyword,
+    "block asked what it is": block_asked_what_it_is,
+    "same padding": same_padding,
+    "branch by size": branch_by_size,
+    "blur": Blur,
+    "borrowed weights": borrowed_weights,
+    "size of something fixed": size_of_something_fixed,
 }
 """Name -> what makes a module of so many channels."""
 
 REFUSED = {
     "training branch": "in training a smaller network does not run",
     "fixed noise": "in training a smaller network does not run",
+    "block asked what it is": "its supernet computes something else than a smaller network",
 }
 """Those that a search cannot manage -> what is said of them."""
 

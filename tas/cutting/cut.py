@@ -1,7 +1,6 @@
 """Smaller networks cut out of a network: its first channels, or any of them, in the order that one wants."""
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -84,11 +83,12 @@ def check_architecture(plan: Plan, architecture: Architecture) -> None:
 
 
 class LeftOut(nn.Identity):
-    """In the place of a block that is called with more than its input."""
+    """In the place of a block: however it is called, it gives back what it is given."""
 
-    def forward(self, input: Tensor, *_: Any, **__: Any) -> Tensor:
-        """What it is given, as it is."""
-        return input
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The first thing that it is given, as it is."""
+        given: Tensor = next(iter((*args, *kwargs.values())))
+        return given
 
 
 def leave_out(network: nn.Module, block: str) -> None:
@@ -97,9 +97,7 @@ def leave_out(network: nn.Module, block: str) -> None:
 
     The plain attributes of the block, such as a number of channels, are still there.
     """
-    left = network.get_submodule(block)
-    takes_more = len(inspect.signature(left.forward).parameters) > 1
-    empty = LeftOut() if takes_more else nn.Identity()
+    left, empty = network.get_submodule(block), LeftOut()
     for name, value in vars(left).items():
         if name not in vars(empty) and isinstance(value, bool | int | float | str | tuple):
             setattr(empty, name, value)

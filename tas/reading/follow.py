@@ -68,7 +68,12 @@ class GraphFollower:
 
     def value(self, item: Any) -> Value:
         """What is known of a node's value, under the names that widths have by now; None of anything else."""
-        value = self.values.get(item) if isinstance(item, Node) else None
+        return self.settled(self.values.get(item)) if isinstance(item, Node) else None
+
+    def settled(self, value: Value) -> Value:
+        """A value under the names that widths have by now; None where nothing of it can change any more."""
+        if isinstance(value, tuple):
+            return tuple(self.settled(part) for part in value)
         if isinstance(value, Channels | Size):
             value = replace(value, segments=self.widths.settled(value.segments))
             if all(isinstance(segment.source, int) for segment in value.segments):
@@ -95,8 +100,6 @@ class GraphFollower:
         if node.op == "call_module":
             return self.module(node, str(node.target), self.modules[str(node.target)])
         called = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        if called in ("conv2d", "linear"):
-            raise TasError(f"{self.name} cannot be read: its forward calls {called} itself; use the module for it")
         return self.apply(RULES.get(called), node, f"{called} reads it, for which TAS has no rule")
 
     def apply(self, rule: Callable[..., Value] | None, node: Node, why_not: str) -> Value:
@@ -245,9 +248,15 @@ class GraphFollower:
 
     def counted_again(self, node: Node, layer: Layer, dim: int, value: Value) -> Value:
         """A layer that stands in a further place reads as many channels there, and costs as much again."""
-        index, *others = (index for index, known in enumerate(self.layers) if known.name == layer.name)
-        if others or layer.groups > 1:
-            raise self.used_twice(layer.name)
+        places = [index for index, known in enumerate(self.layers) if known.name == layer.name]
+        if layer.groups > 1:
+            self.leave_alone(node, f"{layer.name} reads other channels elsewhere, too")
+            for index in places:
+                known = self.layers[index]
+                self.widths.freeze_all((*known.reads, known.writes), f"{layer.name} stands in several places")
+                self.layers[index] = replace(known, resolution=(known.positions + layer.positions,))
+            return None
+        (index,) = places
         known = self.layers[index]
         self.repeated.add(layer.name)
         if known.norm is not None:  # it is not the only one to read the layer

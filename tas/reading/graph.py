@@ -2,8 +2,9 @@
 
 import functools
 import linecache
+import operator
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,10 +21,20 @@ WHOLE = (*COUNTED, BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
 
 
 class Tracer(fx.Tracer):
-    """torch.fx's tracer; modules that TAS makes smaller as a whole stay whole."""
+    """torch.fx's tracer, which also runs what it notes, so that code may branch by sizes and compute with them.
 
-    def __init__(self) -> None:
+    The branches are those of the images' size and of the unpruned network; whether a smaller network takes others, the
+    checks of a space and of its supernet find out. Modules that TAS makes smaller as a whole stay whole.
+
+    Args:
+        images: On the meta device, as the network is.
+    """
+
+    def __init__(self, images: Tensor) -> None:
         super().__init__(autowrap_functions=(channel_shuffle,))
+        self.images = images
+        self.values: dict[Node, Any] = {}
+        self.running = False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
@@ -41,19 +52,98 @@ class Tracer(fx.Tracer):
         """The images alone: whatever else the forward pass takes keeps its default."""
         return root_fn, [self.root, self.create_proxy("placeholder", "images", (), {})]
 
+    def proxy(self, node: Node) -> "StandIn":
+        """What stands for a node's value in the code."""
+        return StandIn(node, self)
 
-class Shapes(fx.Interpreter):
-    """A run that notes the shape of every tensor, or of every tensor in a tuple, and every whole number."""
+    def create_node(self, *args: Any, **kwargs: Any) -> Node:
+        """A node, and what it gives."""
+        node = super().create_node(*args, **kwargs)
+        value = self.values[node] = self.run(node)
+        if isinstance(value, Tensor):
+            node.meta["shape"] = tuple(value.shape)
+        elif isinstance(value, (tuple, list)) and all(isinstance(item, Tensor) for item in value):
+            node.meta["shape"] = tuple(tuple(item.shape) for item in value)
+        elif isinstance(value, int):
+            node.meta["number"] = value
+        return node
 
-    def run_node(self, n: Node) -> Any:
-        result = super().run_node(n)
-        if isinstance(result, Tensor):
-            n.meta["shape"] = tuple(result.shape)
-        elif isinstance(result, (tuple, list)) and all(isinstance(item, Tensor) for item in result):
-            n.meta["shape"] = tuple(tuple(item.shape) for item in result)
-        elif isinstance(result, int):
-            n.meta["number"] = result
-        return result
+    def run(self, node: Node) -> Any:
+        """What a node gives for the images."""
+        if node.op == "placeholder":
+            return self.images
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda item: self.values[item])
+        if node.op == "output":
+            return args[0]
+        target: Any = node.target
+        before, self.running = self.running, True
+        try:
+            if node.op == "get_attr":
+                return functools.reduce(getattr, target.split("."), self.root)
+            if node.op == "call_function":
+                return target(*args, **kwargs)
+            if node.op == "call_method":
+                return getattr(args[0], target)(*args[1:], **kwargs)
+            return self.root.get_submodule(target)(*args, **kwargs)
+        finally:
+            self.running = before
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Modules that are run are not noted."""
+        return forward(*args, **kwargs) if self.running else super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Nor are the parameters that they read."""
+        return attr_val if self.running else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """By numbers code may decide; by tensors it would decide by the images."""
+        value = self.values[obj.node]
+        return super().to_bool(obj) if isinstance(value, Tensor) else bool(value)
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """The entries of a tuple, or of a tensor's first dimension if that is not the images'."""
+        value = self.values[obj.node]
+        if isinstance(value, (tuple, list)) or (isinstance(value, Tensor) and len(value) % IMAGES):
+            return iter([obj[index] for index in range(len(value))])  # type: ignore[index]
+        return super().iter(obj)
+
+
+class StandIn(fx.Proxy):
+    """What stands for a value in the code that is traced. As a plain number it is that for the images."""
+
+    tracer: Tracer
+
+    def __getattr__(self, name: str) -> "StandInAttribute":
+        return StandInAttribute(self, name)
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, place, value), {})
+
+    @property
+    def number(self) -> Any:
+        """The number that it stands for. TraceError if it is none."""
+        value = self.tracer.values[self.node]
+        if isinstance(value, (int, float)):
+            return value
+        raise fx.proxy.TraceError("a number is made of what is none")
+
+    def __int__(self) -> int:
+        return int(self.number)
+
+    def __index__(self) -> int:
+        return operator.index(self.number)
+
+    def __float__(self) -> float:
+        return float(self.number)
+
+    def __len__(self) -> int:
+        value = self.tracer.values[self.node]
+        return len(value) if isinstance(value, (tuple, list)) else super().__len__()
+
+
+class StandInAttribute(StandIn, fx.proxy.Attribute):
+    """An attribute of a stand-in, or its method, once it is called."""
 
 
 def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph:
@@ -61,8 +151,9 @@ def trace(network: nn.Module, input_shape: Sequence[int], name: str) -> fx.Graph
     images = torch.empty(IMAGES, *input_shape, device="meta", dtype=dtype_of(network))
     try:
         with torch.no_grad(), torch.device("meta"):
-            graph = Tracer().trace(network)
-            result = Shapes(network, graph=graph).run(images)
+            tracer = Tracer(images)
+            graph = tracer.trace(network)
+            result = tracer.values[next(reversed(graph.nodes))]
     except Exception as error:  # whatever the user's code raises when its input is a stand-in
         check_runs(network, images, name)
         raise TasError(f"{name} cannot be read: {untraced(error)}{place_of(error)}") from None

@@ -15,7 +15,7 @@ from torch.fx import Node
 from tas.reading.channels import Channels
 from tas.reading.flow import Follower, Parameter, Value, shape, where
 from tas.reading.plan import Segment
-from tas.reading.sizes import computed, read_size, settle_sizes
+from tas.reading.sizes import computed, read_size, settle_sizes, sizes_in
 
 Rule = Callable[..., Value]
 
@@ -34,7 +34,7 @@ def cast(read: Follower, node: Node, input: Node, *_: Any, **__: Any) -> Value:
 def expand(read: Follower, node: Node, input: Node, *sizes: Any) -> Value:
     """Repetition along dimensions of size 1; the channels stay, unless the code says how many there are."""
     value = read.value(input)
-    wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    wanted = sizes_in(read, sizes)
     if not isinstance(value, Channels):
         kept = [
             size for size, length in zip(wanted, shape(node)) if isinstance(value, Parameter) and length == value.length
@@ -115,7 +115,7 @@ def cat(read: Follower, node: Node, tensors: Sequence[Node], dim: int = 0, **nam
 def reshape(read: Follower, node: Node, input: Node, *sizes: Any) -> Value:
     """As `reshaped`, unless the code says how many channels there are."""
     value = read.value(input)
-    wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    wanted = sizes_in(read, sizes)
     result = reshaped(read, node, input)
     if isinstance(result, Channels) and isinstance(wanted[result.dim], int) and wanted[result.dim] != -1:
         return read.leave_alone(node, f"{where(node)} gives it a size written in the code, {wanted[result.dim]}")

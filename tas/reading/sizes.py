@@ -44,6 +44,16 @@ def number_of(item: Any) -> int | None:
     return number if isinstance(number, int) else None
 
 
+def sizes_in(read: Follower, arguments: Sequence[Any]) -> Sequence[Any]:
+    """The sizes that a reshape is given, one after another, as a tuple, or as the shape of a tensor: whole numbers,
+    nodes, or what is known of them."""
+    if len(arguments) != 1:
+        return arguments
+    (whole,) = arguments
+    known = read.value(whole)
+    return known if isinstance(known, tuple) else whole if isinstance(whole, (tuple, list)) else arguments
+
+
 def settle_sizes(read: Follower, node: Node, sizes: Sequence[Any], result: Value) -> Value:
     """What goes on after channels were given sizes that the forward pass has read.
 
@@ -53,12 +63,14 @@ def settle_sizes(read: Follower, node: Node, sizes: Sequence[Any], result: Value
     Args:
         read: The reader.
         node: The operation.
-        sizes: Of each dimension of the result.
+        sizes: Of each dimension of the result, as `sizes_in` gives them.
         result: What the operation makes of its input's channels.
     """
     for dim, item in enumerate(sizes):
-        size = read.value(item)
+        size = read.value(item) if isinstance(item, Node) else item
         if not isinstance(size, Size):
+            if not isinstance(item, int) and isinstance(result, Channels) and dim == result.dim:
+                result = read.leave_alone(node, f"{where(node)} gives it a size that stays the same")
             continue
         if isinstance(result, Channels) and dim == result.dim and size.exact:
             read.widths.unify(result.segments, size.segments, f"{where(node)} gives it the size of other channels")

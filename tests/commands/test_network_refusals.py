@@ -20,6 +20,7 @@ def make(num_classes=10):
 def seven(): return make(7)
 def broken(): raise RuntimeError("out of\\norder")
 def nothing(): return None
+def late_norm(): return nn.Sequential(nn.Conv2d(1, 8, 8), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 10))
 def colours(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
 number = 5
 """
@@ -114,6 +115,13 @@ def test_weights_that_are_none_or_another_network_s(mynet: None, refused: Callab
     del state["fc.bias"]
     torch.save(state, tmp_path / "lacking.pt")
     assert "the weights lack 'fc.bias'" in said("lacking.pt", "resnet20")
+
+
+@pytest.mark.parametrize("command", ["search", "train"])
+def test_batches_of_one_image_whose_maps_are_single_numbers(command: str, mynet: None, refused: Callable) -> None:
+    said = refused(command, "--network", "mynet:late_norm", "--epochs", "1", "--batch-size", "1")
+    assert "--batch-size 1: mynet:late_norm does not learn by single images (Expected more than 1 value" in said
+    assert said.strip().endswith("; give at least 2")
 
 
 def test_a_pattern_that_fits_nothing(mynet: None, refused: Callable) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tas.data import folder
 from tas.data.folder import Folder
-from tas.data.image_files import ImageFiles, read_image
+from tas.data.image_files import ImageFiles, check_header, read_image
 from tas.data.images import ImageData
 from tas.data.opening import open_data
 from tas.errors import TasError
@@ -235,6 +235,22 @@ def test_sixteen_bit_pixels_are_scaled_not_clipped(tmp_path: Path) -> None:
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     expected = torch.from_numpy((ramp / 257).astype(np.uint8)).expand(3, 8, 8)
     assert torch.equal(read_image(tmp_path / "deep.png", None), expected)
+
+
+def test_a_tiff_of_several_pages_is_refused_and_not_read_as_its_first(tmp_path: Path) -> None:
+    pages = [Image.new("L", (8, 8), grey) for grey in (10, 20, 30)]
+    pages[0].save(tmp_path / "spectrum.tif", save_all=True, append_images=pages[1:])
+    for read in (lambda path: read_image(path, 8), lambda path: check_header(path, 8)):
+        with pytest.raises(TasError, match="a TIFF of 3 pages"):
+            read(tmp_path / "spectrum.tif")
+
+
+def test_a_class_of_files_of_another_kind_says_which(make_folder: MakeFolder) -> None:
+    root = make_folder()
+    for path in (root / "train" / "dog").iterdir():
+        path.rename(path.with_suffix(".npy"))
+    with pytest.raises(TasError, match=r"holds no images \(.*\), only \.npy$"):
+        opened(root)
 
 
 def test_hidden_files_are_passed_over(make_folder: Callable[..., Path]) -> None:

@@ -85,7 +85,8 @@ def test_a_step_of_a_mixture_gives_every_width_and_depth_a_gradient(traits: tupl
 @pytest.mark.parametrize("trait", REFUSED)
 def test_what_a_search_cannot_manage_is_refused_in_one_line(trait: str) -> None:
     with pytest.raises(TasError) as refused:
-        tas.search_space(with_traits(trait), torch.empty(2, *SHAPE))
+        network = with_traits(trait)
+        check_supernet(network, tas.search_space(network, torch.empty(2, *SHAPE)))
     assert REFUSED[trait] in str(refused.value) and "\n" not in str(refused.value)
 
 
