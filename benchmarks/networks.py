@@ -60,7 +60,7 @@ FAMILIES = Path(__file__).with_name("timm_families.txt")
 classifier of its own gets one."""
 
 CLASSES = 1000
-SECONDS = 1200
+SECONDS = 600
 """After which a network is given up."""
 
 HEAVY = 3e8

@@ -249,6 +249,7 @@ class GraphFollower:
     def counted_again(self, node: Node, layer: Layer, dim: int, value: Value) -> Value:
         """A layer that stands in a further place reads as many channels there, and costs as much again."""
         places = [index for index, known in enumerate(self.layers) if known.name == layer.name]
+        self.repeated.add(layer.name)
         if layer.groups > 1:
             self.leave_alone(node, f"{layer.name} reads other channels elsewhere, too")
             for index in places:
@@ -258,7 +259,6 @@ class GraphFollower:
             return None
         (index,) = places
         known = self.layers[index]
-        self.repeated.add(layer.name)
         if known.norm is not None:  # it is not the only one to read the layer
             self.channelwise.append(Channelwise(known.norm, (known.writes,), 1))
         reads = value.segments if isinstance(value, Channels) and value.dim == dim else layer.reads

@@ -35,6 +35,7 @@ def find_stages(
         own = [child for child in children if paths[child] in modules]  # others go by a name elsewhere
         free = [child for child in own if not any(f"{path}.".startswith(f"{paths[child]}.") for path in taken)]
         blocks = {child: Block(regions.get(paths[child], []), modules[paths[child]]) for child in free}
+        free = [child for child in free if not blocks[child].calls(repeated)]  # under whatever name
         for run in runs(free, blocks, lambda block: block.is_residual(values, widths, modules)):
             whole = len(run) == len(children)
             label = f"{run[0]}-{run[-1]}"
@@ -59,6 +60,10 @@ class Block:
         self.outputs = [node for node in nodes if any(user not in inside for user in node.users)]
         self.inside = inside
         self.nodes = nodes
+
+    def calls(self, layers: Collection[str]) -> bool:
+        """Whether one of these layers is run inside."""
+        return any(node.op == "call_module" and node.target in layers for node in self.nodes)
 
     def follows(self, other: "Block") -> bool:
         """Whether this block reads what the other one gives, and nobody else does."""
