@@ -191,7 +191,7 @@ def check_runs(network: nn.Module, images: Tensor, name: str) -> None:
 def untraced(error: Exception) -> str:
     """Why a network that runs cannot be traced. What its code says of torch.fx's stand-ins, Proxies, is no help."""
     if isinstance(error, fx.proxy.TraceError):
-        return "its forward pass depends on the data or its shape"
+        return "its forward pass depends on the data"
     why = reason(error) or type(error).__name__
     return "torch.fx cannot follow its forward pass" if "Proxy" in why else why
 

@@ -31,8 +31,9 @@ def with_parameters(plan: Plan, network: nn.Module) -> Plan:
         stage, block = plan.place_of(item.name)
         channelwise.append(replace(item, parameters=count // feature_count(plan, item), stage=stage, block=block))
     rest: Counter[tuple[str | None, int]] = Counter()
-    for name in layers & own.keys():
-        rest[plan.place_of(name)] -= derived_weights(network.get_submodule(name))
+    for name in own:
+        if name in layers:
+            rest[plan.place_of(name)] -= derived_weights(network.get_submodule(name))
     for path, parameters in own.items():
         for key, count in parameters.items():
             if f"{path}.{key}".lstrip(".") not in known:
