@@ -60,8 +60,9 @@ FAMILIES = Path(__file__).with_name("timm_families.txt")
 classifier of its own gets one."""
 
 CLASSES = 1000
-SECONDS = 600
-"""After which a network is given up."""
+SECONDS = {"tas": 600, "torch-pruning": 120}
+"""After which a network is given up. Torch-Pruning takes some seconds for nearly all, and for some of many branches
+hours and all memory."""
 
 HEAVY = 3e8
 """FLOPs from which on supernet and cut network are compared by smaller images, where the network takes any."""
@@ -227,7 +228,8 @@ def by_torch_pruning(name: str) -> dict[str, Any]:
     for module in network.modules():
         if getattr(module, "qkv", None) in heads:
             module.num_heads = pruner.num_heads[module.qkv]
-            module.head_dim = module.qkv.out_features // (3 * module.num_heads)
+            module.attn_dim = module.qkv.out_features // 3
+            module.head_dim = module.attn_dim // module.num_heads
     with torch.no_grad():
         logits = network(images)
     if logits.shape != (1, CLASSES):
@@ -249,9 +251,9 @@ def in_a_process(kind: str, name: str) -> dict[str, Any]:
     process.start()
     taken.close()
     wrong = "refused" if kind == "tas" else "failed"
-    if not given.poll(SECONDS):
+    if not given.poll(SECONDS[kind]):
         process.kill()
-        return {"network": name, wrong: f"not done in {SECONDS} s"}
+        return {"network": name, wrong: f"not done in {SECONDS[kind]} s"}
     try:
         row: dict[str, Any] = given.recv()
     except EOFError:
@@ -293,13 +295,14 @@ def main() -> None:
     options = parser.parse_args()
     versions = {name: version(name) for name in ("torch", "torchvision", "timm", "torch_pruning")}
     machine = {"machine": processor(), "commit": code_version(), **versions}
-    for kind, name in missing(options.rows, options.networks or all_networks()):
+    networks = options.networks or all_networks()
+    for kind, name in missing(options.rows, networks):
         row = {"kind": kind, **in_a_process(kind, name), **machine}
         with options.rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(*[f"{key} {value}" for key, value in row.items() if key not in machine], sep="  ", flush=True)
     if options.output:
-        options.output.write_text(document(rows_of(options.rows)), encoding="utf-8")
+        options.output.write_text(document(rows_of(options.rows), networks), encoding="utf-8")
 
 
 if __name__ == "__main__":

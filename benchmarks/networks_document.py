@@ -1,5 +1,6 @@
 """docs/networks.md, out of the rows of networks.py."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,17 @@ HEADS = (
 Row = Mapping[str, Any]
 
 
-def document(rows: Sequence[Row]) -> str:
-    """The whole document."""
+def document(rows: Sequence[Row], networks: Sequence[str]) -> str:
+    """The whole document.
+
+    Args:
+        rows: What has been measured.
+        networks: What there is to measure, in the table's order.
+    """
+    place = {name: index for index, name in enumerate(networks)}
+    rows = sorted(rows, key=lambda row: place.get(row["network"], len(place)))
     ours = [row for row in rows if row["kind"] == "tas"]
+    missing = [name for name in networks if name not in {row["network"] for row in ours}]
     theirs = {row["network"]: row for row in rows if row["kind"] == "torch-pruning"}
     refused = [row for row in ours if row["refused"]]
     return TEMPLATE.read_text(encoding="utf-8").format(
@@ -31,6 +40,7 @@ def document(rows: Sequence[Row]) -> str:
         table=table(ours, theirs),
         left_alone=left_alone(ours),
         failed=f"What Torch-Pruning said where it fails: {listed([*theirs.values()], 'failed')}",
+        missing=f"Not measured yet: {', '.join(f'`{name}`' for name in missing)}.\n\n" if missing else "",
         rows=ROWS,
         **{
             name: the_one(ours, name) for name in ("machine", "torch", "torchvision", "timm", "torch_pruning", "commit")
@@ -119,8 +129,11 @@ def left_alone(ours: Sequence[Row]) -> str:
     layers: Counter[str] = Counter()
     networks: dict[str, set[str]] = {}
     for row in ours:
-        for why in row.get("left_alone", {}).values():
+        for said in row.get("left_alone", {}).values():
+            why = re.sub(r"^(\w+?)(_\d+)? in \S+", r"\1", said)  # the operation, wherever it stands
+            why = re.sub(r"^\S+ reads it, and", "a module reads it, and", why)
+            why = re.sub(r"^\S+ (has|works|reads|stands) ", r"it \1 ", why) if not why.startswith("a ") else why
             layers[why] += 1
             networks.setdefault(why, set()).add(row["network"])
-    lines = [f"- {count} of {len(networks[why])} networks: {why}" for why, count in layers.most_common(20)]
+    lines = [f"- {count} of {len(networks[why])} networks: {why}" for why, count in layers.most_common(15)]
     return "\n".join(["", *lines])
