@@ -283,7 +283,7 @@ def rows_of(file: Path) -> list[dict[str, Any]]:
 def missing(file: Path, networks: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What has to be measured yet."""
     done = {(row["kind"], row["network"]) for row in rows_of(file)}
-    yield from ((kind, name) for name in networks for kind in KINDS if (kind, name) not in done)
+    yield from ((kind, name) for kind in KINDS for name in networks if (kind, name) not in done)
 
 
 def main() -> None:

@@ -147,3 +147,21 @@ def test_a_search_is_held_against_a_table_of_trained_networks(make_folder: Calla
         [sys.executable, *command, "--references"], cwd=ROOT, env=environment(), capture_output=True, text=True
     )
     assert "balanced" in done.stdout and "log-linear, 30 by judge, trust 1" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_networks_of_libraries_are_measured_beside_another_tool_and_gone_on_with(tmp_path: Path):
+    file, text = tmp_path / "rows.jsonl", tmp_path / "networks.md"
+    command = [sys.executable, "benchmarks/networks.py", "--rows", str(file), "--output", str(text)]
+    for names in (["timm/starnet_s050"], ["timm/starnet_s050", "timm/mobilenetv3_small_050"]):
+        subprocess.run([*command, "--networks", *names], cwd=ROOT, env=environment(), check=True, capture_output=True)
+    found = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(row["kind"], row["network"].partition("_")[0]) for row in found] == [
+        *[("tas", "timm/starnet"), ("torch-pruning", "timm/starnet")],
+        *[("tas", "timm/mobilenetv3"), ("torch-pruning", "timm/mobilenetv3")],
+    ]
+    for ours, theirs in zip(found[::2], found[1::2], strict=True):
+        assert ours["refused"] is None and ours["difference"] < 1e-5 and ours["exported"] is True
+        assert 0 < ours["smallest"] < ours["searchable"] <= 1 and ours["bytes"][1] < ours["bytes"][0]
+        assert theirs["failed"] is None and theirs["flops"] < 1
+    assert "| timm | 2 | 2 | 0 (0.0%) |" in text.read_text()
