@@ -197,7 +197,7 @@ def random_architecture(space: SearchSpace, generator: random.Random) -> Archite
 def torch_flops(network: nn.Module, images: Tensor) -> int:
     """Multiply-adds by torch's own counter, which counts two for each."""
     with FlopCounterMode(display=False) as counter:
-        network(images)
+        network.requires_grad_(False)(images)  # the counter's hooks follow gradients, of which there are none
     return counter.get_total_flops() // 2
 
 

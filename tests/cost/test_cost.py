@@ -12,11 +12,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tas.architecture import Architecture
-from tas.cost.count import flops, nonzero_flops, parameters
+from tas.cost.count import flops, nonzero_flops, parameters, uncounted
 from tas.cost.expected import ExpectedCost
 from tas.cost.measures import FLOPS
 from tas.cutting.build import build
 from tas.space.space import SearchSpace
+from tests.small_networks import Made, conv, pooled
 from tests.spaces import paper_space, plan_of, unpruned
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published"
@@ -262,3 +263,18 @@ def test_counting_leaves_the_network_as_it_was():
 def test_parameters_are_weights_biases_scales_and_shifts_but_no_running_statistics():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5))
     assert parameters(network) == 3 * 4 * 9 + 2 * 4 + 16 * 5 + 5
+
+
+class Meeting(nn.Module):
+    """Adds up a pair, as blocks do that are given tokens beside a map."""
+
+    def forward(self, pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return pair[0] + pair[1]
+
+
+def test_what_is_not_counted_is_found_where_a_module_is_given_a_parameter() -> None:
+    token = nn.Parameter(torch.zeros(1, 8, 1, 1))
+    network = Made(lambda net, x: net.fc(pooled(net.meet((net.a(x), net.token)))), a=conv(3, 8), token=token,
+                   meet=Meeting(), fc=nn.Linear(8, 5))  # fmt: skip
+    assert uncounted(network, (3, 8, 8)) == 0
+    assert token.requires_grad
