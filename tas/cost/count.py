@@ -47,9 +47,7 @@ def uncounted(network: nn.Module, input_shape: Sequence[int]) -> float:
         network: Any module that takes images (N, C, H, W).
         input_shape: (C, H, W) of one image.
     """
-    twin = without_storage(network).requires_grad_(
-        False
-    )  # the counter's hooks follow gradients, of which there are none
+    twin = without_storage(network).requires_grad_(False)  # the counter follows gradients, of which there are none
     with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.device("meta"):
         twin(torch.empty(IMAGES, *input_shape, dtype=dtype_of(twin)))
     everything = counter.get_total_flops() / 2 / IMAGES

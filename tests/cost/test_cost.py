@@ -273,8 +273,10 @@ class Meeting(nn.Module):
 
 
 def test_what_is_not_counted_is_found_where_a_module_is_given_a_parameter() -> None:
+    def path(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return net.fc(pooled(net.meet((net.a(x), net.token.expand(len(x), -1, -1, -1)))))
+
     token = nn.Parameter(torch.zeros(1, 8, 1, 1))
-    network = Made(lambda net, x: net.fc(pooled(net.meet((net.a(x), net.token)))), a=conv(3, 8), token=token,
-                   meet=Meeting(), fc=nn.Linear(8, 5))  # fmt: skip
+    network = Made(path, a=conv(3, 8), token=token, meet=Meeting(), fc=nn.Linear(8, 5))
     assert uncounted(network, (3, 8, 8)) == 0
     assert token.requires_grad
