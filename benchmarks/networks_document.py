@@ -8,7 +8,7 @@ from typing import Any
 
 TEMPLATE = Path(__file__).with_name("networks_template.md")
 
-ROWS = "benchmarks/results/networks.jsonl"
+ROWS = "benchmarks/results/2026-11-28-networks.jsonl"
 
 CIRCUMSTANCES = ("machine", "torch", "torchvision", "timm", "torch_pruning", "commit")
 
