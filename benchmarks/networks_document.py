@@ -40,11 +40,21 @@ def document(rows: Sequence[Row], networks: Sequence[str]) -> str:
         table=table(ours, theirs),
         left_alone=left_alone(ours),
         failed=f"What Torch-Pruning said where it fails: {listed([*theirs.values()], 'failed')}",
-        missing=f"Not measured yet: {', '.join(f'`{name}`' for name in missing)}.\n\n" if missing else "",
+        missing=unmeasured(len(missing), len(networks), len(theirs)),
         rows=ROWS,
         **{
             name: the_one(ours, name) for name in ("machine", "torch", "torchvision", "timm", "torch_pruning", "commit")
         },
+    )
+
+
+def unmeasured(missing: int, all: int, theirs: int) -> str:
+    """What the tables lack; nothing once all is measured."""
+    if not missing and theirs == all:
+        return ""
+    return (
+        f"Not measured yet: {missing} of {all} networks, most of them large, and {all - theirs} by Torch-Pruning; the "
+        "command below goes on with them.\n\n"
     )
 
 
@@ -65,7 +75,7 @@ def summary(ours: Sequence[Row], theirs: Mapping[str, Row]) -> str:
             continue
         searched = [row for row in rows if not row["refused"]]
         shares = sorted(row["searchable"] for row in searched)
-        pruned = sum(row["network"] in theirs and not theirs[row["network"]]["failed"] for row in rows)
+        others = [theirs[row["network"]] for row in rows if row["network"] in theirs]
         cells = (
             library,
             len(rows),
@@ -73,7 +83,7 @@ def summary(ours: Sequence[Row], theirs: Mapping[str, Row]) -> str:
             f"{len(rows) - len(searched)} ({1 - len(searched) / len(rows):.1%})",
             f"{shares[len(shares) // 2]:.0%}" if shares else "-",
             sum(row["exported"] is True for row in searched),
-            pruned,
+            f"{sum(not row['failed'] for row in others)} of {len(others)}",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
@@ -132,7 +142,7 @@ def left_alone(ours: Sequence[Row]) -> str:
         for said in row.get("left_alone", {}).values():
             why = re.sub(r"^(\w+?)(_\d+)? in \S+", r"\1", said)  # the operation, wherever it stands
             why = re.sub(r"^\S+ reads it, and", "a module reads it, and", why)
-            why = re.sub(r"^\S+ (has|works|reads|stands) ", r"it \1 ", why) if not why.startswith("a ") else why
+            why = re.sub(r"^\S+ (has|works|stands) ", r"it \1 ", why) if not why.startswith("a ") else why
             layers[why] += 1
             networks.setdefault(why, set()).add(row["network"])
     lines = [f"- {count} of {len(networks[why])} networks: {why}" for why, count in layers.most_common(15)]

@@ -164,4 +164,4 @@ def test_networks_of_libraries_are_measured_beside_another_tool_and_gone_on_with
         assert ours["refused"] is None and ours["difference"] < 1e-5 and ours["exported"] is True
         assert 0 < ours["smallest"] < ours["searchable"] <= 1 and ours["bytes"][1] < ours["bytes"][0]
         assert theirs["failed"] is None and theirs["flops"] < 1
-    assert "| timm | 2 | 2 | 0 (0.0%) |" in text.read_text()
+    assert "| timm | 2 | 2 | 0 (0.0%) | 100% | 2 | 2 of 2 |" in text.read_text()
