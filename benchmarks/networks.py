@@ -24,6 +24,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -157,7 +158,10 @@ def largest_difference(name: str, network: nn.Module, space: SearchSpace) -> flo
             supernet.force(architecture)
             small = cut(network, space.plan, architecture, supernet.weights(architecture)).eval()
             logits = small(images)
-            worst = max(worst, float((supernet(images) - logits).abs().max() / logits.abs().max()))
+            difference = float((supernet(images) - logits).abs().max() / logits.abs().max())
+            if not math.isfinite(difference):  # `max` would pass over it
+                raise AssertionError(f"{name}: its logits are zero or no numbers, and tell nothing apart")
+            worst = max(worst, difference)
             planned = FLOPS.exact(space.plan, architecture)
             if tas.flops(small, images.shape[1:]) != planned:
                 raise AssertionError(f"{name}: FLOPs by plan and by count disagree")
@@ -253,6 +257,7 @@ def in_a_process(kind: str, name: str) -> dict[str, Any]:
     wrong = "refused" if kind == "tas" else "failed"
     if not given.poll(SECONDS[kind]):
         process.kill()
+        process.join()
         return {"network": name, wrong: f"not done in {SECONDS[kind]} s"}
     try:
         row: dict[str, Any] = given.recv()

@@ -42,9 +42,7 @@ def document(rows: Sequence[Row], networks: Sequence[str]) -> str:
         failed=f"What Torch-Pruning said where it fails: {listed([*theirs.values()], 'failed')}",
         missing=unmeasured(len(missing), len(networks), len(theirs)),
         rows=ROWS,
-        **{
-            name: the_one(ours, name) for name in ("machine", "torch", "torchvision", "timm", "torch_pruning", "commit")
-        },
+        **{name: the_one(ours, name) for name in CIRCUMSTANCES},
     )
 
 
@@ -91,9 +89,8 @@ def summary(ours: Sequence[Row], theirs: Mapping[str, Row]) -> str:
 
 def only_theirs(ours: Sequence[Row], theirs: Mapping[str, Row]) -> str:
     """Which networks the other prunes and TAS refuses."""
-    names = [
-        row["network"] for row in ours if row["refused"] and not theirs.get(row["network"], {"failed": 1})["failed"]
-    ]
+    pruned = {name for name, row in theirs.items() if not row["failed"]}
+    names = [row["network"] for row in ours if row["refused"] and row["network"] in pruned]
     if not names:
         return "It prunes none that is refused here."
     return f"Refused here and pruned by it: {', '.join(f'`{name}`' for name in names)}."
