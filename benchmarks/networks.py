@@ -12,8 +12,8 @@ What is measured of a network, at the size of its images:
 - read: which widths and stages are searched, what share of its FLOPs they reach, what is left alone. A layer counts as
   reached if a searched width gives or takes its channels, or if its block can be left out.
 - forced and cut: the largest difference between the logits of the supernet and of the networks that are cut out of it
-  (the smallest, and two of random widths and depths), as a share of the largest logit: random norms, evaluation, single
-  precision. Before that `tas.check_supernet` has compared them in evaluation and training. FLOPs of the plan,
+  (the smallest, and two of random widths and depths), as a share of the largest logit: numbers in the place of zeros
+  and ones, random norms, evaluation, single precision. Before that `tas.check_supernet` has compared them in evaluation and training. FLOPs of the plan,
   `tas.flops` and, where TAS counts all of them, torch's counter halved have to be equal.
 - exported: whether `torch.export` takes the smallest network, and whether what it makes gives the same.
 - Torch-Pruning: whether its MagnitudePruner, at half of the channels of each layer, leaves a smaller network that gives
@@ -53,6 +53,7 @@ from tas.networks import open_network
 from tas.reading.plan import Layer
 from tas.runs.provenance import code_version
 from tas.space.space import SearchSpace
+from tas.supernet.check import lively
 from tas.supernet.norms import CandidateNorm
 from tas.supernet.supernet import Supernet
 
@@ -95,7 +96,7 @@ def measure(name: str) -> dict[str, Any]:
     """What TAS makes of a network; `refused` says why where it makes nothing."""
     torch.manual_seed(0)
     size, began = size_of(name), time.perf_counter()
-    network = open_network(name, CLASSES, 3).eval()
+    network = lively(open_network(name, CLASSES, 3).eval())  # some start with a classifier of zeros
     row: dict[str, Any] = {"network": name, "size": size, "params": parameters(network), "refused": None}
     try:
         row["flops"] = tas.flops(network, (3, size, size))
