@@ -13,8 +13,9 @@ What is measured of a network, at the size of its images:
   reached if a searched width gives or takes its channels, or if its block can be left out.
 - forced and cut: the largest difference between the logits of the supernet and of the networks that are cut out of it
   (the smallest, and two of random widths and depths), as a share of the largest logit: numbers in the place of zeros
-  and ones, random norms, evaluation, single precision. Before that `tas.check_supernet` has compared them in evaluation and training. FLOPs of the plan,
-  `tas.flops` and, where TAS counts all of them, torch's counter halved have to be equal.
+  and ones, random norms, evaluation, single precision. Before that `tas.check_supernet` has compared them in
+  evaluation and training. FLOPs of the plan, `tas.flops` and, where TAS counts all of them, torch's counter halved have
+  to be equal.
 - exported: whether `torch.export` takes the smallest network, and whether what it makes gives the same.
 - Torch-Pruning: whether its MagnitudePruner, at half of the channels of each layer, leaves a smaller network that gives
   logits of the same shape. As its own scripts do, it is told what the classifier is and which projections have heads.
