@@ -363,7 +363,6 @@ TRAITS: dict[str, Callable[[int], nn.Module]] = {
 REFUSED = {
     "training branch": "in training a smaller network does not run",
     "fixed noise": "in training a smaller network does not run",
-    "block asked what it is": "its supernet computes something else than a smaller network",
 }
 """Those that a search cannot manage -> what is said of them."""
 

@@ -83,7 +83,28 @@ def check_architecture(plan: Plan, architecture: Architecture) -> None:
 
 
 class LeftOut(nn.Identity):
-    """In the place of a block: however it is called, it gives back what it is given."""
+    """In the place of a block: however it is called, it gives back what it is given.
+
+    `isinstance` takes it for what it stands for, as forward passes ask what a block is; `type` does not.
+
+    Args:
+        stands_for: The block's class.
+    """
+
+    def __init__(self, stands_for: type[nn.Module]) -> None:
+        super().__init__()
+        self.stands_for = stands_for
+
+    @property  # type: ignore[misc]  # mypy knows that of the interpreter, which may be assigned to
+    def __class__(self) -> Any:
+        return self.stands_for
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Pickled as what it is."""
+        return LeftOut, (self.stands_for,), vars(self)
+
+    def _get_name(self) -> str:
+        return LeftOut.__name__  # where a network is printed
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The first thing that it is given, as it is."""
@@ -97,7 +118,8 @@ def leave_out(network: nn.Module, block: str) -> None:
 
     The plain attributes of the block, such as a number of channels, are still there.
     """
-    left, empty = network.get_submodule(block), LeftOut()
+    left = network.get_submodule(block)
+    empty = LeftOut(left.__class__)
     for name, value in vars(left).items():
         if name not in vars(empty) and isinstance(value, bool | int | float | str | tuple):
             setattr(empty, name, value)

@@ -1,5 +1,8 @@
 """Which blocks can be left out, and that a network without them is the supernet that leaves them out."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -126,7 +129,12 @@ def test_a_block_that_is_left_out_leaves_its_index_to_a_module_that_does_nothing
         space = search_space(network, torch.empty(1, *IMAGE))
         small = cut(network, space.plan, space.choose(space.full.widths, {"blocks": 2}))
         assert isinstance(small.blocks[2], nn.Identity)
-        assert sum(isinstance(block, Residual) for block in small.blocks) == 2
+        assert sum(isinstance(block, nn.Identity) for block in small.blocks) == 1
+        assert all(isinstance(block, Residual) for block in small.blocks)  # as forward passes may ask
+        images = torch.randn(2, *IMAGE)
+        for again in (copy.deepcopy(small.blocks[2]), pickle.loads(pickle.dumps(small.blocks[2]))):
+            assert isinstance(again, Residual) and str(again) == "LeftOut()"
+            assert again(images) is images
 
 
 def test_runs_in_a_flat_sequence_are_stages_and_what_follows_keeps_its_name():
