@@ -28,7 +28,8 @@ LOOKED_BY = 256
 class Distributions(pl.Callback):
     """Puts a picture of all width and depth distributions into TensorBoard, ten to twenty times in a search.
 
-    The run's distributions.csv has the same numbers, and those at the end.
+    Those of a strategy that has to measure them, half as often: asking takes its time. The run's distributions.csv has
+    the same numbers, and those at the end.
 
     Args:
         measures: The costs that have a budget.
@@ -62,7 +63,8 @@ class Distributions(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, SearchModule) and trainer.max_epochs is not None
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
-        shown, last = epoch % max(1, epochs // 10) == 0, epoch == epochs
+        times = 5 if module.strategy.measures_scores else 10
+        shown, last = epoch % max(1, epochs // times) == 0, epoch == epochs
         # Scores are measured, by more networks and images, once the last epoch is over.
         if not (shown or last) or (last and module.strategy.measures_scores):
             return

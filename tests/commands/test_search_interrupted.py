@@ -95,7 +95,7 @@ def test_a_search_interrupted_in_any_epoch_ends_as_an_unbroken_one(
 def test_a_search_interrupted_between_two_looks_leaves_the_same_curves(
     cli: Callable, few_digits: None, interrupt: Callable, tmp_path: Path
 ) -> None:
-    options = ["--epochs", "20", "--batch-size", "32", *FEW]  # looked at in every second epoch
+    options = ["--epochs", "20", "--batch-size", "32", *FEW]  # looked at in every fourth epoch
     assert cli("search", *options, "--output", "unbroken").status == 0
     interrupt(SearchModule, epoch=3)
     assert cli("search", *options, "--output", "broken").status == 130
