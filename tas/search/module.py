@@ -54,6 +54,9 @@ class SearchModule(pl.LightningModule):
         optimizers: Any = self.optimizers()  # Lightning unwraps the list of a single one
         steppers = optimizers if isinstance(optimizers, list) else [optimizers]
         scalars = self.strategy.step(batch, moment, steppers, self.manual_backward)
+        between = (moment.iteration + 1) % self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # it has
+        if between and batch_index + 1 < batches:
+            return  # nothing would be written of the step, and taking note of it takes its time
         self.log_dict(dict(scalars))
         for name, value in self.strategy.shown(scalars).items():
             self.log(name, value, prog_bar=True, logger=False)

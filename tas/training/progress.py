@@ -51,6 +51,9 @@ class RunBar(ProgressBar):
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         assert self.bar is not None
+        self.bar.update()
+        if self.bar.n % trainer.log_every_n_steps:  # type: ignore[attr-defined]  # it has
+            return
         values = {key: value for key, value in self.get_metrics(trainer, module).items() if isinstance(value, float)}
         shown = {"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}"}
         shown |= {key: f"{value:.3f}" for key, value in values.items()}
@@ -58,7 +61,6 @@ class RunBar(ProgressBar):
             if name in shown:
                 shown[name] += f" (target {target:g})"
         self.bar.set_postfix(shown, refresh=False)
-        self.bar.update()
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.close()
