@@ -63,7 +63,7 @@ FAMILIES = Path(__file__).with_name("timm_families.txt")
 classifier of its own gets one."""
 
 CLASSES = 1000
-SECONDS = {"tas": 600, "torch-pruning": 120}
+SECONDS = {"tas": 3600, "torch-pruning": 120}
 """After which a network is given up. Torch-Pruning takes some seconds for nearly all, and for some of many branches
 hours and all memory."""
 
