@@ -106,6 +106,17 @@ class LeftOut(nn.Identity):
     def _get_name(self) -> str:
         return LeftOut.__name__  # where a network is printed
 
+    # nn.Module asks the class whether there is state beside parameters and buffers; here there is none at all.
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        pass
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
+    ) -> None:
+        if strict:
+            unexpected += [key for key in state_dict if key.startswith(prefix)]
+
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The first thing that it is given, as it is."""
         given: Tensor = next(iter((*args, *kwargs.values())))

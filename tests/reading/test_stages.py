@@ -135,6 +135,8 @@ def test_a_block_that_is_left_out_leaves_its_index_to_a_module_that_does_nothing
         for again in (copy.deepcopy(small.blocks[2]), pickle.loads(pickle.dumps(small.blocks[2]))):
             assert isinstance(again, Residual) and str(again) == "LeftOut()"
             assert again(images) is images
+        with pytest.raises(RuntimeError, match=r"Unexpected key.*blocks\.2"):
+            small.load_state_dict({**small.state_dict(), "blocks.2.conv.weight": images})
 
 
 def test_runs_in_a_flat_sequence_are_stages_and_what_follows_keeps_its_name():
