@@ -97,7 +97,7 @@ def test_a_search_interrupted_between_two_looks_leaves_the_same_curves(
 ) -> None:
     options = ["--epochs", "20", "--batch-size", "32", *FEW]  # looked at in every fourth epoch
     assert cli("search", *options, "--output", "unbroken").status == 0
-    interrupt(SearchModule, epoch=3)
+    interrupt(SearchModule, epoch=5)
     assert cli("search", *options, "--output", "broken").status == 130
     assert cli("search", "--resume", "broken").status == 0
     same_result_and_curves(Run(tmp_path / "broken"), Run(tmp_path / "unbroken"))

@@ -2,10 +2,12 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from tas.runs.run import Run
 from tas.search.monitor import distribution_figure, distribution_rows
+from tas.training.schedules import cosine
 from tests.spaces import paper_space, unpruned
 
 
@@ -46,15 +48,30 @@ def test_the_rows_of_what_is_learned_are_one_a_candidate() -> None:
         assert {row["epoch"] for row in own} == {4}
 
 
-def test_measured_distributions_are_kept_five_times_and_after_the_last_epoch(
-    cli: Callable, few_digits: None, tmp_path: Path
+@pytest.mark.parametrize(("strategy", "every"), [("gumbel-mixture", 2), ("sandwich", 4)])
+def test_distributions_are_kept_ten_times_or_if_they_have_to_be_measured_five_and_after_the_last_epoch(
+    strategy: str, every: int, cli: Callable, few_digits: None, tmp_path: Path
 ) -> None:
-    assert cli("search", "--epochs", "21", "--batch-size", "32", "--output", "run").status == 0
+    options = ["--strategy", strategy, "--epochs", "21", "--batch-size", "32", "--output", "run"]
+    assert cli("search", *options).status == 0
     text = Run(tmp_path / "run").distributions.read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
-    assert list(dict.fromkeys(int(row["epoch"]) for row in rows)) == [*range(4, 21, 4), 21]
+    assert list(dict.fromkeys(int(row["epoch"]) for row in rows)) == [*range(every, 21, every), 21]
     sums: dict[tuple[str, str], float] = {}
     for row in rows:
         key = row["epoch"], row["name"]
         sums[key] = sums.get(key, 0) + float(row["probability"])
     assert all(abs(one - 1) < 1e-5 for one in sums.values())
+
+
+@pytest.mark.parametrize("strategy", ["gumbel-mixture", "sandwich"])
+def test_rows_of_curves_have_the_scalars_of_their_own_steps(
+    strategy: str, cli: Callable, few_digits: None, tmp_path: Path
+) -> None:
+    options = ["--strategy", strategy, "--epochs", "3", "--batch-size", "2", "--lr", "0.01", "--output", "run"]
+    assert cli("search", *options).status == 0
+    rows = list(csv.DictReader(Run(tmp_path / "run").curves.read_text(encoding="utf-8").splitlines()))
+    rates = {int(row["step"]): float(row["schedule/lr"]) for row in rows if row["schedule/lr"]}
+    steps = max(rates) + 1
+    assert any((step + 1) % 10 for step in rates)  # those of epochs' ends too
+    assert rates == pytest.approx({step: cosine(0.01, step / steps) for step in rates}, rel=1e-6)
