@@ -9,7 +9,8 @@ from tas.comparison.methods import methods_of
 from tas.comparison.ranking import AloneOptions, RankOptions
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
 from tas.config.files import with_recipe
-from tas.config.groups import Distillation, Keeping, Pruning
+from tas.config.groups import Distillation, Keeping
+from tas.config.methods import Pruning
 from tas.config.options import Options
 from tas.config.parsing import check_known, from_values
 from tas.errors import TasError, blame

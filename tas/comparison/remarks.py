@@ -7,7 +7,8 @@ from tas.comparison.jobs import Job, section
 from tas.comparison.methods import ComparedMethod, methods_of
 from tas.config import CompareOptions
 from tas.config.checks import flag
-from tas.config.groups import Distillation, Pruning, Space
+from tas.config.groups import Distillation, Space
+from tas.config.methods import Pruning
 from tas.cost.measures import MEASURES
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from tas.config.checks import above, at_least, distinct, inside
 from tas.config.functions import is_own
-from tas.config.methods import METHODS
 from tas.errors import TasError
 
 WHERE = {"where": True}
@@ -284,37 +283,6 @@ class Strategy:
         at_least(0.001, tau_start=self.tau_start, tau_end=self.tau_end)
         if self.arch_lr is not None:
             above(0, arch_lr=self.arch_lr)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pruning:
-    """Method of pruning."""
-
-    method: str = field(default="uniform", metadata={"choices": tuple(METHODS)})
-    """How the structure is chosen: by a method of the table, or by package.module:function, a function of one's own."""
-    blocks: int | None = None
-    """With --method uniform, balanced and shallow: blocks that every stage keeps, or all of them where it has no more;
-    none keeps all, with shallow two thirds."""
-    candidates: int = 10
-    """With --method random: networks that are drawn, trained and ranked."""
-    sparsity_weight: float | None = None
-    """With --method slimming: weight of the L1 penalty on the scales of the batch norms; with --method sss on the
-    factors of the blocks. None takes the one that shrinks a factor by 1, its starting value, over the training."""
-
-    def __post_init__(self) -> None:
-        known = is_own(self.method) or self.method in METHODS
-        inside("method", self.method, known, ", ".join((*METHODS, "package.module:function")))
-        at_least(1, candidates=self.candidates)
-        if self.blocks is not None:
-            at_least(1, blocks=self.blocks)
-        if self.sparsity_weight is not None:
-            above(0, sparsity_weight=self.sparsity_weight)
-        for key in dict.fromkeys(key for method in METHODS.values() for key in method.options):
-            readers = [name for name, method in METHODS.items() if key in method.options]
-            default = type(self).__dataclass_fields__[key].default
-            if getattr(self, key) != default and self.method not in readers:
-                flag = key.replace("_", "-")
-                raise TasError(f"--{flag} goes with --method {' or '.join(readers)}, not with {self.method}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,15 @@
-"""The methods of `tas prune`: one table from a name to what it is, which options and comparisons read.
+"""The methods of `tas prune`: one table from a name to what it is, which comparisons read, and the options of them.
 
 A new method is a file in `tas/pruning/` and one entry here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from tas.config.checks import above, at_least, inside
 from tas.config.functions import import_function, is_own
+from tas.errors import TasError
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,34 @@ METHODS = {
 def method_of(name: str) -> Method:
     """A method by its name in the table, or package.module:function, one of the user's own."""
     return Method(name, needs_weights=False) if is_own(name) else METHODS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Method of pruning."""
+
+    method: str = field(default="uniform", metadata={"choices": tuple(METHODS)})
+    """How the structure is chosen: by a method of the table, or by package.module:function, a function of one's own."""
+    blocks: int | None = None
+    """With --method uniform, balanced and shallow: blocks that every stage keeps, or all of them where it has no more;
+    none keeps all, with shallow two thirds."""
+    candidates: int = 10
+    """With --method random: networks that are drawn, trained and ranked."""
+    sparsity_weight: float | None = None
+    """With --method slimming: weight of the L1 penalty on the scales of the batch norms; with --method sss on the
+    factors of the blocks. None takes the one that shrinks a factor by 1, its starting value, over the training."""
+
+    def __post_init__(self) -> None:
+        known = is_own(self.method) or self.method in METHODS
+        inside("method", self.method, known, ", ".join((*METHODS, "package.module:function")))
+        at_least(1, candidates=self.candidates)
+        if self.blocks is not None:
+            at_least(1, blocks=self.blocks)
+        if self.sparsity_weight is not None:
+            above(0, sparsity_weight=self.sparsity_weight)
+        for key in dict.fromkeys(key for method in METHODS.values() for key in method.options):
+            readers = [name for name, method in METHODS.items() if key in method.options]
+            default = type(self).__dataclass_fields__[key].default
+            if getattr(self, key) != default and self.method not in readers:
+                flag = key.replace("_", "-")
+                raise TasError(f"--{flag} goes with --method {' or '.join(readers)}, not with {self.method}")

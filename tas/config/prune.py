@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from tas.config.checks import at_least
-from tas.config.groups import Dataset, Keeping, Machine, Pruning, Recipe, Source, Target
+from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source, Target
+from tas.config.methods import Pruning
 from tas.config.options import Options
 
 

@@ -10,8 +10,7 @@ import torch
 import tas
 from tas.architecture import Architecture
 from tas.config import PruneOptions
-from tas.config.groups import Pruning
-from tas.config.methods import METHODS
+from tas.config.methods import METHODS, Pruning
 from tas.config.parsing import parse
 from tas.data.digits import Digits
 from tas.pruning import blocks, importance

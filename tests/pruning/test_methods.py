@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tas.config.groups import Pruning
-from tas.config.methods import METHODS
+from tas.config.methods import METHODS, Pruning
 from tas.cost.count import parameters
 from tas.cost.measures import FLOPS, PARAMS
 from tas.errors import TasError
@@ -68,7 +67,7 @@ def test_an_option_of_another_method_is_refused_in_one_line(name: str) -> None:
 
 
 def test_of_several_options_of_other_methods_always_the_same_is_named() -> None:
-    script = "from tas.config.groups import Pruning\nPruning(method='l1', blocks=1, candidates=5, sparsity_weight=0.5)"
+    script = "from tas.config.methods import Pruning\nPruning(method='l1', blocks=1, candidates=5, sparsity_weight=0.5)"
     said = set()
     for seed in range(4):
         made = {**environment(), "PYTHONHASHSEED": str(seed)}
