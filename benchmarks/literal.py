@@ -38,7 +38,7 @@ class LiteralMixtures(GumbelMixture):
         self.supernet.sample(tau, self.options.samples, self.generator)
         loss, scalars = self.loss(batch, "architecture")
         for cost in self.costs:
-            loss = loss + self.options.cost_weight * cost.measured(*self.probabilities())[1].to(loss)
+            loss = loss + self.options.cost_weight * cost.measured().loss.to(loss)
         descend(loss, optimizer, backward)
         return scalars
 

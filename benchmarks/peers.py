@@ -63,7 +63,7 @@ PEERS = {
 
 METHODS = ("uniform", "shallow", "balanced", *PEERS, "tas-asked", "tas-sandwich")
 
-OPTIONAL = {"fastnas": ("modelopt", "torchprofile")}
+OPTIONAL = {"fastnas": ("modelopt", "torchprofile", "requests")}
 """Method -> the modules that it needs beside what `tas` does."""
 
 BeforeStep = Callable[[nn.Module], None]

@@ -26,9 +26,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from literal import LiteralMixtures, make_literal
+from memory import peak_bytes, saved_bytes
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
-from torch.profiler import ProfilerActivity, profile
 
 from tas.architecture import Architecture
 from tas.config.environment import set_environment
@@ -100,7 +99,9 @@ class Search:
         self.strategy, self.images, self.labels, self.autocast = strategy, images, labels, autocast
         self.batch = {"weights": (images, labels), "architecture": (images, labels)}
         self.optimizers = strategy.optimizers()
-        self.moments = (Moment(ITERATIONS // 2 + number, ITERATIONS) for number in range(ITERATIONS // 2))
+        self.moments = (
+            Moment(ITERATIONS // 2 + number, ITERATIONS, written=False) for number in range(ITERATIONS // 2)
+        )
 
     def iteration(self) -> None:
         """All of it, in the middle of a search."""
@@ -125,9 +126,11 @@ class Search:
         return [weights_step, architecture_step]
 
 
-def training_step(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
-    """A step of SGD on a network's loss."""
-    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+def training_step(network: nn.Module, loss: Callable[[], Tensor], foreach: bool | None = None) -> Step:
+    """A step of SGD on a network's loss; `foreach` as of the optimiser."""
+    optimizer = torch.optim.SGD(
+        network.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, foreach=foreach
+    )
 
     def step() -> None:
         value = loss()
@@ -138,14 +141,20 @@ def training_step(network: nn.Module, loss: Callable[[], Tensor]) -> Step:
     return step
 
 
-def plain_step(network: nn.Module, images: Tensor, labels: Tensor, autocast: Callable[[], object]) -> Step:
+def plain_step(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    autocast: Callable[[], object],
+    foreach: bool | None = None,
+) -> Step:
     """A training step of a plain network."""
 
     def loss() -> Tensor:
         with autocast():
             return F.cross_entropy(network(images).float(), labels)
 
-    return training_step(network, loss)
+    return training_step(network, loss, foreach)
 
 
 def milliseconds(step: Step) -> float:
@@ -161,40 +170,6 @@ def synchronise() -> None:
     """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-
-
-def saved_bytes(step: Step, parameters: list[nn.Parameter]) -> int:
-    """Bytes of the distinct tensors that a step keeps for its backward pass, parameters left out."""
-    known = {parameter.untyped_storage().data_ptr() for parameter in parameters}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        step()
-    return sum(kept.values())
-
-
-def peak_bytes(step: Step, device: str) -> int:
-    """The most bytes that a step has allocated at once, beyond what was there before."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    allocated = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        allocated += event.nbytes()
-        peak = max(peak, allocated)
-    return peak
 
 
 def fastest_plain(
@@ -257,6 +232,8 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
     supernet = Supernet(network, space, "interpolate" if literal else options.align)
     supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
+    if options.compute != "sliced":
+        supernet.compute_by(options.compute)
     depths = "mixed" if literal else options.depth_training
     mixture = Strategy(
         strategy="gumbel-mixture",
@@ -363,6 +340,7 @@ def main() -> None:
     parser.add_argument(
         "--depth-training", default="drawn", choices=["drawn", "mixed"], help="what the weights learn on"
     )
+    parser.add_argument("--compute", default="sliced", choices=["sliced", "masked"], help="what is computed of layers")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
     parser.add_argument("--literal", action=argparse.BooleanOptionalAction, default=True, help="time eq. 4 as written")

@@ -59,6 +59,19 @@ def test_the_search_step_of_the_sandwich_is_timed():
 
 
 @pytest.mark.slow
+def test_a_masked_iteration_launches_few_kernels_and_reads_nothing_back():
+    given = ["--network", "resnet20", "mobilenetv2", "--align", "pad", "--compute", "masked", "--image-size", "8"]
+    counted = rows("benchmarks/kernels.py", *given, "--iterations", "1", "--json")
+    assert {(row["network"], row["strategy"]) for row in counted} == {
+        *(("resnet20", "sandwich"), ("resnet20", "gumbel-mixture")),
+        *(("mobilenetv2", "sandwich"), ("mobilenetv2", "gumbel-mixture")),
+    }
+    for row in counted:
+        assert row["ratio"] <= 2.31, row  # 2.04 to 2.30, and the same on every machine
+        assert row["host_reads"] == 0, row
+
+
+@pytest.mark.slow
 def test_the_distillation_step_is_timed_beside_a_plain_one():
     (row,) = rows(
         "benchmarks/kd_step.py",

@@ -14,6 +14,7 @@ from tas.runs.run import Run, label
 from tas.search.finish import finish_search
 from tas.search.monitor import Distributions
 from tas.search.task import SearchTask, keep_checkpoint, open_search
+from tas.training.compiling import compiler_blamed
 from tas.training.interrupts import interruptible
 from tas.training.progress import RunBar
 from tas.training.threads import choose_threads
@@ -53,7 +54,8 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         )
     with interruptible(run, f"tas search --resume {run.path}"):
         if options.recipe.epochs:
-            fit(trainer, module, halves, run, options)
+            with compiler_blamed():
+                fit(trainer, module, halves, run, options)
         else:
             run.start(options)
         trained = time.monotonic()

@@ -21,7 +21,7 @@ from tas.cutting.importance import sorted_by_importance
 from tas.data.images import ImageData
 from tas.distillation.features import FeatureDistillation, Staged, stage_ends
 from tas.distillation.teachers import Teacher, Teachers, fast_in_bfloat16, predicts_alike
-from tas.errors import TasError, blame, gist
+from tas.errors import blame
 from tas.reading.original import Original
 from tas.reading.plan import Plan
 from tas.runs.console import say, warn
@@ -29,6 +29,7 @@ from tas.runs.load import load
 from tas.runs.results import TrainResult
 from tas.runs.run import Run, home_of
 from tas.runs.summary import change, percent, summary
+from tas.training.compiling import compiler_blamed
 from tas.training.interrupts import interruptible
 from tas.training.kept_zeros import zeros_kept
 from tas.training.module import TrainModule
@@ -239,15 +240,9 @@ def sparse(network: nn.Module, wanted: bool) -> Iterator[None]:
 @contextmanager
 def compiled(module: TrainModule, wanted: bool) -> Iterator[None]:
     """Compile a training's networks, if wanted. TasError where the compiler fails."""
-    if not wanted:
+    if wanted:
+        module.network.compile()
+        for teacher in module.teachers.members if module.teachers else ():
+            cast(Teacher, teacher).network.compile()
+    with compiler_blamed():
         yield
-        return
-    from torch._dynamo.exc import TorchDynamoException  # takes seconds to import
-
-    module.network.compile()
-    for teacher in module.teachers.members if module.teachers else ():
-        cast(Teacher, teacher).network.compile()
-    try:
-        yield
-    except TorchDynamoException as error:
-        raise TasError(f"--compile: torch.compile cannot do this here ({gist(error)})") from None

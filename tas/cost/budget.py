@@ -61,19 +61,16 @@ def all_hold(budgets: Sequence[Budget], plan: Plan, architecture: Architecture) 
     return all(budget.holds(budget.cost(plan, architecture)) for budget in budgets)
 
 
-def cost_loss(expected: Tensor, derived: float, budget: Budget) -> Tensor:
+def cost_loss(expected: Tensor, derived: Tensor, budget: Budget) -> Tensor:
     """The piecewise cost loss (the paper's eq. 7): its descent moves the expected cost toward the band.
 
     Args:
         expected: The expected cost under the learned distributions, a differentiable scalar.
-        derived: The cost of the argmax architecture; it alone decides the sign.
+        derived: The cost of the argmax architecture, a scalar; it alone decides the sign.
         budget: The band.
 
     Returns:
         +log(expected) above the band, 0 inside, -log(expected) below.
     """
-    if derived > budget.high:
-        return expected.log()
-    if derived < budget.low:
-        return -expected.log()
-    return 0.0 * expected
+    beyond = derived - derived.clamp(budget.low, budget.high)
+    return beyond.sign() * expected.log()

@@ -1,6 +1,6 @@
 """The expectation of a cost over distributions of widths and depths, differentiable in them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,11 @@ class ExpectedCost:
 
     Args:
         tables: The costs.
+        widths, stages: In which order their probabilities stand in a table of all.
     """
 
-    def __init__(self, tables: Sequence[CostTable]) -> None:
-        self.widths = list(dict.fromkeys(end for t in tables for end in (t.reads, t.writes) if isinstance(end, str)))
-        self.stages = list(dict.fromkeys(t.stage for t in tables if t.stage is not None))
+    def __init__(self, tables: Sequence[CostTable], widths: Iterable[str], stages: Iterable[str]) -> None:
+        self.widths, self.stages = list(widths), list(stages)
         # Row 0 of the probabilities is a certain choice: of numbers that are fixed, of what is always paid.
         width_row: dict[Width | None, int] = {name: row for row, name in enumerate(self.widths, 1)}
         stage_row: dict[Width | None, int] = {name: row for row, name in enumerate(self.stages, 1 + len(self.widths))}
@@ -34,27 +34,36 @@ class ExpectedCost:
             costs[index, : table.cost.shape[0], : table.cost.shape[1]] = table.cost
             when[index, list(paid[index])] = 1
         self.tensors: tuple[Tensor, ...] = torch.tensor(ends).t(), costs, when
+        self.certain = torch.eye(1, self.most, dtype=torch.float64)
 
     def __call__(self, widths: Probabilities, depths: Probabilities) -> Tensor:
         """The expected cost: a float64 scalar, differentiable in the probabilities."""
         return self.total(self.rows(widths, depths))
 
-    def at_argmax(self, widths: Probabilities, depths: Probabilities) -> Tensor:
-        """The cost of the network of the most probable candidates: a float64 scalar."""
-        rows = self.rows(widths, depths).detach()
-        return self.total(nn.functional.one_hot(rows.argmax(1), rows.shape[1]).to(rows))
+    def at_argmax(self, rows: Tensor) -> Tensor:
+        """The cost of the network of the most probable candidates of `rows`: a float64 scalar."""
+        certain = torch.zeros_like(rows)
+        return self.total(certain.scatter_(1, rows.detach().argmax(1, keepdim=True), 1.0))
 
     def rows(self, widths: Probabilities, depths: Probabilities) -> Tensor:
         """All probabilities, (1 + widths + stages, most candidates), zero beyond the candidates that there are."""
         given = [*(widths[name] for name in self.widths), *(depths[name] for name in self.stages)]
-        certain = torch.eye(1, self.most, dtype=torch.float64)
         if not given:
-            return certain
+            return self.certain
         rows = nn.utils.rnn.pad_sequence(given, batch_first=True)
         if rows.device.type == "mps":  # it has no double precision
             rows = rows.cpu()
-        rows = nn.functional.pad(rows.double(), (0, self.most - rows.shape[1]))
-        return torch.cat([certain.to(rows.device), rows])
+        return self.rows_of(rows)
+
+    def rows_of(self, table: Tensor) -> Tensor:
+        """The same of probabilities that stand in a table already: (widths + stages, most candidates of them), zero
+        beyond the candidates that there are."""
+        if self.certain.device != table.device:
+            self.certain = self.certain.to(table.device)
+        rows = table[:, : self.most].double()
+        if rows.shape[1] < self.most:
+            rows = nn.functional.pad(rows, (0, self.most - rows.shape[1]))
+        return torch.cat([self.certain, rows])
 
     def total(self, rows: Tensor) -> Tensor:
         """The sum of all tables under these probabilities."""

@@ -1,12 +1,25 @@
 """A cost of what a search has learned, beside the budget that it has to meet."""
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from tas.cost.budget import Budget, cost_loss
 from tas.cost.expected import ExpectedCost
 from tas.cost.measures import MEASURES
-from tas.cost.tables import Probabilities
 from tas.supernet.supernet import Supernet
+
+
+@dataclass(frozen=True)
+class MeasuredCost:
+    """One cost under the distributions of a moment; float64 scalars."""
+
+    expected: Tensor
+    """Differentiable in the distributions."""
+    derived: Tensor
+    """Of the network of the most probable candidates."""
+    loss: Tensor
+    """The cost loss of both."""
 
 
 class BudgetedCost:
@@ -19,22 +32,27 @@ class BudgetedCost:
 
     def __init__(self, supernet: Supernet, budget: Budget) -> None:
         space, measure = supernet.space, MEASURES[budget.measure]
+        self.supernet = supernet
         self.name = budget.measure
         self.budget = budget
         self.full = measure.exact(space.plan, space.full)
-        self.expected = ExpectedCost(measure.tables(space.plan, space.widths, space.depths))
+        self.expected = ExpectedCost(measure.tables(space.plan, space.widths, space.depths), space.widths, space.depths)
 
-    def scalars(self, widths: Probabilities, depths: Probabilities) -> dict[str, float]:
-        """What is logged of the cost under these distributions, as shares of the unpruned network's."""
-        return self.measured(widths, depths)[0]
+    def measured(self) -> MeasuredCost:
+        """The cost under the supernet's distributions."""
+        full_width = self.supernet.full_width
+        if full_width is None:
+            rows = self.expected.rows(*self.supernet.probabilities())
+        else:
+            rows = self.expected.rows_of(full_width.probabilities())
+        expected, derived = self.expected.total(rows), self.expected.at_argmax(rows)
+        return MeasuredCost(expected, derived, cost_loss(expected, derived, self.budget))
 
-    def measured(self, widths: Probabilities, depths: Probabilities) -> tuple[dict[str, float], Tensor]:
-        """What is logged of the cost under these distributions, and its loss, differentiable in them."""
-        expected, derived = self.expected(widths, depths), float(self.expected.at_argmax(widths, depths))
-        scalars = {
-            f"{self.name}/expected_ratio": expected.item() / self.full,
-            f"{self.name}/derived_ratio": derived / self.full,
+    def scalars(self, measured: MeasuredCost) -> dict[str, float | Tensor]:
+        """What is logged of it, as shares of the unpruned network's."""
+        return {
+            f"{self.name}/expected_ratio": (measured.expected.detach() / self.full).float(),
+            f"{self.name}/derived_ratio": (measured.derived / self.full).float(),
             f"{self.name}/band_low": self.budget.low / self.full,
             f"{self.name}/band_high": self.budget.high / self.full,
         }
-        return scalars, cost_loss(expected, derived, self.budget)

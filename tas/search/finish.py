@@ -60,7 +60,7 @@ def finish_search(
     """
     if module.strategy.measures_scores and judging is None:
         raise TasError("judging is missing: images by which networks are asked, which their weights have not seen")
-    module.supernet.float().to(device)
+    module.supernet.float().to(device).compute_by("sliced")
     conclusion = module.strategy.conclude(budgets, judging or tuple, device)
     return hand_over(module, network, budgets, conclusion, images, device)
 
@@ -79,6 +79,7 @@ def hand_over(
     supernet ends on the device, in single precision, set to what was found. Arguments as for `finish_search`.
     """
     supernet, space = module.supernet.float().to(device), module.supernet.space
+    supernet.compute_by("sliced")
     found = conclusion.architecture
     met = all_hold(budgets, space.plan, found)
     supernet.force(found)

@@ -10,9 +10,12 @@ from torchmetrics.classification import MulticlassAccuracy
 from tas.config.groups import Recipe, Strategy
 from tas.cost.budget import Budget
 from tas.data.loaders import Batch
+from tas.errors import check_finite
+from tas.search.computing import choose_compute
 from tas.search.confidence import confidence, mean_confidence
 from tas.search.strategies import STRATEGIES
 from tas.search.strategy import Moment
+from tas.supernet.choice import Compute
 from tas.supernet.supernet import Supernet
 
 
@@ -28,6 +31,7 @@ class SearchModule(pl.LightningModule):
         recipe: Training of the weights; its epochs are those of the search, as those of the Trainer must be.
         strategy: How widths and depths are learned.
         seed: Of the sampling.
+        compiled: Whether torch.compile takes the steps; they are masked then.
     """
 
     def __init__(
@@ -37,26 +41,49 @@ class SearchModule(pl.LightningModule):
         recipe: Recipe = Recipe(epochs=40),
         strategy: Strategy = Strategy(),
         seed: int = 0,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.supernet = supernet.to(memory_format=torch.channels_last)
         self.epochs = recipe.epochs
         self.strategy = STRATEGIES[strategy.strategy](supernet, budgets, recipe, strategy, seed)
+        self.compiled = compiled
+        self.compute: Compute | None = None if strategy.compute == "auto" else strategy.compute
+        """How layers compute; None until that is chosen."""
+        if compiled:
+            self.compute = "masked"
         self.val_accuracy = MulticlassAccuracy(supernet.space.full.num_classes, average="micro")
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return self.strategy.optimizers()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["compute"] = self.compute
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.compute = checkpoint.get("compute", self.compute)
+
     def training_step(self, batch: dict[str, Batch], batch_index: int) -> None:
         batches = int(self.trainer.num_training_batches)
-        moment = Moment(self.current_epoch * batches + batch_index, self.epochs * batches)
+        iteration = self.current_epoch * batches + batch_index
+        # What a step's losses were is not looked at where nothing is written: that would be to wait for the device.
+        often: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # it has
+        written = (iteration + 1) % often == 0 or batch_index + 1 == batches
+        moment = Moment(iteration, self.epochs * batches, written)
         optimizers: Any = self.optimizers()  # Lightning unwraps the list of a single one
         steppers = optimizers if isinstance(optimizers, list) else [optimizers]
+        if self.compute is None:
+            on_cpu = self.device.type == "cpu"
+            self.compute = "sliced" if on_cpu else choose_compute(self.strategy, batch, moment, self.manual_backward)
+        if self.supernet.compute != self.compute:
+            self.supernet.compute_by(self.compute, self.compiled)
         scalars = self.strategy.step(batch, moment, steppers, self.manual_backward)
-        between = (moment.iteration + 1) % self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # it has
-        if between and batch_index + 1 < batches:
-            return  # nothing would be written of the step, and taking note of it takes its time
+        if not written:
+            return
+        for name in ("weights/loss", "architecture/loss"):
+            if name in scalars:
+                check_finite(scalars[name], self.strategy.rates)
         self.log_dict(dict(scalars))
         for name, value in self.strategy.shown(scalars).items():
             self.log(name, value, prog_bar=True, logger=False)
@@ -73,7 +100,7 @@ class SearchModule(pl.LightningModule):
         widths, depths = self.strategy.probabilities()
         if self.strategy.measures_scores:
             for cost in self.strategy.costs:
-                self.log_dict(dict(cost.scalars(widths, depths)))
+                self.log_dict(cost.scalars(cost.measured()))
         for name, p in {**widths, **depths}.items():
             if len(p) > 1:
                 self.log(f"confidence/{name}", confidence(p))

@@ -42,6 +42,8 @@ class Moment:
     """From 0."""
     iterations: int
     """Of the whole search."""
+    written: bool = True
+    """Whether anything is made of what the step returns; if not, it need return nothing."""
 
     @property
     def progress(self) -> float:
@@ -60,6 +62,8 @@ class SearchStrategy(Protocol):
     costs: list[BudgetedCost]
     measures_scores: bool
     """Whether the distributions come from scores, by `look` and `conclude`; else the steps move them."""
+    rates: str
+    """The flags to lower where a step's loss is no number any more."""
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimisers that the steps use, freshly made."""
@@ -71,7 +75,9 @@ class SearchStrategy(Protocol):
         optimizers: Sequence[Stepper],
         backward: Backward,
     ) -> Scalars:
-        """One iteration, a function of the arguments and the seed; returns what there is to log.
+        """One iteration, a function of the arguments and the seed; returns what there is to log, or nothing.
+
+        It waits for nothing that the device computes.
 
         Args:
             batch: "weights" and, where steps learn by it, "architecture", of two parts of the training images.

@@ -24,7 +24,7 @@ from tas.runs.run import Run
 from tas.search.module import SearchModule
 from tas.space.of_network import check_cuts
 from tas.space.space import SearchSpace
-from tas.supernet.check import check_supernet
+from tas.supernet.check import check_masked, check_supernet
 from tas.supernet.supernet import Supernet
 
 
@@ -49,7 +49,8 @@ class SearchTask:
         """The search, at its start."""
         options = self.options
         supernet = Supernet(self.network, self.space, options.strategy.align)
-        return SearchModule(supernet, self.budgets, options.recipe, options.strategy, options.keeping.seed)
+        seed, compiled = options.keeping.seed, options.compile
+        return SearchModule(supernet, self.budgets, options.recipe, options.strategy, seed, compiled)
 
 
 def open_search(options: SearchOptions) -> SearchTask:
@@ -72,6 +73,9 @@ def open_search(options: SearchOptions) -> SearchTask:
     with blame("--network"):
         check_cuts(network, space, data.input_shape)
         check_supernet(network, space, how.align)
+        if how.compute == "masked" or options.compile:
+            with blame("--compile" if options.compile else "--compute"):
+                check_masked(Supernet(network, space, how.align))
     source = original.source
     if original.trained and options.init == "scratch":
         network, source = open_network(name, data.num_classes, data.in_channels), "fresh weights"

@@ -67,6 +67,38 @@ def check_supernet(network: nn.Module, space: SearchSpace, align: Alignment = "p
             raise TasError(f"{name}: a training step of its supernet does not run: {gist(error)}") from None
 
 
+def check_masked(supernet: Supernet) -> None:
+    """TasError unless a supernet gives masked what it gives sliced, in training, of random images.
+
+    It does not where channels of zeros change others: a norm over channels, a mean over them, a sigmoid behind no norm.
+
+    Args:
+        supernet: Any; it is not changed.
+    """
+    space, full = supernet.space, supernet.space.full
+    failing = f"{full.network} cannot be computed masked"
+    if any(choice.align == "interpolate" for choice in (*supernet.widths.values(), *supernet.depths.values())):
+        raise TasError(f"{failing} with --align interpolate, whose channels change their places")
+    like = next(supernet.parameters())
+    with same_numbers():
+        sliced = lively(copy.deepcopy(supernet)).train()
+        assert isinstance(sliced, Supernet)
+        sliced.compute_by("sliced")
+        masked = copy.deepcopy(sliced)
+        masked.compute_by("masked")
+        images = torch.randn(COMPARED, full.in_channels, full.image_size, full.image_size).to(like)
+    for drawn in ("the smallest network", "a mixture"):
+        for one in (sliced, masked):
+            if drawn == "a mixture":
+                one.sample(1.0, 2, torch.Generator().manual_seed(0))
+            else:
+                one.force(space.smallest())
+        expected, given = (run(one, images, failing) for one in (sliced, masked))
+        gap, scale = (given - expected).abs().max().item(), expected.abs().max().item()
+        if not gap <= WITHIN * scale:
+            raise TasError(f"{failing}: of {drawn} its logits of up to {scale:.2g} differ by {gap:.2g}")
+
+
 @torch.no_grad()
 def run(network: nn.Module, images: Tensor, failing: str) -> Tensor:
     """The logits of a forward pass that draws always the same random numbers. TasError where it fails."""

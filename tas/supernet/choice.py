@@ -11,6 +11,10 @@ Alignment = Literal["interpolate", "pad"]
 """How candidates of different widths are added: interpolate, all brought to the widest one's channels by CWI, as in the
 paper; or pad, filled up with zeros, so that every channel keeps its place."""
 
+Compute = Literal["sliced", "masked"]
+"""What is computed of layers: sliced, the channels that are drawn and no others; or masked, all, of which those that
+are not drawn are 0, so that every shape stays the same."""
+
 LANES = 8
 """Numbers in a vector register of common CPUs; also the granularity of a GPU's matrix units."""
 
@@ -34,6 +38,8 @@ class Choice(nn.Module):
         self.granularity = math.lcm(LANES, unit)
         # Small and random, so that no candidate starts as the argmax of all choices at once.
         self.logits = nn.Parameter(1e-3 * torch.randn(len(self.candidates)))
+        self.masked = False
+        """Whether layers compute all channels, and what is drawn are vectors (`tas.supernet.masked`)."""
         self.indices: tuple[int, ...]
         self.weights: Tensor
         self.fix(self.candidates[-1])
@@ -62,11 +68,14 @@ class Choice(nn.Module):
         Processors work on 8 numbers at a time, and take as long for a few channels less. What lies beyond the widest
         candidate gets no weight in the mixture.
         """
-        widest = self.drawn()[-1]
-        if len(self.indices) == 1:
+        return self.candidates[-1] if self.masked else self.rounded(self.drawn()[-1], mixing=len(self.indices) > 1)
+
+    def rounded(self, widest: int, mixing: bool) -> int:
+        """The same, of the widest candidate drawn, of several if they are mixed."""
+        if not mixing:
             return widest
         return min(-(-widest // self.granularity) * self.granularity, self.candidates[-1])
 
     def present(self) -> int:
         """How many channels the mixture of the drawn candidates has: the widest one's, or zeros beside them too."""
-        return self.computed() if self.align == "pad" else self.drawn()[-1]
+        return self.computed() if self.masked or self.align == "pad" else self.drawn()[-1]

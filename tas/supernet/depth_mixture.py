@@ -52,6 +52,56 @@ class AlignedSum(torch.autograd.Function):
         return None, torch.stack(grad_weights) if grad_weights else None, *grad_maps
 
 
+class SideBySideSum(torch.autograd.Function):
+    """`WeightedSum` for several networks' images by turns, each with its own weights, which get no gradient.
+
+    Args:
+        weights: (networks, feature maps).
+        maps: O_l, (images x networks, C, H, W) each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, *maps: Tensor) -> Tensor:
+        ctx.weights = weights.t().reshape(len(maps), 1, -1, 1).to(maps[0])
+        stacked = torch.stack([x.reshape(-1, len(weights), x[0].numel()) for x in maps])
+        return (stacked * ctx.weights).sum(0).view(maps[0].shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = upstream[0].contiguous()
+        flat = gradient.view(-1, ctx.weights.shape[2], gradient[0].numel())
+        return None, *((flat * weights).view(gradient.shape) for weights in ctx.weights)
+
+
+class WeightedSum(torch.autograd.Function):
+    """sum_l q_l O_l of feature maps of one shape, in two operations forward and two backward.
+
+    Args:
+        weights: q, (feature maps,).
+        maps: O_l, (N, C, H, W) each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, *maps: Tensor) -> Tensor:
+        last = maps[0].is_contiguous(memory_format=torch.channels_last)
+        stacked = torch.stack([x.permute(0, 2, 3, 1) if last else x for x in maps])
+        ctx.last = last
+        ctx.save_for_backward(weights, stacked)
+        total = (weights.to(stacked.dtype) @ stacked.view(len(maps), -1)).view(stacked.shape[1:])
+        return total.permute(0, 3, 1, 2) if last else total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        weights, stacked = ctx.saved_tensors
+        gradient = upstream[0].permute(0, 2, 3, 1) if ctx.last else upstream[0]
+        flat = gradient.to(stacked.dtype).reshape(-1)
+        grad_weights = (stacked.view(len(stacked), -1) @ flat).to(weights) if ctx.needs_input_grad[0] else None
+        parts = torch.outer(weights.to(flat), flat).view(stacked.shape).unbind()
+        return grad_weights, *(part.permute(0, 3, 1, 2) if ctx.last else part for part in parts)
+
+
 def pad_channels(x: Tensor, channels: int) -> Tensor:
     """A feature map with zero channels added: (N, C, H, W) to (N, channels, H, W)."""
     return x if x.shape[1] == channels else F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))

@@ -1,5 +1,6 @@
 """Searchable layers: each takes and returns a feature map, and computes the channels that are drawn, no others."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from tas.cutting.cut import set_features
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features
-from tas.supernet.norms import mixing_matrix
+from tas.supernet.masked import Vector
+from tas.supernet.norms import mixing_matrix, normalise_side_by_side
 from tas.supernet.searchable import Searchable, first, holding
 
 
@@ -35,6 +37,8 @@ class SearchableLayer(Searchable):
     """
 
     tas_slice: Slice
+    tas_vectors: dict[str, Vector]
+    """"there": of each channel its part in the mixture, where what is drawn are vectors and no norm has them."""
     # The layer's own:
     weight: Tensor
     bias: Tensor | None
@@ -44,23 +48,31 @@ class SearchableLayer(Searchable):
         """Make a convolution or linear layer searchable. Arguments as in `Slice`."""
         layer = super().on(module)
         vars(layer)["tas_slice"] = Slice(reads, choice, mixes)  # the supernet owns the choice
+        layer.tas_vectors = {}
         return layer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """(N, features, H, W) to (N, channels computed, H', W'), or for a linear layer (N, ..., features)."""
         part, x = self.tas_slice, first(args, kwargs)
         choice, weight, bias = part.choice, self.weight, self.bias
-        if choice is not None:
+        if choice is not None and choice.masked:
+            if not part.mixes:
+                return self.own_forward(*args, **kwargs)
+            there = self.tas_vectors["there"].value
+            assert there is not None
+            if len(there) > len(weight):
+                return side_by_side(self.own_forward(*args, **kwargs), there, torch.mul)
+            weight = weight * there.view(-1, *[1] * (weight.dim() - 1))
+            bias = None if bias is None else bias * there
+        elif choice is not None:
             width = choice.present() if part.mixes else choice.computed()
             weight, bias = weight[:width], None if bias is None else bias[:width]
         weight = part.reads.take(weight, 1, x.shape[1 if isinstance(self, nn.Conv2d) else -1])
-        if choice is not None and part.mixes and len(choice.indices) > 1:
+        if choice is not None and part.mixes and len(choice.indices) > 1 and not choice.masked:
             mixture = mixing_matrix(choice)
             weight = torch.tensordot(mixture, weight, 1)
             bias = None if bias is None else mixture @ bias
-        # Whoever asks for its channels is told those that a smaller network has.
-        counts = ("out_channels", "in_channels") if isinstance(self, nn.Conv2d) else ("out_features", "in_features")
-        vars(self).update(zip(counts, weight.shape))
+        self.say_counts(weight)
         if self.runs_as(nn.Conv2d):
             return nn.Conv2d._conv_forward(self, x, weight, bias)  # type: ignore[arg-type]
         if self.runs_as(nn.Linear):
@@ -68,6 +80,11 @@ class SearchableLayer(Searchable):
         # A class derived from them may do more than they do; its own forward runs.
         with holding(self, {"weight": weight} if bias is None else {"weight": weight, "bias": bias}):
             return self.own_forward(*args, **kwargs)
+
+    def say_counts(self, weight: Tensor) -> None:
+        """Whoever asks for its channels is told those that a network with this weight has."""
+        counts = ("out_channels", "in_channels") if isinstance(self, nn.Conv2d) else ("out_features", "in_features")
+        vars(self).update(zip(counts, weight.shape))
 
 
 @dataclass(frozen=True)
@@ -87,17 +104,22 @@ class ChannelwiseModule(Searchable):
     """
 
     tas_treated: Dimension
+    tas_vectors: dict[str, Vector]
+    """Of its parameters, the numbers for the channels that are there, where what is drawn are vectors; else none."""
 
     @classmethod
     def on(cls, module: nn.Module, features: Features, dim: int) -> Self:  # type: ignore[override]
         """Make a module take the features that are there. Arguments as in `Dimension`."""
         made = super().on(module)
         vars(made)["tas_treated"] = Dimension(features, dim)
+        made.tas_vectors = {}
         return made
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Any number of channels up to the full one, to as many, or to a fixed multiple."""
         features = self.tas_treated.features
+        if self.tas_vectors:
+            return self.masked_forward(*args, **kwargs)
         count = first(args, kwargs).shape[self.tas_treated.dim]
         set_features(self, count)
         state = dict([*self.named_parameters(recurse=False), *self.named_buffers(recurse=False)])
@@ -111,6 +133,37 @@ class ChannelwiseModule(Searchable):
                     features.put(buffer, taken[name])
         return result
 
+    def masked_forward(self, *args: Any, **kwargs: Any) -> Any:
+        """At full width: channels that are not there stay 0, and leave no statistics."""
+        taken: dict[str, Any] = {name: vector.value for name, vector in self.tas_vectors.items()}
+        norm = isinstance(self, nn.modules.batchnorm._BatchNorm)
+        networks = max(len(taken[name]) // vector.channels for name, vector in self.tas_vectors.items())
+        if networks > 1 and norm:
+            affine, eps = (taken.get("weight"), taken.get("bias")), float(vars(self)["eps"])
+            return normalise_side_by_side(first(args, kwargs), *affine, eps, networks)
+        if networks > 1:
+            without: dict[str, Any] = {"bias": None}
+            with holding(self, without):
+                return side_by_side(self.own_forward(*args, **kwargs), taken["bias"], torch.add)
+        if self.training and norm:
+            taken |= {"running_mean": None, "running_var": None, "num_batches_tracked": None}
+        with holding(self, taken):
+            return self.own_forward(*args, **kwargs)
+
+
+def side_by_side(x: Tensor, vector: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """An operation of the features of several networks' images by turns, each network with its own part of a vector.
+
+    Args:
+        x: (images x networks, channels, H, W), or of a linear layer (images x networks, ..., features).
+        vector: (networks x channels,).
+        operation: Of x and of what is broadcast to it.
+    """
+    dim = 1 if x.dim() == 4 else x.dim() - 1
+    networks = len(vector) // x.shape[dim]
+    shape = [1, networks, *(x.shape[dim] if place == dim else 1 for place in range(1, x.dim()))]
+    return operation(x.view(len(x) // networks, networks, *x.shape[1:]), vector.view(shape)).view(x.shape)
+
 
 class SlicedParameter(nn.Module):
     """A parametrisation: of a bare parameter with a number for each channel, those of the channels that are there."""
@@ -119,6 +172,12 @@ class SlicedParameter(nn.Module):
         super().__init__()
         self.features = features
         self.dim = dim
+        self.tas_vectors: dict[str, Vector] = {}
+        """"there": 1 for each feature that is there, where what is drawn are vectors; else none."""
 
     def forward(self, parameter: Tensor) -> Tensor:
+        if self.tas_vectors:
+            there = self.tas_vectors["there"].value
+            assert there is not None
+            return parameter * there.view(-1, *[1] * (parameter.dim() - 1)).transpose(0, self.dim)
         return self.features.take(parameter, self.dim, self.features.drawn())

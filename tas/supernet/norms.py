@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tas.supernet.choice import Choice
+from tas.supernet.masked import Vector
 from tas.supernet.mixture import Candidates, NormalisedMap, mixtures
 from tas.supernet.padding import padded_mixtures
 from tas.supernet.searchable import Searchable, first
@@ -35,6 +36,8 @@ class CandidateNorm(Searchable):
     eps: float
     num_features: int
     mixture: "Mixture | None"
+    tas_vectors: dict[str, Vector]
+    """Scales and shifts at full width, where what is drawn are vectors; else none."""
     transient = ("mixture",)
 
     @classmethod
@@ -51,6 +54,7 @@ class CandidateNorm(Searchable):
         choice.used_by(norm)
         norm.scales, norm.shifts = (nn.Parameter(for_all(own, choice)) for own in full if own is not None)
         norm.mixture = None
+        norm.tas_vectors = {}
         return norm
 
     @property
@@ -74,6 +78,13 @@ class CandidateNorm(Searchable):
         """The mixture."""
         width, choice = x.shape[1], self.choice
         momentum: float | None = self.momentum
+        if choice.masked:
+            scale, shift = (self.tas_vectors[name].value for name in ("scales", "shifts"))
+            assert scale is not None and shift is not None and momentum is not None
+            if len(scale) > width:
+                return normalise_side_by_side(x, scale, shift, self.eps, len(scale) // width)
+            state = (self.running_mean, self.running_var, scale, shift)
+            return F.batch_norm(x, *state, self.training, momentum, self.eps)
         if self.training:
             self.num_batches_tracked.add_(1)
             if momentum is None:  # a cumulative average, as `torch.optim.swa_utils.update_bn` asks for
@@ -139,6 +150,19 @@ def prepare(norms: Sequence[CandidateNorm]) -> None:
     mixing = [norm for norm in norms if len(norm.choice.indices) > 1]
     for norm, mixture in zip(mixing, aligned_mixtures(mixing)):
         norm.mixture = Mixture(norm.choice.weights, *mixture)
+
+
+def normalise_side_by_side(x: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float, networks: int) -> Tensor:
+    """Batch norm of several networks' images by turns, of each by its own statistics: they are channels of one norm.
+
+    Args:
+        x: (images x networks, channels, ...), contiguous.
+        scale, shift: Of the first network, then of the second, ...: (networks x channels,).
+        eps: As of batch norm.
+        networks: How many.
+    """
+    parts = x.reshape(len(x) // networks, networks * x.shape[1], *x.shape[2:])
+    return F.batch_norm(parts, None, None, scale, shift, True, 0.0, eps).view(x.shape)
 
 
 def for_all(full: Tensor, choice: Choice) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tas.supernet.choice import Choice
-from tas.supernet.depth_mixture import AlignedSum
+from tas.supernet.depth_mixture import AlignedSum, SideBySideSum, WeightedSum
 from tas.supernet.searchable import Searchable, first
 
 
@@ -45,6 +45,8 @@ class DepthMixture:
     def after(self, depth: int, x: Tensor) -> Tensor:
         """What goes on after the block that is the depth-th: its own output, or after the deepest the mixture."""
         depths = self.choice.drawn()
+        if self.choice.masked:
+            return self.after_all(depth, x)
         if len(depths) == 1:
             return x
         if depth in depths:
@@ -53,6 +55,18 @@ class DepthMixture:
             return x
         with torch.autocast(x.device.type, enabled=False):  # it mixes in the precision in which the outputs come
             mixed: Tensor = AlignedSum.apply(self.choice.align, self.choice.weights, *(self.ends[d] for d in depths))
+        return mixed
+
+    def after_all(self, depth: int, x: Tensor) -> Tensor:
+        """The same where every block runs, and those that are not drawn have the weight 0."""
+        depths = self.choice.candidates
+        if depth in depths:
+            self.ends[depth] = x
+        if depth < depths[-1]:
+            return x
+        with torch.autocast(x.device.type, enabled=False):
+            kind = WeightedSum if self.choice.weights.dim() == 1 else SideBySideSum
+            mixed: Tensor = kind.apply(self.choice.weights, *(self.ends[d] for d in depths))
         return mixed
 
 
@@ -77,7 +91,7 @@ class SearchableBlock(Searchable):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the block is called; where it is left out, its hooks do not run either."""
         mixture, depth = self.tas_place
-        if depth > mixture.choice.drawn()[-1]:
+        if depth > mixture.choice.drawn()[-1] and not mixture.choice.masked:
             return first(args, kwargs)
         return mixture.after(depth, super().__call__(*args, **kwargs))
 

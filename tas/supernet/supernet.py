@@ -12,8 +12,9 @@ from tas.architecture import Architecture
 from tas.cost.tables import Probabilities
 from tas.reading.plan import Channelwise, Layer
 from tas.space.space import SearchSpace
-from tas.supernet.choice import Alignment, Choice
+from tas.supernet.choice import Alignment, Choice, Compute
 from tas.supernet.features import Features
+from tas.supernet.full_width import FullWidth, sliced
 from tas.supernet.layers import ChannelwiseModule, SearchableLayer, SlicedParameter
 from tas.supernet.norms import CandidateNorm, prepare
 from tas.supernet.sampling import gumbel_weights, sample_candidates
@@ -63,6 +64,8 @@ class Supernet(nn.Module):
             for name, stage in space.plan.stages.items()
             if len(self.depths[name].candidates) > 1
         ]
+        self.full_width: FullWidth | None = None
+        """What is drawn where everything is computed at full width; None where it is sliced."""
 
     def make_layer(self, layer: Layer) -> None:
         """Make a convolution or linear layer searchable, and the norm that it feeds."""
@@ -88,10 +91,43 @@ class Supernet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, in_channels, H, W) to logits (N, num_classes)."""
-        prepare(self.norms)
         for stage in self.stages:
             stage.ends.clear()
+        if self.full_width is not None:
+            self.full_width.prepare()
+            return self.full_width.network(x)
+        prepare(self.norms)
         return self.network(x)
+
+    @property
+    def compute(self) -> Compute:
+        """How it computes at present."""
+        return "sliced" if self.full_width is None else "masked"
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Of images and weights: channels_last is the fastest, but norms of several networks side by side find each
+        one's channels together only in the other."""
+        return torch.channels_last if self.full_width is None else torch.contiguous_format
+
+    def compute_by(self, compute: Compute, compiled: bool = False) -> None:
+        """Go over to another way of computing the same, if it is another: the unpruned network is set then.
+
+        Args:
+            compute: The way.
+            compiled: Whether torch.compile takes the network, where it is masked.
+        """
+        if compute == self.compute:
+            return
+        for choice in (*self.widths.values(), *self.depths.values()):
+            choice.masked = compute == "masked"
+        if compute == "masked":
+            self.full_width = FullWidth(self.network, self.widths, self.depths, compiled)
+        else:
+            self.full_width = None
+            sliced(self.network)
+        self.to(memory_format=self.layout)
+        self.force(self.space.full)
 
     def sample(self, tau: float, samples: int, generator: torch.Generator, mix_depths: bool = True) -> None:
         """Draw what the next forward passes compute: `samples` widths of each convolution, all depths of each stage.
@@ -103,6 +139,9 @@ class Supernet(nn.Module):
             mix_depths: Whether a stage mixes its depths (eq. 5). If not, one is drawn, at its probability whatever tau
                 is, and the logits of depths get no gradient.
         """
+        if self.full_width is not None:
+            self.full_width.sample(tau, samples, generator, mix_depths)
+            return
         for choices, alike in batches(self.widths):
             weights = gumbel_weights(alike, tau, generator)
             indices = sample_candidates(weights, min(samples, alike.shape[-1]), generator)
@@ -119,6 +158,9 @@ class Supernet(nn.Module):
 
     def force(self, architecture: Architecture) -> None:
         """Compute one architecture alone, from now on."""
+        if self.full_width is not None:
+            self.full_width.force(architecture)
+            return
         for name, choice in self.widths.items():
             choice.fix(architecture.widths[name])
         for name, choice in self.depths.items():

@@ -133,6 +133,7 @@ def quiet() -> None:
         "Grad strides do not match bucket view strides",  # of 1x1 convolutions in channels_last; a matter of speed
         ".*Using `DistributedSampler` with the dataloaders.*",  # docs/runs.md says what it means
         ".*sync_dist=True.*",  # what is logged without it is the same on every process
+        "The .grad attribute of a Tensor that is not a leaf.*",  # torch's compiler looks at all that a graph is given
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 with torch 2.15
     ):
         warnings.filterwarnings("ignore", message=message)

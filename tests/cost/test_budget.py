@@ -28,14 +28,14 @@ def test_a_band_of_no_width_holds_the_target_alone():
 @pytest.mark.parametrize(("derived", "sign"), [(1251, 1), (1250, 0), (1000, 0), (750, 0), (749, -1)])
 def test_the_derived_network_s_cost_alone_decides_the_sign(derived, sign):
     for expected in (10.0, 1000.0, 1e9):
-        loss = cost_loss(torch.tensor(expected, dtype=torch.float64), derived, Budget(1000, 0.25))
+        loss = cost_loss(torch.tensor(expected, dtype=torch.float64), torch.tensor(derived), Budget(1000, 0.25))
         assert loss.item() == pytest.approx(sign * math.log(expected))
 
 
 @pytest.mark.parametrize(("derived", "slope"), [(1251, 1 / 800), (1000, 0), (749, -1 / 800)])
 def test_the_slope_is_that_of_the_logarithm_and_nothing_inside(derived, slope):
     expected = torch.tensor(800.0, dtype=torch.float64, requires_grad=True)
-    cost_loss(expected, derived, Budget(1000, 0.25)).backward()
+    cost_loss(expected, torch.tensor(derived), Budget(1000, 0.25)).backward()
     assert expected.grad.item() == pytest.approx(slope)
 
 
@@ -58,11 +58,11 @@ def test_a_step_down_the_loss_moves_the_expected_cost_toward_the_band(share_of_d
     def probabilities():
         return tuple({name: logits.softmax(0) for name, logits in part.items()} for part in (widths, depths))
 
-    before = ExpectedCost(tables)(*probabilities())
+    before = ExpectedCost(tables, space.widths, space.depths)(*probabilities())
     derived = FLOPS.exact(plan, argmax(space, *probabilities()))
-    cost_loss(before, derived, Budget(share_of_derived * derived)).backward()
+    cost_loss(before, torch.tensor(derived), Budget(share_of_derived * derived)).backward()
     with torch.no_grad():
         for logits in (*widths.values(), *depths.values()):
             logits -= 0.1 * logits.grad
-    change = (ExpectedCost(tables)(*probabilities()) - before).item()
+    change = (ExpectedCost(tables, space.widths, space.depths)(*probabilities()) - before).item()
     assert math.copysign(1, change) == direction if direction else change == 0

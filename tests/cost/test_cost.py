@@ -154,7 +154,7 @@ def test_expected_flops_and_their_gradient_are_those_of_a_sum_over_all_networks(
     log_probability = sum(logits[choice].log_softmax(0)[list(column)] for choice, column in enumerate(zip(*rows)))
     brute_force = (log_probability.exp() * torch.tensor(costs, dtype=torch.float64)).sum()
     tables = FLOPS.tables(plan_of(network), space.widths, space.depths)
-    expected = ExpectedCost(tables)(*probabilities(space, logits))
+    expected = ExpectedCost(tables, space.widths, space.depths)(*probabilities(space, logits))
     torch.testing.assert_close(expected, brute_force, rtol=1e-12, atol=0)
     # Widths of blocks that no depth keeps have no part in the cost, and so no gradient.
     gradients = torch.autograd.grad(expected, logits, materialize_grads=True)
@@ -172,7 +172,7 @@ def test_the_gradient_of_expected_flops_passes_gradcheck():
     def share_of_full(*some):
         some = iter(some)
         rows = [next(some) if vary else fixed for fixed, vary in zip(logits, searched)]
-        return ExpectedCost(tables)(*probabilities(space, rows)) / full
+        return ExpectedCost(tables, space.widths, space.depths)(*probabilities(space, rows)) / full
 
     assert torch.autograd.gradcheck(
         share_of_full, [row for row, vary in zip(logits, searched) if vary], atol=1e-9, rtol=1e-6
@@ -193,13 +193,15 @@ def test_with_certain_choices_the_expected_flops_are_exact(network):
         {name: values[index[name]] for name, values in space.depths.items()},
     )
     tables = FLOPS.tables(plan_of(network), space.widths, space.depths)
-    assert ExpectedCost(tables)(*certain).item() == FLOPS.exact(plan_of(network), chosen)
+    assert ExpectedCost(tables, space.widths, space.depths)(*certain).item() == FLOPS.exact(plan_of(network), chosen)
 
 
 def test_expected_flops_of_single_precision_probabilities_are_added_up_in_double_precision():
     space = paper_space(unpruned("resnet20", 10), ratios=(1.0,), search="width")
     ones = [{name: torch.ones(1) for name in part} for part in (space.widths, space.depths)]
-    expected = ExpectedCost(FLOPS.tables(plan_of("resnet20"), space.widths, space.depths))(*ones)
+    expected = ExpectedCost(FLOPS.tables(plan_of("resnet20"), space.widths, space.depths), space.widths, space.depths)(
+        *ones
+    )
     assert expected.dtype == torch.float64
     assert expected.item() == 40_813_184  # above 2**24, where single precision leaves out odd numbers
 

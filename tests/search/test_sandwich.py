@@ -177,14 +177,6 @@ def test_probabilities_are_even_before_anything_is_asked_and_shares_of_draws_aft
     assert all(torch.allclose(20 * p, (20 * p).round(), atol=1e-4) for p in widths.values())
 
 
-def test_a_loss_that_is_not_finite_names_the_flag() -> None:
-    module, _, _ = made()
-    images, labels = noise(1)
-    with pytest.raises(TasError, match="--lr: the loss is nan"):
-        batch = {"weights": (images[0] * float("nan"), labels)}
-        module.strategy.step(batch, Moment(0, 10), module.strategy.optimizers(), Tensor.backward)
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [

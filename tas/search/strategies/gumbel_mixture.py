@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,10 +12,9 @@ from tas.config.groups import Recipe, Strategy
 from tas.cost.budget import Budget
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
-from tas.errors import check_finite
 from tas.runs.results import Standing
 from tas.search.batch_accuracy import batch_accuracy
-from tas.search.budgeted_cost import BudgetedCost
+from tas.search.budgeted_cost import BudgetedCost, MeasuredCost
 from tas.search.conclusion import Conclusion
 from tas.search.strategy import Backward, Moment, Scalars, Stepper
 from tas.space.derivation import argmax, derive
@@ -49,6 +49,7 @@ class GumbelMixture:
     """
 
     measures_scores = False
+    rates = "--lr or --arch-lr"
 
     def __init__(
         self, supernet: Supernet, budgets: Sequence[Budget], recipe: Recipe, options: Strategy, seed: int
@@ -86,14 +87,23 @@ class GumbelMixture:
         self.generator.manual_seed(self.seed * 1_000_003 + moment.iteration)
         weights.param_groups[0]["lr"] = cosine(self.recipe.lr, moment.progress)
         logits.param_groups[0]["lr"] = self.arch_lr_over((1 - options.warmup) * moment.iterations)
+        learned = {"weights": self.weights_step(batch["weights"], weights, backward, tau)}
+        if searched >= 0:
+            learned["architecture"] = self.architecture_step(batch["architecture"], logits, backward, tau)
+        if not moment.written:
+            return {}
         scalars: dict[str, float | Tensor] = {
             "schedule/tau": tau,
             "schedule/lr": weights.param_groups[0]["lr"],
             "schedule/arch_lr": logits.param_groups[0]["lr"],
         }
-        scalars |= self.weights_step(batch["weights"], weights, backward, tau)
-        if searched >= 0:
-            scalars |= self.architecture_step(batch["architecture"], logits, backward, tau)
+        for name, one in learned.items():
+            scalars[f"{name}/loss"] = one.loss
+            scalars[f"{name}/accuracy"] = batch_accuracy(one.logits, one.labels)
+            for cost, measured in zip(self.costs, one.costs):
+                scalars |= cost.scalars(measured)
+            if one.costs:
+                scalars[f"{name}/cost_loss"] = sum_of(one.costs).detach().float()
         return scalars
 
     def arch_lr_over(self, steps: float) -> float:
@@ -102,42 +112,30 @@ class GumbelMixture:
             return self.options.arch_lr
         return ADAM_ARCH_LR if self.options.arch_optimizer == "adam" else min(MOST_ARCH_LR, ARCH_TRAVEL / steps)
 
-    def weights_step(
-        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
-    ) -> dict[str, float | Tensor]:
+    def weights_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> "Learned":
         """One step of SGD on the weights of a sampled network."""
         with without_gradient(self.supernet.architecture_parameters()):
             self.supernet.sample(
                 tau, self.options.samples, self.generator, mix_depths=self.options.depth_training == "mixed"
             )
-            loss, scalars = self.loss(batch, "weights")
+            loss, logits = self.loss(batch)
             descend(loss, optimizer, backward)
-        return scalars
+        return Learned(loss.detach(), logits.detach(), batch[1])
 
-    def architecture_step(
-        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
-    ) -> dict[str, float | Tensor]:
+    def architecture_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> "Learned":
         """One step on the logits of widths and depths, on another sampled network."""
         with without_gradient(self.supernet.weight_parameters()):
             self.supernet.sample(tau, self.options.samples, self.generator)
-            loss, scalars = self.loss(batch, "architecture")
-            widths, depths = self.probabilities()
-            losses = []
-            for cost in self.costs:
-                cost_scalars, penalty = cost.measured(widths, depths)
-                losses.append(penalty)
-                scalars |= cost_scalars
-            penalty = torch.stack(losses).sum()
-            descend(loss + self.options.cost_weight * penalty.to(loss), optimizer, backward)
-        return scalars | {"architecture/cost_loss": penalty.detach().float()}
+            loss, logits = self.loss(batch)
+            costs = [cost.measured() for cost in self.costs]
+            descend(loss + self.options.cost_weight * sum_of(costs).to(loss), optimizer, backward)
+        return Learned(loss.detach(), logits.detach(), batch[1], costs)
 
-    def loss(self, batch: Batch, step: str) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """The recipe's loss of what the supernet computes, and what is logged of it under the step's name."""
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The recipe's loss of what the supernet computes, and that."""
         images, labels = batch
-        logits = self.supernet(images.contiguous(memory_format=torch.channels_last))
-        loss = self.task_loss(logits, labels, None)
-        check_finite(loss.detach(), "--lr or --arch-lr")
-        return loss, {f"{step}/loss": loss.detach(), f"{step}/accuracy": batch_accuracy(logits, labels)}
+        logits = self.supernet(images.contiguous(memory_format=self.supernet.layout))
+        return self.task_loss(logits, labels, None), logits
 
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
         """The softmax of the logits."""
@@ -158,6 +156,26 @@ class GumbelMixture:
         """The weights' loss, and the derived share of each cost."""
         derived = {cost.name: scalars.get(f"{cost.name}/derived_ratio") for cost in self.costs}
         return {"loss": scalars["weights/loss"]} | {name: value for name, value in derived.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a step has learned by."""
+
+    loss: Tensor
+    """Of the task alone."""
+    logits: Tensor
+    labels: Tensor
+    costs: Sequence[MeasuredCost] = ()
+    """Those with a budget, where the step minds them."""
+
+
+def sum_of(costs: Sequence[MeasuredCost]) -> Tensor:
+    """The cost losses together."""
+    first, *others = (cost.loss for cost in costs)
+    for loss in others:
+        first = first + loss
+    return first
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """A slimmable supernet and log-linear scores: single networks learn together, then are asked what they are worth."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tas.architecture import Architecture
 from tas.config.groups import Recipe, Strategy
@@ -11,7 +13,6 @@ from tas.cost.budget import Budget
 from tas.cost.tables import Probabilities
 from tas.data.loaders import Batch
 from tas.distillation.loss import distillation_loss
-from tas.errors import check_finite
 from tas.runs.results import Standing
 from tas.search.batch_accuracy import batch_accuracy
 from tas.search.budgeted_cost import BudgetedCost
@@ -41,6 +42,39 @@ def parts_of_batch(images: int, networks: int) -> list[slice]:
     return [slice(start, start + share) for start in (min(share * place, images - share) for place in range(networks))]
 
 
+@contextmanager
+def gradients_beside(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Inside, gradients are computed anew; afterwards those from before are added, all in one operation.
+
+    Left to itself, a backward pass adds each by an operation of its own.
+    """
+    before = [(parameter, parameter.grad) for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    yield
+    both = []
+    for parameter, gradient in before:
+        if parameter.grad is None:
+            parameter.grad = gradient
+        elif gradient is not None:
+            both.append((parameter.grad, gradient))
+    if both:
+        torch._foreach_add_(*map(list, zip(*both)))
+
+
+class Lesson(NamedTuple):
+    """What a narrower network learns by."""
+
+    images: Tensor
+    teacher: Tensor
+    """The unpruned network's logits of them."""
+    labels: Tensor
+
+    def divergence(self, logits: Tensor) -> Tensor:
+        """From the unpruned network's output alone, at temperature 1; the mean over the images."""
+        return distillation_loss(logits, self.teacher, self.labels, 1.0, 1.0)
+
+
 class Sandwich:
     """The sandwich rule with in-place distillation (Yu & Huang 2019, "Universally Slimmable Networks"), then scores.
 
@@ -58,6 +92,7 @@ class Sandwich:
     """
 
     measures_scores = True
+    rates = "--lr"
 
     def __init__(
         self, supernet: Supernet, budgets: Sequence[Budget], recipe: Recipe, options: Strategy, seed: int
@@ -86,7 +121,7 @@ class Sandwich:
         """A step of the weights: the gradients of all its networks together."""
         (optimizer,), space = optimizers, self.supernet.space
         images, labels = batch["weights"]
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=self.supernet.layout)
         # Seeding by the iteration makes what is sampled a function of it alone: a resumed run samples the same.
         self.generator.manual_seed(self.seed * 1_000_003 + moment.iteration)
         lr = optimizer.param_groups[0]["lr"] = cosine(self.recipe.lr, moment.progress)
@@ -94,25 +129,51 @@ class Sandwich:
         self.supernet.force(space.full)
         logits = self.supernet(images)
         loss = self.task_loss(logits, labels, None)
-        check_finite(loss.detach(), "--lr")
         backward(loss)
-        taught, teacher = [], logits.detach()
         narrow = [space.smallest(), *random_networks(space, self.options.random_networks, self.generator)]
-        for network, share in zip(narrow, parts_of_batch(len(images), len(narrow))):
-            self.supernet.force(network)
-            # The divergence from the unpruned network's output alone, at temperature 1.
-            taught.append(distillation_loss(self.supernet(images[share]), teacher[share], labels[share], 1.0, 1.0))
-            backward(taught[-1])
+        lessons = [
+            Lesson(images[share], logits.detach()[share], labels[share])
+            for share in parts_of_batch(len(images), len(narrow))
+        ]
+        side_by_side = self.supernet.full_width is not None and self.supernet.full_width.side_by_side
+        learned = (self.teach_side_by_side if side_by_side else self.teach_one_by_one)(narrow, lessons, backward)
         optimizer.step()
+        if not moment.written:
+            return {}
+        smallest, *others = (lesson.divergence(own.detach()) for lesson, own in zip(lessons, learned, strict=True))
         scalars: dict[str, float | Tensor] = {
             "weights/loss": loss.detach(),
             "weights/accuracy": batch_accuracy(logits, labels),
             "schedule/lr": lr,
-            "weights/smallest": taught[0].detach(),
+            "weights/smallest": smallest,
         }
-        if len(taught) > 1:
-            scalars["weights/random"] = torch.stack(taught[1:]).detach().mean()
+        if others:
+            scalars["weights/random"] = torch.stack(others).mean()
         return scalars
+
+    def teach_one_by_one(
+        self, networks: Sequence[Architecture], lessons: Sequence["Lesson"], backward: Backward
+    ) -> list[Tensor]:
+        """The gradients of several networks, each by its lesson; returns their logits."""
+        learned = []
+        for network, lesson in zip(networks, lessons, strict=True):
+            self.supernet.force(network)
+            learned.append(self.supernet(lesson.images))
+            backward(lesson.divergence(learned[-1]))
+        return learned
+
+    def teach_side_by_side(
+        self, networks: Sequence[Architecture], lessons: Sequence["Lesson"], backward: Backward
+    ) -> list[Tensor]:
+        """The same in one pass: image i of each, then image i + 1."""
+        assert self.supernet.full_width is not None
+        self.supernet.full_width.force_side_by_side(networks)
+        together = Lesson(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*lessons)))
+        logits = self.supernet(together.images)
+        with gradients_beside(self.supernet.weight_parameters()):
+            backward(len(networks) * together.divergence(logits))  # the mean over all images; that of each counts once
+        self.supernet.force(self.supernet.space.full)  # which takes a batch of any size
+        return [logits[place :: len(networks)] for place in range(len(networks))]
 
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
         """The share of draws of the scores that choose each candidate; all alike before scores are measured."""
