@@ -72,6 +72,28 @@ def test_a_masked_iteration_launches_few_kernels_and_reads_nothing_back():
 
 
 @pytest.mark.slow
+def test_what_a_gpu_is_asked_works_on_a_cpu_and_leaves_its_rows(tmp_path):
+    said = rows("benchmarks/on_gpu.py", "--device", "cpu", "--quick", "--output", str(tmp_path))
+    kept = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in kept] == said
+    ended = [(row["part"], row["ended"]) for row in said if "ended" in row]
+    assert ended == [("alike", "status 0"), ("choices", "status 0"), *4 * [("steps", "status 0")]]
+    assert all(row["gradients_differ_by"] < 1e-4 for row in said if "way" in row)
+    assert said[-1] == {"part": "choices", "differ": []}
+
+
+def test_what_takes_too_long_on_a_gpu_is_stopped_and_what_it_had_said_is_kept(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    script = runpy.run_path(str(ROOT / "benchmarks/on_gpu.py"))
+    endless = "import time; print('{\"ratio\": 1}', flush=True); time.sleep(60)"
+    with (tmp_path / "rows.jsonl").open("w", encoding="utf-8") as kept:
+        script["run"](script["Part"]("steps", 1, [sys.executable, "-c", endless]), 1, kept)
+    found, ended = map(json.loads, (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines())
+    assert found == {"part": "steps", "ratio": 1}
+    assert ended["ended"] == "stopped: its time was over" and ended["seconds"] < 30
+
+
+@pytest.mark.slow
 def test_the_distillation_step_is_timed_beside_a_plain_one():
     (row,) = rows(
         "benchmarks/kd_step.py",

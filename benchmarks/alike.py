@@ -1,0 +1,68 @@
+"""Whether a search's step is the same sliced, masked and compiled, on a device: the gradients of all that learns.
+
+    python benchmarks/alike.py --network resnet20 mobilenetv2
+    python benchmarks/alike.py --network resnet20 --device cpu --no-compile
+
+A row for each network, strategy and way: the largest difference from the sliced supernet's, as a share of the largest
+gradient. float32 leaves some 1e-5, and convolutions in tf32, which is turned off here, would leave 1e-2.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+import torch
+from search_step import search_of
+from torch import Tensor
+
+from tas.supernet.check import lively
+from tas.supernet.choice import Compute
+
+WAYS: dict[str, tuple[Compute, bool]] = {"sliced": ("sliced", False), "masked": ("masked", False)}
+"""Name -> how layers compute, and whether torch.compile takes them."""
+
+
+def gradients(name: str, way: tuple[Compute, bool], options: argparse.Namespace) -> list[Tensor]:
+    """Those of one iteration in the middle of a search, in which nothing is updated."""
+    search, _ = search_of(name, 2, options)
+    supernet = search.strategy.supernet
+    torch.manual_seed(0)
+    lively(supernet)
+    supernet.compute_by(*way)
+    for optimizer in search.optimizers:
+        optimizer.step = lambda *_: None  # type: ignore[method-assign,assignment]
+    search.iteration()
+    return [torch.zeros_like(p) if p.grad is None else p.grad for p in supernet.parameters()]
+
+
+def furthest(own: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    """The largest difference, as a share of the largest number of all."""
+    largest = max(float(other.abs().max()) for other in others)
+    return max(float((a - b).abs().max()) for a, b in zip(own, others, strict=True)) / largest
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", nargs="+", default=["resnet20", "mobilenetv2"])
+    parser.add_argument("--strategy", nargs="+", default=["sandwich", "gumbel-mixture"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--image-size", type=int, default=32, help="height and width, in pixels")
+    parser.add_argument("--batch-size", type=int, default=48)
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args()
+    torch.backends.cudnn.allow_tf32 = False
+    ways = WAYS | ({"compiled": ("masked", True)} if options.compile else {})
+    for name in options.network:
+        for strategy in options.strategy:
+            given = vars(options) | {"strategy": strategy, "align": "pad", "compute": "sliced"}
+            given |= {"depth_training": "drawn", "precision": "float32"}
+            own = {way: gradients(name, how, argparse.Namespace(**given)) for way, how in ways.items()}
+            for way in [*ways][1:]:
+                row = {"network": name, "strategy": strategy, "way": way, "device": options.device}
+                gap = furthest(own[way], own["sliced"])
+                print(json.dumps(row | {"gradients_differ_by": gap}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
