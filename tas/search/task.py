@@ -24,7 +24,7 @@ from tas.runs.run import Run
 from tas.search.module import SearchModule
 from tas.space.of_network import check_cuts
 from tas.space.space import SearchSpace
-from tas.supernet.check import check_masked, check_supernet
+from tas.supernet.check import check_masked, check_supernet, same_numbers
 from tas.supernet.supernet import Supernet
 
 
@@ -73,9 +73,10 @@ def open_search(options: SearchOptions) -> SearchTask:
     with blame("--network"):
         check_cuts(network, space, data.input_shape)
         check_supernet(network, space, how.align)
-        if how.compute == "masked" or options.compile:
-            with blame("--compile" if options.compile else "--compute"):
-                check_masked(Supernet(network, space, how.align))
+    if how.compute == "masked" or options.compile:
+        # As masked as sliced, the search starts from the same numbers.
+        with blame("--compile" if options.compile else "--compute"), same_numbers():
+            check_masked(Supernet(network, space, how.align))
     source = original.source
     if original.trained and options.init == "scratch":
         network, source = open_network(name, data.num_classes, data.in_channels), "fresh weights"

@@ -369,3 +369,16 @@ def test_a_damaged_checkpoint_is_named(cli: Callable, few_digits: None, tmp_path
     status, _, err = cli("search", "--resume", "run")
     assert status == 2
     assert "last.ckpt: damaged" in err
+
+
+@pytest.mark.parametrize("flags", [("--compute", "masked"), ("--compile",)])
+def test_what_cannot_be_masked_is_refused_before_anything_is_made(
+    cli: Callable, few_digits: None, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    status, _, err = cli("search", *QUICK, "--recipe", "paper", *flags, "--output", "run")
+    assert status == 2
+    assert err.splitlines()[-1] == (
+        f"tas search: error: {flags[0]}: resnet20 cannot be computed masked with --align interpolate, whose channels "
+        "change their places"
+    )
+    assert not (tmp_path / "run").exists()
