@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tas.data.loaders import Batch
-from tas.search.strategies.gumbel_mixture import GumbelMixture, descend
+from tas.search.strategies.gumbel_mixture import GumbelMixture, Learned, descend, sum_of
 from tas.search.strategy import Backward, Stepper
 from tas.supernet.choice import Choice
 from tas.supernet.layers import SearchableLayer
@@ -22,30 +22,26 @@ def interpolate(x: Tensor, channels: int) -> Tensor:
 class LiteralMixtures(GumbelMixture):
     """The two steps with gradients of all parameters in each, in contiguous memory."""
 
-    def weights_step(
-        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
-    ) -> dict[str, float | Tensor]:
+    def weights_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> Learned:
         """One step of the weights."""
         self.supernet.sample(tau, self.options.samples, self.generator)
-        loss, scalars = self.loss(batch, "weights")
+        loss, logits = self.loss(batch)
         descend(loss, optimizer, backward)
-        return scalars
+        return Learned(loss.detach(), logits.detach(), batch[1])
 
-    def architecture_step(
-        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float
-    ) -> dict[str, float | Tensor]:
+    def architecture_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> Learned:
         """One step of the logits."""
         self.supernet.sample(tau, self.options.samples, self.generator)
-        loss, scalars = self.loss(batch, "architecture")
-        for cost in self.costs:
-            loss = loss + self.options.cost_weight * cost.measured().loss.to(loss)
-        descend(loss, optimizer, backward)
-        return scalars
+        loss, logits = self.loss(batch)
+        costs = [cost.measured() for cost in self.costs]
+        descend(loss + self.options.cost_weight * sum_of(costs).to(loss), optimizer, backward)
+        return Learned(loss.detach(), logits.detach(), batch[1], costs)
 
-    def loss(self, batch: Batch, step: str) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """The cross-entropy of what the supernet computes."""
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The cross-entropy of what the supernet computes, and that."""
         images, labels = batch
-        return F.cross_entropy(self.supernet(images).float(), labels), {}
+        logits = self.supernet(images).float()
+        return F.cross_entropy(logits, labels), logits
 
 
 class LiteralConv2d(nn.Module):

@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     options.device, options.precision, options.image_size, options.pairs = "cpu", "float32", 32, options.rounds
-    options.strategy = "gumbel-mixture"
+    options.strategy, options.compute = "gumbel-mixture", "sliced"
     set_environment()
     keep_freed_memory()
     search, network = search_of(options.network, options.samples, options)
