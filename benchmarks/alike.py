@@ -12,9 +12,11 @@ import json
 from collections.abc import Sequence
 
 import torch
-from search_step import search_of
+from search_step import ITERATIONS, search_of
 from torch import Tensor
 
+from tas.search.computing import Idle
+from tas.search.strategy import Moment
 from tas.supernet.check import lively
 from tas.supernet.choice import Compute
 
@@ -29,9 +31,8 @@ def gradients(name: str, way: tuple[Compute, bool], options: argparse.Namespace)
     torch.manual_seed(0)
     lively(supernet)
     supernet.compute_by(*way)
-    for optimizer in search.optimizers:
-        optimizer.step = lambda *_: None  # type: ignore[method-assign,assignment]
-    search.iteration()
+    idle = [Idle() for _ in search.optimizers]
+    search.strategy.step(search.batch, Moment(ITERATIONS // 2, ITERATIONS, written=False), idle, Tensor.backward)
     return [torch.zeros_like(p) if p.grad is None else p.grad for p in supernet.parameters()]
 
 

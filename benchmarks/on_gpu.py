@@ -54,7 +54,8 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
     small = ["--image-size", "8", "--no-compile"] if quick else []
     yield Part("alike", 120, script("alike.py", "--network", *networks, "--device", device, *small))
     for place in dict.fromkeys(("cpu", device)):
-        where = ["--accelerator", "gpu" if place == "cuda" else place, "--output", str(options.output / place)]
+        on = "cpu" if place == "cpu" else accelerator
+        where = ["--accelerator", on, "--output", str(options.output / place)]
         short = ["--epochs", "1", "--probes", "20", "--draws", "2"] if quick else ["--epochs", "2"]
         yield Part("choices", 60, tas("search", *short, *where))
     yield from steps(options)
@@ -62,18 +63,8 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
         return
     images, output = str(options.data_dir), options.output
     config = str(HERE.parent / "configs/search/cifar10-resnet32.yaml")
-    given = [
-        "--config",
-        config,
-        "--align",
-        "pad",
-        "--data",
-        "folder",
-        "--data-dir",
-        images,
-        "--output",
-        f"{output}/search",
-    ]
+    given = ["--config", config, "--align", "pad", "--output", f"{output}/search"]
+    given += ["--data", "folder", "--data-dir", images, "--accelerator", accelerator]
     few = ["--epochs", "1", "--image-size", "8", "--train-images", "640"] if quick else ["--epochs", "10"]
     yield Part("search", 120, tas("search", *given, *few))
     if options.table is not None:
@@ -104,8 +95,8 @@ def tas(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tas", *arguments]
 
 
-def run(part: Part, seconds: float, rows: IO[str]) -> None:
-    """Run a part for so long at most, and write what it says."""
+def run(part: Part, seconds: float, rows: IO[str]) -> bool:
+    """Run a part for so long at most, and write what it says; whether it came to its end."""
     began, busy, said, ended = time.monotonic(), [], "", None
     with subprocess.Popen(
         part.command, cwd=HERE.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -125,6 +116,7 @@ def run(part: Part, seconds: float, rows: IO[str]) -> None:
         write(rows, {"part": part.name} | found)
     taken = {"seconds": round(time.monotonic() - began, 1), "gpu_busy_percent": round(mean(busy)) if busy else None}
     write(rows, {"part": part.name, "ended": ended, **taken, "command": part.command[1:], "last": lines[-1:]})
+    return ended == "status 0"
 
 
 def object_in(line: str) -> dict[str, Any] | None:
@@ -175,17 +167,16 @@ def main() -> int:
     options = parser.parse_args()
     options.output = options.output.resolve()
     options.output.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + 60 * options.minutes
+    end, failed = time.monotonic() + 60 * options.minutes, False
     named = torch.cuda.get_device_name() if options.device == "cuda" else processor()
     with (options.output / "rows.jsonl").open("a", encoding="utf-8") as rows:
         write(rows, {"device": named, "torch": torch.__version__, "commit": code_version(), "quick": options.quick})
         for part in parts(options):
             if (left := end - time.monotonic()) > 0:
-                run(part, min(part.seconds, left), rows)
+                failed |= not run(part, min(part.seconds, left), rows)
         if (found := choices(options.output, options.device)) is not None:
             write(rows, found)
-    written = (options.output / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-    return int(any(row.get("ended", "status 0") != "status 0" for row in map(json.loads, written)))
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,10 @@ class SearchModule(pl.LightningModule):
         steppers = optimizers if isinstance(optimizers, list) else [optimizers]
         if self.compute is None:
             on_cpu = self.device.type == "cpu"
-            self.compute = "sliced" if on_cpu else choose_compute(self.strategy, batch, moment, self.manual_backward)
+            chosen: Compute = "sliced" if on_cpu else choose_compute(self.strategy, batch, moment, self.manual_backward)
+            # One for all processes: the ways differ in their backward passes, in each of which these meet.
+            chosen = self.trainer.strategy.broadcast(chosen)
+            self.compute = chosen
         if self.supernet.compute != self.compute:
             self.supernet.compute_by(self.compute, self.compiled)
         scalars = self.strategy.step(batch, moment, steppers, self.manual_backward)

@@ -212,7 +212,7 @@ class Gathered(torch.autograd.Function):
         ends = constant(weights.device, weights.dtype)[-2:]
         table = torch.cat([weights.reshape(-1), there.reshape(-1), ends])[places.weights]
         numbers = torch.cat([*(source.reshape(-1) for source in sources), ends])[places.sources]
-        ctx.places, ctx.channels, ctx.shape = places, channels, weights.shape
+        ctx.places = places
         ctx.lengths = [source.shape for source in sources]
         ctx.save_for_backward(table, numbers)
         parts = torch.split((table * numbers).sum(0), [count + -count % ALIGNED for count in channels])
