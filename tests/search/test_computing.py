@@ -30,7 +30,7 @@ def module_of(strategy: str, compute: str, dtype: torch.dtype = torch.float64) -
     full, network, plan, _ = planned()
     space = SearchSpace.of(plan, full)
     torch.manual_seed(0)
-    supernet = Supernet(network.to(dtype), space)
+    supernet = Supernet(network, space).to(dtype)
     options = Strategy(strategy=strategy, compute=compute, **OPTIONS[strategy])
     return SearchModule(supernet, [Budget(0.5 * FLOPS.exact(plan, full))], Recipe(epochs=2), options)
 
