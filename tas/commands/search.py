@@ -35,14 +35,14 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
     choose_threads(task.space.plan, task.space.full, options.recipe.batch_size)
     halves, targets = task.halves, options.target.shares()
     run = run or Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
-    module, timer = task.module(), Timer()
+    module, timer, distributions = task.module(), Timer(), Distributions(list(targets))
     trainer = make_trainer(
         options.machine,
         options.recipe.epochs,
         options.keeping.seed,
         run,
         len(halves.train_dataloader()["weights"]),
-        [RunBar("search", targets), Distributions(list(targets)), timer],
+        [RunBar("search", targets), distributions, timer],
         partial=True,  # of the candidates that are not drawn
     )
     run.check_free()
@@ -71,6 +71,7 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         )
         # Earlier epochs of a search that was gone on with count, and so does what comes after the last.
         seconds = timer.time_elapsed("train") + time.monotonic() - trained
+        distributions.conclude(trainer, module, found.conclusion.standing)
         val_accuracy = trainer.validate(module, halves, verbose=False)[0]["val_accuracy"]
     result = search_result(task, found, val_accuracy, seconds)
     if trainer.is_global_zero:

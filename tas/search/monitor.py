@@ -1,7 +1,9 @@
 """What TensorBoard shows of a search beside its scalars, and the same as CSV."""
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
@@ -11,9 +13,10 @@ from torch.utils.tensorboard import SummaryWriter
 from tas.cost.measures import MEASURES
 from tas.cost.tables import Probabilities
 from tas.data.images import SearchData
+from tas.runs.results import Standing
 from tas.runs.run import Run
 from tas.search.module import SearchModule
-from tas.search.pictures import draw_elasticities
+from tas.search.pictures import LETTER, draw_elasticities
 from tas.space.space import SearchSpace
 from tas.training.curves import GrowingCsv
 
@@ -25,11 +28,37 @@ LOOKED_BY = 256
 """Held-out images, about, by which a strategy that measures scores brings its distributions up to date."""
 
 
-class Distributions(pl.Callback):
-    """Puts a picture of all width and depth distributions into TensorBoard, ten to twenty times in a search.
+PICTURES = 0.02
+"""The part of a search that its pictures may take."""
 
-    Those of a strategy that has to measure them, half as often: asking takes its time. The run's distributions.csv has
-    the same numbers, and those at the end.
+
+class PictureTime:
+    """The time that pictures take, so that they stay a small part of a run: a short one has them at its end alone."""
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+        self.spent = 0.0
+        self.longest = 0.5
+        """Seconds of one; of the first, with what has to be imported for it, about."""
+
+    def left(self) -> bool:
+        """Whether there is time for one more, and for that at the end."""
+        return self.spent + 2 * self.longest <= PICTURES * (time.perf_counter() - self.begun)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Drawing, inside."""
+        begun = time.perf_counter()
+        yield
+        self.longest = time.perf_counter() - begun
+        self.spent += self.longest
+
+
+class Distributions(pl.Callback):
+    """Keeps all width and depth distributions ten to twenty times in a search, and at its end, in distributions.csv.
+
+    Those of a strategy that has to measure them, half as often: asking takes its time. TensorBoard gets a picture of
+    them as often as pictures take no more than their part of the run's time, and at the end.
 
     Args:
         measures: The costs that have a budget.
@@ -39,6 +68,7 @@ class Distributions(pl.Callback):
         self.measures = measures
         self.last = 0
         """The epoch, counted from 1, of the last rows of distributions.csv."""
+        self.pictures = PictureTime()
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.last}
@@ -56,6 +86,7 @@ class Distributions(pl.Callback):
         turns = {key: ["Multiline", [f"weights/{key}", f"architecture/{key}"]] for key in ("loss", "accuracy")}
         if module.strategy.measures_scores:
             turns = {"loss": ["Multiline", ["weights/loss", "weights/random", "weights/smallest"]]}
+        self.pictures = PictureTime()
         if trainer.is_global_zero:
             writer(trainer).add_custom_scalars({"search": {**bands, **turns}})
             distributions_file(trainer).cut(self.last)
@@ -74,30 +105,32 @@ class Distributions(pl.Callback):
         if images is not None:
             standing = module.strategy.look(lambda: images.probing_batches(LOOKED_BY), module.device)
         if trainer.is_global_zero:
-            space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
-            distributions_file(trainer).add(distribution_rows(epoch, space, widths, depths))
-            if shown:
-                # Counted in iterations, as Lightning counts for the scalars; global_step counts both optimisers' steps.
-                step = epoch * int(trainer.num_training_batches)
-                writer(trainer).add_figure(
-                    "distributions", distribution_figure(space, widths, depths), step, close=False
-                )
-                if standing is not None:
-                    picture = draw_elasticities(standing.elasticities)
-                    writer(trainer).add_figure("elasticities", picture, step, close=False)
-                    for name in ("r_squared", "tau"):
-                        writer(trainer).add_scalar(f"scores/{name}", getattr(standing, name), step)
+            # Counted in iterations, as Lightning counts for the scalars; global_step counts both optimisers' steps.
+            step = epoch * int(trainer.num_training_batches)
+            self.add(trainer, module, epoch, step, standing)
+            if standing is not None:
+                for name in ("r_squared", "tau"):
+                    writer(trainer).add_scalar(f"scores/{name}", getattr(standing, name), step)
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, SearchModule) and trainer.max_epochs is not None
-        if not (module.strategy.measures_scores and trainer.is_global_zero and trainer.state.fn == "validate"):
-            return
+    def conclude(self, trainer: pl.Trainer, module: SearchModule, standing: Standing | None) -> None:
+        """Keep the distributions of measured scores too, which are there once the last epoch is over."""
+        assert trainer.max_epochs is not None
+        if standing is not None and trainer.is_global_zero:
+            distributions_file(trainer).cut(min(self.last, trainer.max_epochs - 1))
+            self.add(trainer, module, trainer.max_epochs, trainer.global_step, standing)
+
+    def add(self, trainer: pl.Trainer, module: SearchModule, epoch: int, step: int, standing: Standing | None) -> None:
+        """Rows of the distributions, and if there is time pictures of them, and of elasticities."""
         space, (widths, depths) = module.supernet.space, module.strategy.probabilities()
-        epochs = trainer.max_epochs
-        distributions_file(trainer).cut(min(self.last, epochs - 1))
-        distributions_file(trainer).add(distribution_rows(epochs, space, widths, depths))
-        figure = distribution_figure(space, widths, depths)
-        writer(trainer).add_figure("distributions", figure, trainer.global_step, close=False)
+        distributions_file(trainer).add(distribution_rows(epoch, space, widths, depths))
+        if epoch < (trainer.max_epochs or 0) and not self.pictures.left():
+            return
+        with self.pictures.counted():
+            figures = {"distributions": distribution_figure(space, widths, depths)}
+            if standing is not None:
+                figures["elasticities"] = draw_elasticities(standing.elasticities)
+            for name, figure in figures.items():
+                writer(trainer).add_figure(name, figure, step, close=False)
 
 
 def writer(trainer: pl.Trainer) -> SummaryWriter:
@@ -129,8 +162,12 @@ def distribution_figure(space: SearchSpace, widths: Probabilities, depths: Proba
 
     kinds = [("width, narrowest", space.widths, widths), ("depth, shallowest", space.depths, depths)]
     kinds = [kind for kind in kinds if kind[1]]
-    figure = Figure(figsize=(7, 1.5 + 0.17 * (len(widths) + len(depths))), layout="constrained")
+    wide, high = 7, 1.5 + 0.17 * (len(widths) + len(depths))
+    figure = Figure(figsize=(wide, high))
     parts = figure.subplots(len(kinds), 1, height_ratios=[len(learned) for _, _, learned in kinds], squeeze=False)
+    # A layout that looks at what it has drawn takes as long again.
+    left = (0.2 + LETTER * max(len(name) for _, _, learned in kinds for name in learned)) / wide
+    figure.subplots_adjust(left, 0.3 / high, 1, 1 - 0.3 / high, hspace=0.6 * len(kinds) * len(parts) / high)
     for axes, (kind, candidates, learned) in zip(parts[:, 0], kinds):
         columns = max(len(values) for values in candidates.values())
         cells = [learned[name].tolist() + [math.nan] * (columns - len(learned[name])) for name in learned]

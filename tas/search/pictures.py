@@ -7,6 +7,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LETTER = 0.05
+"""Inches that a letter of a name beside an axis takes, at 6 points."""
+
+
 def draw_elasticities(elasticities: Mapping[str, Sequence[float]]) -> "Figure":
     """A picture: for each width and step of depth its elasticity, with an error bar.
 
@@ -15,8 +19,10 @@ def draw_elasticities(elasticities: Mapping[str, Sequence[float]]) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(6.0, 0.22 * len(elasticities)), 3.4), layout="constrained")
-    axes = figure.add_subplot()
+    wide, names = max(6.0, 0.22 * len(elasticities)), 0.2 + LETTER * max(map(len, elasticities), default=0)
+    high = 2.7 + names
+    figure = Figure(figsize=(wide, high))
+    axes = figure.add_axes((0.8 / wide, names / high, 1 - 0.9 / wide, 2.3 / high))
     places = range(len(elasticities))
     values, errors = ([pair[place] for pair in elasticities.values()] for place in (0, 1))
     axes.bar(places, values, yerr=errors, color="#2b6cb0", ecolor="#4a5568", error_kw={"linewidth": 0.8})

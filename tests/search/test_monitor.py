@@ -1,4 +1,5 @@
 import csv
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from tas.runs.run import Run
-from tas.search.monitor import distribution_figure, distribution_rows
+from tas.search.monitor import PictureTime, distribution_figure, distribution_rows
 from tas.training.schedules import cosine
 from tests.spaces import paper_space, unpruned
 
@@ -46,6 +47,20 @@ def test_the_rows_of_what_is_learned_are_one_a_candidate() -> None:
             (name, candidate) for name, values in choices.items() for candidate in values
         ]
         assert {row["epoch"] for row in own} == {4}
+
+
+def test_pictures_take_no_more_than_their_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    pictures, drawn = PictureTime(), []
+    for second in range(1000):
+        now = max(now, float(second))
+        if pictures.left():
+            drawn.append(second)
+            with pictures.counted():
+                now += 0.4
+    assert drawn[0] == 50  # with that at the end, of which it does not know more yet
+    assert 0.015 * 1000 < 0.4 * len(drawn) <= 0.02 * 1000
 
 
 @pytest.mark.parametrize(("strategy", "every"), [("gumbel-mixture", 2), ("sandwich", 4)])
