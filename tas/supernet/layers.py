@@ -12,7 +12,8 @@ from tas.cutting.cut import set_features
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features
 from tas.supernet.masked import Vector
-from tas.supernet.norms import mixing_matrix, normalise_side_by_side
+from tas.supernet.norms import CandidateNorm, mixing_matrix, normalise_side_by_side
+from tas.supernet.pointwise import can_fold, multiplies, multiply
 from tas.supernet.searchable import Searchable, first, holding
 
 
@@ -26,6 +27,8 @@ class Slice:
     """The width of its output; None if that is fixed."""
     mixes: bool
     """Whether the layer mixes the candidates itself."""
+    norm: CandidateNorm | None = None
+    """What it feeds, if that is the norm of candidates."""
 
 
 class SearchableLayer(Searchable):
@@ -44,10 +47,12 @@ class SearchableLayer(Searchable):
     bias: Tensor | None
 
     @classmethod
-    def on(cls, module: nn.Module, reads: Features, choice: Choice | None, mixes: bool) -> Self:  # type: ignore[override]
-        """Make a convolution or linear layer searchable. Arguments as in `Slice`."""
+    def on(cls, module: nn.Module, part: Slice) -> Self:  # type: ignore[override]
+        """Make a convolution or linear layer searchable."""
         layer = super().on(module)
-        vars(layer)["tas_slice"] = Slice(reads, choice, mixes)  # the supernet owns the choice
+        vars(layer)["tas_slice"] = part  # the supernet owns the choice
+        if part.norm is not None and isinstance(layer, nn.Conv2d):
+            part.norm.foldable = layer.runs_as(nn.Conv2d) and can_fold(layer) and part.norm.choice.align != "pad"
         layer.tas_vectors = {}
         return layer
 
@@ -66,14 +71,19 @@ class SearchableLayer(Searchable):
             bias = None if bias is None else bias * there
         elif choice is not None:
             width = choice.present() if part.mixes else choice.computed()
-            weight, bias = weight[:width], None if bias is None else bias[:width]
+            if width < len(weight):  # a slice of all would be copied in the backward pass
+                weight, bias = weight[:width], None if bias is None else bias[:width]
         weight = part.reads.take(weight, 1, x.shape[1 if isinstance(self, nn.Conv2d) else -1])
         if choice is not None and part.mixes and len(choice.indices) > 1 and not choice.masked:
             mixture = mixing_matrix(choice)
             weight = torch.tensordot(mixture, weight, 1)
             bias = None if bias is None else mixture @ bias
         self.say_counts(weight)
+        if part.norm is not None and part.norm.folds:
+            return part.norm.behind(self, x, weight)  # type: ignore[arg-type]
         if self.runs_as(nn.Conv2d):
+            if multiplies(self, x):  # type: ignore[arg-type]
+                return multiply(x, weight, bias)
             return nn.Conv2d._conv_forward(self, x, weight, bias)  # type: ignore[arg-type]
         if self.runs_as(nn.Linear):
             return F.linear(x, weight, bias)

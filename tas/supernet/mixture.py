@@ -64,10 +64,20 @@ class Candidates(NamedTuple):
         return self.counts[self.indices[-1]]
 
 
-def mixtures(norms: Sequence[Candidates]) -> list[tuple[Tensor, Tensor]]:
+def sources(candidates: tuple[int, ...], indices: tuple[int, ...], device: torch.device) -> Tensor:
+    """The channels of O that each channel of the mixture is a weighted sum of: (2 x drawn, widest) int64."""
+    return taps(candidates, indices, 0)[3].view(-1, candidates[indices[-1]]).to(device, non_blocking=True)
+
+
+def mixtures(norms: Sequence[Candidates], dense: bool = True) -> list[tuple[Tensor, Tensor]]:
     """A, (widest drawn, columns), and b, (widest drawn,), for each of several norms.
 
     Made together, since one by one they would be many small operations for each norm.
+
+    Args:
+        norms: What is drawn of each.
+        dense: Whether A is made as a matrix; else of each of its rows the summands, (2 x drawn, widest): factors of the
+            channels that `sources` says.
     """
     if not norms:
         return []
@@ -80,8 +90,12 @@ def mixtures(norms: Sequence[Candidates]) -> list[tuple[Tensor, Tensor]]:
     scales, shifts = (torch.cat(parts) for parts in ([n.scales for n in norms], [n.shifts for n in norms]))
     which, channel, out, place = index.to(scales.device, non_blocking=True)
     halves = 0.5 * torch.cat([norm.weights for norm in norms])[which]
-    matrices = scales.new_zeros(sum(areas)).index_add(0, place, halves * scales[channel])
+    factors = halves * scales[channel]
     offsets = scales.new_zeros(sum(widths)).index_add(0, out, halves * shifts[channel])
+    if not dense:
+        parts = torch.split(factors, [tap.shape[1] for tap in each])
+        return [(part.view(-1, width), own) for width, part, own in zip(widths, parts, torch.split(offsets, widths))]
+    matrices = scales.new_zeros(sum(areas)).index_add(0, place, factors)
     pairs = zip(widths, torch.split(matrices, areas), torch.split(offsets, widths))
     return [(matrix.view(width, -1), offset) for width, matrix, offset in pairs]
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from tas.supernet.choice import Choice
 from tas.supernet.masked import Vector
-from tas.supernet.mixture import Candidates, NormalisedMap, mixtures
+from tas.supernet.mixture import Candidates, NormalisedMap, mixtures, sources
 from tas.supernet.padding import padded_mixtures
+from tas.supernet.pointwise import convolve_folded
 from tas.supernet.searchable import Searchable, first
 
 
@@ -38,6 +39,10 @@ class CandidateNorm(Searchable):
     mixture: "Mixture | None"
     tas_vectors: dict[str, Vector]
     """Scales and shifts at full width, where what is drawn are vectors; else none."""
+    foldable: bool
+    """Whether a 1x1 convolution is in front, from fewer channels to more, and candidates are interpolated."""
+    folded: bool
+    """Whether the convolution in front has already done in this forward pass what there is to do."""
     transient = ("mixture",)
 
     @classmethod
@@ -54,6 +59,7 @@ class CandidateNorm(Searchable):
         choice.used_by(norm)
         norm.scales, norm.shifts = (nn.Parameter(for_all(own, choice)) for own in full if own is not None)
         norm.mixture = None
+        norm.foldable = norm.folded = False
         norm.tas_vectors = {}
         return norm
 
@@ -76,6 +82,9 @@ class CandidateNorm(Searchable):
 
     def normalise(self, x: Tensor) -> Tensor:
         """The mixture."""
+        if self.folded:
+            self.folded = False
+            return x
         width, choice = x.shape[1], self.choice
         momentum: float | None = self.momentum
         if choice.masked:
@@ -85,29 +94,67 @@ class CandidateNorm(Searchable):
                 return normalise_side_by_side(x, scale, shift, self.eps, len(scale) // width)
             state = (self.running_mean, self.running_var, scale, shift)
             return F.batch_norm(x, *state, self.training, momentum, self.eps)
-        if self.training:
-            self.num_batches_tracked.add_(1)
-            if momentum is None:  # a cumulative average, as `torch.optim.swa_utils.update_bn` asks for
-                momentum = 1 / float(self.num_batches_tracked)
+        momentum = self.count()
         mean, variance = self.running_mean[:width], self.running_var[:width]
         if len(choice.indices) == 1:
             scale, shift = map(at_vector, self.scale_and_shift(choice.indices[0]))
-            return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
+            return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum, self.eps)
         matrix, offset = self.mixture_of_drawn()
         if choice.align == "pad":
             scale, shift = at_vector(matrix), at_vector(offset)
-            return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum or 0.0, self.eps)
+            return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum, self.eps)
         if self.training and x.numel() == width:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
         maps = x if x.dim() == 4 else x[:, :, None, None]
         with torch.autocast(x.device.type, enabled=False):  # it works in the precision in which x comes
-            out = NormalisedMap.apply(maps, matrix, offset, mean, variance, self.training, momentum or 0.0, self.eps)
+            out = NormalisedMap.apply(maps, matrix, offset, mean, variance, self.training, momentum, self.eps)
         return out if x.dim() == 4 else out[:, :, 0, 0]
+
+    def count(self) -> float:
+        """Count a batch, in training; the momentum by which the running statistics go after it."""
+        if self.training:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:  # a cumulative average, as `torch.optim.swa_utils.update_bn` asks for
+                return 1 / float(self.num_batches_tracked)
+        return self.momentum or 0.0
+
+    @property
+    def folds(self) -> bool:
+        """Whether what is drawn now is folded into the convolution in front."""
+        return self.foldable and len(self.choice.indices) > 1 and not self.choice.masked
+
+    def behind(self, convolution: nn.Conv2d, x: Tensor, weight: Tensor) -> Tensor:
+        """What a 1x1 convolution, this norm and the mixture make of its input: one 1x1 convolution.
+
+        Mean and variance of the convolution's output W x follow from its input's: W m and diag(W S W^T). So its output,
+        which has more channels than its input, is never made, nor mixed: A's rows are sums of rows of W.
+
+        Args:
+            convolution: It, without a bias.
+            x: (N, C, H, W).
+            weight: W, (channels computed, C, 1, 1).
+
+        Returns:
+            (N, widest drawn, H', W').
+        """
+        choice = self.choice
+        x = x[:, :, :: convolution.stride[0], :: convolution.stride[1]]
+        if self.training and x.numel() == x.shape[1]:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
+        momentum = self.count()
+        factors, offset = self.mixture_of_drawn()
+        channels = sources(choice.candidates, choice.indices, x.device)
+        running = self.running_mean, self.running_var
+        made = convolve_folded(
+            x, weight[: choice.drawn()[-1]], factors, channels, offset, running, self.training, momentum, self.eps
+        )
+        self.folded = True
+        return made
 
     def mixture_of_drawn(self) -> tuple[Tensor, Tensor]:
         """A (with padding its diagonal) and b of what is drawn now: made for the pass with all others', or here."""
         if self.mixture is None or self.mixture.weights is not self.choice.weights:
-            return aligned_mixtures([self])[0]
+            return next(iter(aligned_mixtures([self]).values()))
         return self.mixture.matrix, self.mixture.offset
 
     def drawn(self) -> Candidates:
@@ -138,7 +185,7 @@ class Mixture:
     weights: Tensor
     """Of the candidates for which it was made."""
     matrix: Tensor
-    """A, or with padding its diagonal."""
+    """A, with padding its diagonal, or the summands of its rows where it is folded."""
     offset: Tensor
     """b."""
 
@@ -148,7 +195,7 @@ def prepare(norms: Sequence[CandidateNorm]) -> None:
     for norm in norms:
         norm.mixture = None
     mixing = [norm for norm in norms if len(norm.choice.indices) > 1]
-    for norm, mixture in zip(mixing, aligned_mixtures(mixing)):
+    for norm, mixture in aligned_mixtures(mixing).items():
         norm.mixture = Mixture(norm.choice.weights, *mixture)
 
 
@@ -175,10 +222,15 @@ def at_vector(part: Tensor) -> Tensor:
     return part if part.data_ptr() % 16 == 0 else part.clone()
 
 
-def aligned_mixtures(norms: Sequence[CandidateNorm]) -> list[tuple[Tensor, Tensor]]:
+def aligned_mixtures(norms: Sequence[CandidateNorm]) -> dict[CandidateNorm, tuple[Tensor, Tensor]]:
     """What each of several norms, all of one alignment, needs for its next forward pass: A and b, or A's diagonal."""
-    make = padded_mixtures if norms and norms[0].choice.align == "pad" else mixtures
-    return make([norm.drawn() for norm in norms])
+    if norms and norms[0].choice.align == "pad":
+        return dict(zip(norms, padded_mixtures([norm.drawn() for norm in norms]), strict=True))
+    made: dict[CandidateNorm, tuple[Tensor, Tensor]] = {}
+    for folded in (False, True):
+        own = [norm for norm in norms if norm.folds is folded]
+        made |= zip(own, mixtures([norm.drawn() for norm in own], dense=not folded), strict=True)
+    return made
 
 
 def mixing_matrix(choice: Choice) -> Tensor:

@@ -15,7 +15,7 @@ from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment, Choice, Compute
 from tas.supernet.features import Features
 from tas.supernet.full_width import FullWidth, sliced
-from tas.supernet.layers import ChannelwiseModule, SearchableLayer, SlicedParameter
+from tas.supernet.layers import ChannelwiseModule, SearchableLayer, Slice, SlicedParameter
 from tas.supernet.norms import CandidateNorm, prepare
 from tas.supernet.sampling import gumbel_weights, sample_candidates
 from tas.supernet.stage import PaddedAdd, searchable_stage
@@ -76,9 +76,8 @@ class Supernet(nn.Module):
         reads = Features.of(self.space.plan, layer.reads, self.widths)
         if choice is None and all(part.choice is None for part in reads.parts):
             return  # it is always the same
-        SearchableLayer.on(module, reads, choice, mixes=layer.norm is None)
-        if layer.norm is not None and choice is not None:
-            CandidateNorm.on(self.homes[layer.norm], choice)
+        norm = None if layer.norm is None or choice is None else CandidateNorm.on(self.homes[layer.norm], choice)
+        SearchableLayer.on(module, Slice(reads, choice, layer.norm is None, norm))
 
     def make_channelwise(self, item: Channelwise) -> None:
         """Make what treats every channel by itself take those that are there."""

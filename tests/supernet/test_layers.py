@@ -12,7 +12,7 @@ from torch.optim.swa_utils import update_bn
 
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features, Part
-from tas.supernet.layers import SearchableLayer
+from tas.supernet.layers import SearchableLayer, Slice
 from tas.supernet.norms import CandidateNorm
 from tas.supernet.stage import PaddedAdd, searchable_stage
 
@@ -36,9 +36,10 @@ class Searchable(nn.Module):
     def __init__(self, conv, norm, choice):
         super().__init__()
         self.conv, self.choice = conv, choice
-        self.layer = SearchableLayer.on(copy.deepcopy(conv), first_of(conv.in_channels), choice, mixes=norm is None)
-        self.layer.weight, self.layer.bias = conv.weight, conv.bias
         self.norm = None if norm is None else CandidateNorm.on(copy.deepcopy(norm), choice)
+        part = Slice(first_of(conv.in_channels), choice, norm is None, self.norm)
+        self.layer = SearchableLayer.on(copy.deepcopy(conv), part)
+        self.layer.weight, self.layer.bias = conv.weight, conv.bias
 
     def forward(self, x):
         x = self.layer(x)
@@ -309,7 +310,7 @@ def test_a_sliced_linear_layer_reads_the_first_features(features, bias):
     x = torch.randn(2, features)
     # As if the features that are missing were zero.
     expected = linear(F.pad(x, (0, 6 - features)))
-    torch.testing.assert_close(SearchableLayer.on(linear, first_of(6), None, mixes=True)(x), expected)
+    torch.testing.assert_close(SearchableLayer.on(linear, Slice(first_of(6), None, mixes=True))(x), expected)
 
 
 def feature_maps_kept(module, x):
