@@ -104,7 +104,7 @@ def make_literal(supernet: Supernet) -> Supernet:
             replace(name, literal)
         elif isinstance(module, CandidateNorm):
             replace(name, LiteralMixture(module.choice, has_norm=True))
-    for stage in supernet.stages:
+    for stage in supernet.stages.values():
         stage.__class__ = LiteralDepths
     supernet.norms.clear()
     return supernet

@@ -60,14 +60,16 @@ def test_the_search_step_of_the_sandwich_is_timed():
 
 @pytest.mark.slow
 def test_a_masked_iteration_launches_few_kernels_and_reads_nothing_back():
-    given = ["--network", "resnet20", "mobilenetv2", "--align", "pad", "--compute", "masked", "--image-size", "8"]
+    given = ["--network", "resnet20", "mobilenetv2", "--compute", "masked", "--image-size", "8"]
     counted = rows("benchmarks/kernels.py", *given, "--iterations", "1", "--json")
-    assert {(row["network"], row["strategy"]) for row in counted} == {
-        *(("resnet20", "sandwich"), ("resnet20", "gumbel-mixture")),
-        *(("mobilenetv2", "sandwich"), ("mobilenetv2", "gumbel-mixture")),
+    assert {(row["network"], row["strategy"], row["align"]) for row in counted} == {
+        (network, strategy, align)
+        for network in ("resnet20", "mobilenetv2")
+        for strategy, align in (("sandwich", "pad"), ("gumbel-mixture", "pad"), ("gumbel-mixture", "interpolate"))
     }
     for row in counted:
-        assert row["ratio"] <= 2.31, row  # 2.04 to 2.30, and the same on every machine
+        # 2.04 to 2.30, interpolated 2.67 to 2.99, and the same on every machine
+        assert row["ratio"] <= {"pad": 2.31, "interpolate": 3.0}[row["align"]], row
         assert row["host_reads"] == 0, row
 
 

@@ -77,8 +77,6 @@ def check_masked(supernet: Supernet) -> None:
     """
     space, full = supernet.space, supernet.space.full
     failing = f"{full.network} cannot be computed masked"
-    if any(choice.align == "interpolate" for choice in (*supernet.widths.values(), *supernet.depths.values())):
-        raise TasError(f"{failing} with --align interpolate, whose channels change their places")
     like = next(supernet.parameters())
     with same_numbers():
         sliced = lively(copy.deepcopy(supernet)).train()

@@ -7,10 +7,14 @@ from torch import Tensor, nn
 
 from tas.architecture import Architecture
 from tas.cutting.cut import set_features
+from tas.reading.plan import Plan, Width
 from tas.supernet.choice import Choice
+from tas.supernet.features import Features
 from tas.supernet.layers import ChannelwiseModule, SearchableLayer, SlicedParameter
 from tas.supernet.masked import MaskedVectors, Vector
+from tas.supernet.masked_maps import Map, MaskedMaps, Mixed
 from tas.supernet.norms import CandidateNorm
+from tas.supernet.stage import DepthMixture
 from tas.supernet.table import DrawTable
 
 
@@ -21,11 +25,19 @@ class FullWidth:
         network: The supernet's, of searchable modules; they take vectors from now on.
         widths: Its widths.
         depths: Its depths.
+        stages: Those whose depth is searched, by their names.
+        plan: Of the unpruned network.
         compiled: Whether torch.compile takes it: a graph for each way in which it is used.
     """
 
     def __init__(
-        self, network: nn.Module, widths: Mapping[str, Choice], depths: Mapping[str, Choice], compiled: bool = False
+        self,
+        network: nn.Module,
+        widths: Mapping[str, Choice],
+        depths: Mapping[str, Choice],
+        stages: Mapping[str, DepthMixture],
+        plan: Plan,
+        compiled: bool = False,
     ) -> None:
         self.network: Callable[[Tensor], Tensor] = torch.compile(network, dynamic=False) if compiled else network
         """Computes what is drawn."""
@@ -39,6 +51,13 @@ class FullWidth:
                 module.tas_vectors = vectors_of(module)
                 vectors += module.tas_vectors.values()
         self.vectors = MaskedVectors(vectors, self.table.widths)
+        self.maps: MaskedMaps | None = None
+        """Where candidates are interpolated: what mixtures take in the place of vectors."""
+        if any(choice.align == "interpolate" for choice in self.table.choices):
+            of_features = [vector for vector in vectors if isinstance(vector.of, Features)]
+            self.vectors_beside_maps = MaskedVectors(of_features, self.table.widths)
+            own = [made for module in network.modules() if (made := map_of(module)) is not None]
+            self.maps = MaskedMaps([*own, *maps_of_depths(stages, plan, widths)], self.table.widths)
         # What takes one vector for a whole batch, and norms of what is always the same, cannot tell networks apart.
         self.side_by_side = not any(
             isinstance(module, SlicedParameter)
@@ -47,16 +66,17 @@ class FullWidth:
         )
         """Whether several networks can be computed in one batch."""
         self.weights: Tensor
-        self.mixing = False
+        self.mixing = self.mixing_depths = False
+        """Whether candidates of widths, and of depths, are mixed."""
 
     def sample(self, tau: float, samples: int, generator: torch.Generator, mix_depths: bool) -> None:
         """As `Supernet.sample`."""
-        self.mixing = samples > 1
+        self.mixing, self.mixing_depths = samples > 1, mix_depths
         self.take(*self.table.sample(tau, samples, generator, mix_depths))
 
     def force(self, architecture: Architecture) -> None:
         """As `Supernet.force`."""
-        self.mixing = False
+        self.mixing = self.mixing_depths = False
         widths, depths = self.names
         made = self.table.fixed([[architecture.widths[n] for n in widths]], [[architecture.depths[n] for n in depths]])
         self.take(*(rows[0] for rows in made))
@@ -64,7 +84,7 @@ class FullWidth:
     def force_side_by_side(self, architectures: Sequence[Architecture]) -> None:
         """Compute several networks at once, from now on: image i of a batch goes through network i % networks, and
         norms take the statistics of each network's own images."""
-        self.mixing = False
+        self.mixing = self.mixing_depths = False
         widths, depths = self.names
         self.take(
             *self.table.fixed(
@@ -85,7 +105,13 @@ class FullWidth:
 
     def prepare(self) -> None:
         """Make the vectors for the next forward pass, and count it in the norms that learn."""
-        self.vectors.make(self.weights, self.mixing)
+        if self.maps is not None and (self.mixing or self.mixing_depths):
+            self.maps.make(self.weights, self.mixing_depths)
+            self.vectors_beside_maps.make(self.weights, mixing=False)  # no channels beyond the widest
+        else:
+            if self.maps is not None:
+                self.maps.clear()
+            self.vectors.make(self.weights, self.mixing)
         counts = [norm.num_batches_tracked for norm in self.norms if norm.training]
         if counts:
             torch._foreach_add_(counts, 1)
@@ -108,6 +134,51 @@ def vectors_of(module: nn.Module) -> dict[str, Vector]:
     names = ("weight", "bias") if isinstance(module, nn.modules.batchnorm._BatchNorm) else ("bias",)
     own = {name for name, parameter in module.named_parameters(recurse=False) if parameter.dim() == 1}
     return {name: Vector(module, name, features) for name in names if name in own}
+
+
+def map_of(module: nn.Module) -> Map | None:
+    """The map that a module which mixes candidates takes where they are interpolated."""
+    choice: Choice | None = None
+    if isinstance(module, CandidateNorm):
+        choice = module.choice
+    elif isinstance(module, SearchableLayer) and module.tas_slice.mixes:
+        choice = module.tas_slice.choice
+    if choice is None:
+        return None
+    assert isinstance(module, CandidateNorm | SearchableLayer)
+    mixed = tuple(Mixed(count, choice, index) for index, count in enumerate(choice.candidates))
+    norm = module if isinstance(module, CandidateNorm) else None
+    module.tas_map = Map(mixed, choice.candidates[-1], (choice,), norm)
+    return module.tas_map
+
+
+def maps_of_depths(stages: Mapping[str, DepthMixture], plan: Plan, widths: Mapping[str, Choice]) -> list[Map]:
+    """The maps of stages whose blocks end with feature maps of unequal width."""
+    maps = []
+    for name, mixture in stages.items():
+        ends = plan.stages[name].ends  # none where all blocks end with one width
+        ends = tuple(ends[depth - 1] for depth in mixture.choice.candidates) if ends else ()
+        added = [tuple(widths[own] for own in sorted(added_up(plan, end))) for end in ends]
+        mixture.map = None
+        if len(set(added)) > 1:
+            mixed = tuple(Mixed(own) for own in added)
+            mixture.map = Map(mixed, plan.channels(ends[-1]), added[-1], apart=True)
+            maps.append(mixture.map)
+    return maps
+
+
+def added_up(plan: Plan, width: Width) -> set[str]:
+    """The widths of what is added up where a width is written: its own, and of shortcuts that are filled up for it."""
+    if isinstance(width, int):
+        return set()
+    found = {width}
+    for layer in plan.layers:
+        if layer.if_unequal and layer.writes.source == width:
+            for segment in layer.reads:
+                stage = plan.stages.get(str(segment.source))
+                for source in (segment.source,) if stage is None else stage.ends:
+                    found |= added_up(plan, source)
+    return found
 
 
 def sliced(network: nn.Module) -> None:

@@ -12,6 +12,7 @@ from tas.cutting.cut import set_features
 from tas.supernet.choice import Choice
 from tas.supernet.features import Features
 from tas.supernet.masked import Vector
+from tas.supernet.masked_maps import Map
 from tas.supernet.norms import CandidateNorm, mixing_matrix, normalise_side_by_side
 from tas.supernet.pointwise import can_fold, multiplies, multiply
 from tas.supernet.searchable import Searchable, first, holding
@@ -42,6 +43,8 @@ class SearchableLayer(Searchable):
     tas_slice: Slice
     tas_vectors: dict[str, Vector]
     """"there": of each channel its part in the mixture, where what is drawn are vectors and no norm has them."""
+    tas_map: Map | None
+    """The mixture, where candidates are interpolated at full width and no norm mixes them."""
     # The layer's own:
     weight: Tensor
     bias: Tensor | None
@@ -53,7 +56,7 @@ class SearchableLayer(Searchable):
         vars(layer)["tas_slice"] = part  # the supernet owns the choice
         if part.norm is not None and isinstance(layer, nn.Conv2d):
             part.norm.foldable = layer.runs_as(nn.Conv2d) and can_fold(layer) and part.norm.choice.align != "pad"
-        layer.tas_vectors = {}
+        layer.tas_vectors, layer.tas_map = {}, None
         return layer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,12 +66,16 @@ class SearchableLayer(Searchable):
         if choice is not None and choice.masked:
             if not part.mixes:
                 return self.own_forward(*args, **kwargs)
+            mixture = None if self.tas_map is None else self.tas_map.matrix
             there = self.tas_vectors["there"].value
-            assert there is not None
-            if len(there) > len(weight):
+            if mixture is not None:
+                weight = torch.tensordot(mixture, weight, 1)
+                bias = None if bias is None else mixture @ bias
+            elif there is not None and len(there) > len(weight):
                 return side_by_side(self.own_forward(*args, **kwargs), there, torch.mul)
-            weight = weight * there.view(-1, *[1] * (weight.dim() - 1))
-            bias = None if bias is None else bias * there
+            elif there is not None:
+                weight = weight * there.view(-1, *[1] * (weight.dim() - 1))
+                bias = None if bias is None else bias * there
         elif choice is not None:
             width = choice.present() if part.mixes else choice.computed()
             if width < len(weight):  # a slice of all would be copied in the backward pass

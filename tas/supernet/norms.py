@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tas.supernet.choice import Choice
 from tas.supernet.masked import Vector
+from tas.supernet.masked_maps import Map
 from tas.supernet.mixture import Candidates, NormalisedMap, mixtures, sources
 from tas.supernet.padding import padded_mixtures
 from tas.supernet.pointwise import convolve_folded
@@ -39,6 +40,8 @@ class CandidateNorm(Searchable):
     mixture: "Mixture | None"
     tas_vectors: dict[str, Vector]
     """Scales and shifts at full width, where what is drawn are vectors; else none."""
+    tas_map: Map | None
+    """At full width the mixture, where candidates are interpolated."""
     foldable: bool
     """Whether a 1x1 convolution is in front, from fewer channels to more, and candidates are interpolated."""
     folded: bool
@@ -60,7 +63,7 @@ class CandidateNorm(Searchable):
         norm.scales, norm.shifts = (nn.Parameter(for_all(own, choice)) for own in full if own is not None)
         norm.mixture = None
         norm.foldable = norm.folded = False
-        norm.tas_vectors = {}
+        norm.tas_vectors, norm.tas_map = {}, None
         return norm
 
     @property
@@ -88,6 +91,8 @@ class CandidateNorm(Searchable):
         width, choice = x.shape[1], self.choice
         momentum: float | None = self.momentum
         if choice.masked:
+            if self.tas_map is not None and self.tas_map.matrix is not None:
+                return self.mapped(x, self.tas_map)
             scale, shift = (self.tas_vectors[name].value for name in ("scales", "shifts"))
             assert scale is not None and shift is not None and momentum is not None
             if len(scale) > width:
@@ -109,6 +114,15 @@ class CandidateNorm(Searchable):
         with torch.autocast(x.device.type, enabled=False):  # it works in the precision in which x comes
             out = NormalisedMap.apply(maps, matrix, offset, mean, variance, self.training, momentum, self.eps)
         return out if x.dim() == 4 else out[:, :, 0, 0]
+
+    def mapped(self, x: Tensor, own: Map) -> Tensor:
+        """The same where candidates are interpolated at full width."""
+        assert own.matrix is not None
+        state = self.running_mean, self.running_var, None, None
+        normalised = F.batch_norm(x, *state, self.training, self.momentum, self.eps)
+        if x.dim() == 2:
+            return F.linear(normalised, own.matrix, own.offset)
+        return F.conv2d(normalised, own.matrix[:, :, None, None], own.offset)
 
     def count(self) -> float:
         """Count a batch, in training; the momentum by which the running statistics go after it."""

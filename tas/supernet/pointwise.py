@@ -10,6 +10,9 @@ from torch.autograd.function import once_differentiable
 
 from tas.supernet.mixture import channel_sums
 
+NARROW = 64
+"""Channels: up to here a convolution is as fast. CIFAR ResNets have no wider one of 1x1, and none that is folded."""
+
 
 def is_pointwise(convolution: nn.Conv2d) -> bool:
     """Whether a convolution looks at one position alone, and mixes all channels of it."""
@@ -19,14 +22,15 @@ def is_pointwise(convolution: nn.Conv2d) -> bool:
 
 def can_fold(convolution: nn.Conv2d) -> bool:
     """Whether it is cheaper to fold the mixture behind a convolution into it: to more channels than it reads."""
-    wider = convolution.in_channels < convolution.out_channels
+    wider = max(NARROW, convolution.in_channels) < convolution.out_channels
     return is_pointwise(convolution) and convolution.bias is None and wider
 
 
 def multiplies(convolution: nn.Conv2d, x: Tensor) -> bool:
-    """Whether a convolution is computed as a matrix product: on a CPU, at every position."""
-    last = x.is_contiguous(memory_format=torch.channels_last)
-    return last and on_cpu(x) and is_pointwise(convolution) and convolution.stride == (1, 1)
+    """Whether a convolution is computed as a matrix product: on a CPU, at every position, and if it is wide."""
+    wide = max(convolution.weight.shape[:2]) > NARROW
+    everywhere = is_pointwise(convolution) and convolution.stride == (1, 1)
+    return wide and everywhere and on_cpu(x) and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def on_cpu(x: Tensor) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tas.supernet.choice import Choice
 from tas.supernet.depth_mixture import AlignedSum, SideBySideSum, WeightedSum
+from tas.supernet.masked_maps import Map
 from tas.supernet.searchable import Searchable, first
 
 
@@ -35,12 +36,14 @@ class DepthMixture:
 
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
+        self.map: Map | None = None
+        """At full width the mixture, where the blocks' outputs are interpolated to one width."""
         self.ends: dict[int, Tensor] = {}
         """Depth that is drawn -> O_l. Kept until the next pass: its backward pass may compute the last block anew."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to one forward pass."""
-        return {"choice": self.choice, "ends": {}}
+        return {**vars(self), "ends": {}}
 
     def after(self, depth: int, x: Tensor) -> Tensor:
         """What goes on after the block that is the depth-th: its own output, or after the deepest the mixture."""
@@ -64,6 +67,9 @@ class DepthMixture:
             self.ends[depth] = x
         if depth < depths[-1]:
             return x
+        if self.map is not None and self.map.matrix is not None:
+            matrix = self.map.matrix.view(len(self.map.matrix), len(depths), -1) * self.choice.weights[:, None]
+            return F.conv2d(torch.cat([self.ends[d] for d in depths], 1), matrix.flatten(1)[:, :, None, None])
         with torch.autocast(x.device.type, enabled=False):
             kind = WeightedSum if self.choice.weights.dim() == 1 else SideBySideSum
             mixed: Tensor = kind.apply(self.choice.weights, *(self.ends[d] for d in depths))

@@ -59,11 +59,11 @@ class Supernet(nn.Module):
             parent, _, child = name.rpartition(".")
             setattr(self.network.get_submodule(parent), child, PaddedAdd())
         self.norms = [module for module in self.homes.values() if isinstance(module, CandidateNorm)]
-        self.stages = [
-            searchable_stage(map(self.network.get_submodule, stage.paths()), self.depths[name])
+        self.stages = {
+            name: searchable_stage(map(self.network.get_submodule, stage.paths()), self.depths[name])
             for name, stage in space.plan.stages.items()
             if len(self.depths[name].candidates) > 1
-        ]
+        }
         self.full_width: FullWidth | None = None
         """What is drawn where everything is computed at full width; None where it is sliced."""
 
@@ -90,7 +90,7 @@ class Supernet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, in_channels, H, W) to logits (N, num_classes)."""
-        for stage in self.stages:
+        for stage in self.stages.values():
             stage.ends.clear()
         if self.full_width is not None:
             self.full_width.prepare()
@@ -121,7 +121,8 @@ class Supernet(nn.Module):
         for choice in (*self.widths.values(), *self.depths.values()):
             choice.masked = compute == "masked"
         if compute == "masked":
-            self.full_width = FullWidth(self.network, self.widths, self.depths, compiled)
+            made = (self.network, self.widths, self.depths, self.stages, self.space.plan)
+            self.full_width = FullWidth(*made, compiled)
         else:
             self.full_width = None
             sliced(self.network)

@@ -19,18 +19,22 @@ from tas.search.computing import choose_compute
 from tas.search.module import SearchModule
 from tas.search.strategy import Moment
 from tas.space.space import SearchSpace
+from tas.supernet.choice import Alignment
 from tas.supernet.supernet import Supernet
 from tests.search.test_module import fit, noise, planned
 
 STRATEGIES = ["gumbel-mixture", "sandwich"]
+WAYS = [("gumbel-mixture", "pad"), ("gumbel-mixture", "interpolate"), ("sandwich", "pad")]
 OPTIONS = {"gumbel-mixture": {"warmup": 0.0, "arch_optimizer": "adam"}, "sandwich": {}}
 
 
-def module_of(strategy: str, compute: str, dtype: torch.dtype = torch.float64) -> SearchModule:
+def module_of(
+    strategy: str, compute: str, dtype: torch.dtype = torch.float64, align: Alignment = "pad"
+) -> SearchModule:
     full, network, plan, _ = planned()
     space = SearchSpace.of(plan, full)
     torch.manual_seed(0)
-    supernet = Supernet(network, space).to(dtype)
+    supernet = Supernet(network, space, align).to(dtype)
     options = Strategy(strategy=strategy, compute=compute, **OPTIONS[strategy])
     return SearchModule(supernet, [Budget(0.5 * FLOPS.exact(plan, full))], Recipe(epochs=2), options)
 
@@ -40,11 +44,11 @@ def batch_of(images: int, device: str = "cpu", dtype: torch.dtype = torch.float6
     return {half: (own.to(device, dtype), labels.to(device)) for half, own in zip(("weights", "architecture"), parts)}
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_masked_steps_learn_what_sliced_ones_do(strategy: str) -> None:
+@pytest.mark.parametrize(("strategy", "align"), WAYS)
+def test_masked_steps_learn_what_sliced_ones_do(strategy: str, align: Alignment) -> None:
     learned = []
     for compute in ("sliced", "masked"):
-        module = module_of(strategy, compute).train()
+        module = module_of(strategy, compute, align=align).train()
         module.supernet.compute_by(compute)
         optimizers = module.strategy.optimizers()
         scalars = module.strategy.step(batch_of(48), Moment(20, 40), optimizers, Tensor.backward)
@@ -59,11 +63,13 @@ def test_masked_steps_learn_what_sliced_ones_do(strategy: str) -> None:
         torch.testing.assert_close(others[name], parameter, rtol=1e-4, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_masked_iteration_reads_nothing_back(monkeypatch: pytest.MonkeyPatch, strategy: str) -> None:
+@pytest.mark.parametrize(("strategy", "align"), WAYS)
+def test_a_masked_iteration_reads_nothing_back(
+    monkeypatch: pytest.MonkeyPatch, strategy: str, align: Alignment
+) -> None:
     # A tensor of the meta device has no values: whoever asks for one fails.
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # it does not know the device
-    module = module_of(strategy, "masked", torch.float32).train().to("meta")
+    module = module_of(strategy, "masked", torch.float32, align).train().to("meta")
     module.supernet.compute_by("masked")
     optimizers = module.strategy.optimizers()
     for iteration in range(2):
@@ -75,9 +81,9 @@ def test_a_masked_iteration_reads_nothing_back(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_on_a_gpu_a_masked_iteration_waits_for_nothing(strategy: str) -> None:
-    module = module_of(strategy, "masked", torch.float32).train().to("cuda")
+@pytest.mark.parametrize(("strategy", "align"), WAYS)
+def test_on_a_gpu_a_masked_iteration_waits_for_nothing(strategy: str, align: Alignment) -> None:
+    module = module_of(strategy, "masked", torch.float32, align).train().to("cuda")
     module.supernet.compute_by("masked")
     optimizers, batch = module.strategy.optimizers(), batch_of(48, "cuda", torch.float32)
     module.strategy.step(batch, Moment(0, 4), optimizers, Tensor.backward)  # what is made once
@@ -144,13 +150,15 @@ def test_on_a_cpu_it_is_sliced_unless_it_is_asked_for(asked: str, chosen: str) -
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # of torch's compiler
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_compiled_steps_learn_what_masked_ones_do(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("strategy", "align"), WAYS)
+def test_compiled_steps_learn_what_masked_ones_do(
+    strategy: str, align: Alignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The compiler's own code is not what is tested: graphs are taken, and run by torch.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
     learned = []
     for compiled in (False, True):
-        module = module_of(strategy, "masked").train()
+        module = module_of(strategy, "masked", align=align).train()
         module.supernet.compute_by("masked", compiled)
         optimizers = module.strategy.optimizers()
         for iteration in range(2):

@@ -13,6 +13,7 @@ from tas.cutting.build import build
 from tas.errors import TasError
 from tas.networks import open_network
 from tas.supernet.check import check_masked, lively
+from tas.supernet.choice import Alignment
 from tas.supernet.supernet import Supernet
 from tests import small_networks
 from tests.parity import random_choices, randomise_candidates
@@ -28,19 +29,22 @@ NOT_MASKED = [small_networks.channels_last, small_networks.other_norms, small_ne
 """Norms over channels, or channels whose place matters."""
 
 
-def both_ways(network: nn.Module, *shape: int, **options: object) -> tuple[Supernet, Supernet]:
+ALIGNMENTS = ["pad", "interpolate"]
+
+
+def both_ways(network: nn.Module, *shape: int, align: Alignment = "pad") -> tuple[Supernet, Supernet]:
     """A supernet of random numbers, and the same masked."""
     network = lively(network).double()
-    sliced = Supernet(network, tas.search_space(network, torch.empty(2, *shape), **options))
+    sliced = Supernet(network, tas.search_space(network, torch.empty(2, *shape)), align)
     randomise_candidates(sliced)
     masked = copy.deepcopy(sliced)
     masked.compute_by("masked")
     return sliced, masked
 
 
-def resnet(residuals: str) -> tuple[Supernet, Supernet]:
+def resnet(residuals: str, align: Alignment = "pad") -> tuple[Supernet, Supernet]:
     full = unpruned("resnet20", 10)
-    sliced = Supernet(lively(build(full)).double(), paper_space(full, 8, residuals=residuals))
+    sliced = Supernet(lively(build(full)).double(), paper_space(full, 8, residuals=residuals), align)
     randomise_candidates(sliced)
     masked = copy.deepcopy(sliced)
     masked.compute_by("masked")
@@ -79,25 +83,28 @@ def draws(*supernets: Supernet) -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("align", ALIGNMENTS)
 @pytest.mark.parametrize("residuals", ["tied", "free"])
-def test_a_masked_resnet_computes_what_the_sliced_one_does(residuals: str) -> None:
+def test_a_masked_resnet_computes_what_the_sliced_one_does(residuals: str, align: Alignment) -> None:
     torch.manual_seed(0)
-    sliced, masked = resnet(residuals)
+    sliced, masked = resnet(residuals, align)
     for _ in draws(sliced, masked):
         assert_alike(sliced, masked, torch.randn(4, 3, 8, 8).double())
 
 
+@pytest.mark.parametrize("align", ALIGNMENTS)
 @pytest.mark.parametrize("network", SMALL, ids=lambda made: made.__name__)
-def test_masked_layers_of_every_kind_compute_what_sliced_ones_do(network: object) -> None:
+def test_masked_layers_of_every_kind_compute_what_sliced_ones_do(network: object, align: Alignment) -> None:
     torch.manual_seed(0)
-    sliced, masked = both_ways(network(), 3, 8, 8)
+    sliced, masked = both_ways(network(), 3, 8, 8, align=align)
     for _ in draws(sliced, masked):
         assert_alike(sliced, masked, torch.randn(4, 3, 8, 8).double())
 
 
-def test_a_masked_mobilenet_computes_what_the_sliced_one_does() -> None:
+@pytest.mark.parametrize("align", ALIGNMENTS)
+def test_a_masked_mobilenet_computes_what_the_sliced_one_does(align: Alignment) -> None:
     torch.manual_seed(0)
-    sliced, masked = both_ways(open_network("mobilenetv2", 5), 3, 8, 8)
+    sliced, masked = both_ways(open_network("mobilenetv2", 5), 3, 8, 8, align=align)
     for _ in draws(sliced, masked):
         assert_alike(sliced, masked, torch.randn(4, 3, 8, 8).double())
 
@@ -122,7 +129,7 @@ def test_where_zeros_change_other_channels_it_is_refused_in_a_line(network: obje
 
 def test_what_can_be_masked_passes_the_check() -> None:
     torch.manual_seed(0)
-    for sliced in (resnet("free")[0], both_ways(with_traits("hooks"), 3, 8, 8)[0]):
+    for sliced in (resnet("free")[0], resnet("free", "interpolate")[0], both_ways(with_traits("hooks"), 3, 8, 8)[0]):
         check_masked(sliced)
 
 

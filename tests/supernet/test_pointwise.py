@@ -5,10 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tas.supernet.pointwise import Moments, multiply
+from tas.supernet import pointwise
+from tas.supernet.pointwise import Moments, multiplies, multiply
 from tests.supernet.test_layers import CLOSE, draw, literal_eq_4, make_layer
 
 LAST = {"memory_format": torch.channels_last}
+
+
+@pytest.fixture(autouse=True)
+def narrow_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointwise, "NARROW", 0)
 
 
 def maps(*shape, last=True):
@@ -80,6 +86,28 @@ def test_folded_it_is_eq_4_and_the_wide_output_is_never_made(
 def test_nothing_is_folded_where_that_gains_nothing(channels: int, kernel: int, align: str) -> None:
     layer = make_layer((4, 7, 9, 12), channels=channels, kernel=kernel, align=align)
     draw(layer, [1, 3])
+    assert not layer.norm.folds
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [({}, True), ({"kernel_size": 3}, False), ({"stride": 2}, False), ({"padding": 1}, False), ({"groups": 2}, False)],
+)
+def test_a_product_stands_for_a_convolution_of_every_position_alone(changed: dict, expected: bool) -> None:
+    conv = nn.Conv2d(4, 6, **{"kernel_size": 1} | changed)
+    x = torch.randn(2, 4, 5, 5).contiguous(**LAST)
+    assert multiplies(conv, x) is expected
+    assert not multiplies(conv, x.contiguous())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not multiplies(conv, x)
+
+
+def test_narrow_convolutions_keep_their_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointwise, "NARROW", 64)
+    x = torch.randn(2, 64, 5, 5).contiguous(**LAST)
+    assert not multiplies(nn.Conv2d(64, 64, 1), x) and multiplies(nn.Conv2d(64, 65, 1), x)
+    layer = make_layer((4, 64), channels=3, kernel=1)
+    draw(layer, [0, 1])
     assert not layer.norm.folds
 
 
