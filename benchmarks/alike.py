@@ -20,6 +20,9 @@ from tas.search.strategy import Moment
 from tas.supernet.check import lively
 from tas.supernet.choice import Compute
 
+STRATEGIES = (("sandwich", "pad"), ("gumbel-mixture", "pad"), ("gumbel-mixture", "interpolate"))
+"""Each with its alignment."""
+
 WAYS: dict[str, tuple[Compute, bool]] = {"sliced": ("sliced", False), "masked": ("masked", False)}
 """Name -> how layers compute, and whether torch.compile takes them."""
 
@@ -46,7 +49,6 @@ def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", nargs="+", default=["resnet20", "mobilenetv2"])
-    parser.add_argument("--strategy", nargs="+", default=["sandwich", "gumbel-mixture"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--image-size", type=int, default=32, help="height and width, in pixels")
     parser.add_argument("--batch-size", type=int, default=48)
@@ -55,12 +57,12 @@ def main() -> None:
     torch.backends.cudnn.allow_tf32 = False
     ways = WAYS | ({"compiled": ("masked", True)} if options.compile else {})
     for name in options.network:
-        for strategy in options.strategy:
-            given = vars(options) | {"strategy": strategy, "align": "pad", "compute": "sliced"}
+        for strategy, align in STRATEGIES:
+            given = vars(options) | {"strategy": strategy, "align": align, "compute": "sliced"}
             given |= {"depth_training": "drawn", "precision": "float32"}
             own = {way: gradients(name, how, argparse.Namespace(**given)) for way, how in ways.items()}
             for way in [*ways][1:]:
-                row = {"network": name, "strategy": strategy, "way": way, "device": options.device}
+                row = {"network": name, "strategy": strategy, "align": align, "way": way, "device": options.device}
                 gap = furthest(own[way], own["sliced"])
                 print(json.dumps(row | {"gradients_differ_by": gap}), flush=True)
 

@@ -10,8 +10,8 @@ when --minutes are over nothing begins any more. The parts:
     alike     a step sliced, masked and compiled: how far the gradients differ
     choices   a search of two epochs on the digits on the CPU and on the device: whether they find one network
     steps     search iteration / plain step, and peak memory, by strategy, way and precision
-    search    ten epochs of a search of ResNet-32 on CIFAR images by the paper's recipe, but for its alignment (--align
-              pad, which can be masked): its time, from which that of 600 follows, and how busy the device is
+    search    ten epochs of a search of ResNet-32 on CIFAR images by the paper's recipe: its time, from which that of
+              600 follows, and how busy the device is
     table     the public table's MobileNet (channel_bench.py), as many iterations as fit
 
 IMAGES is a folder with train/CLASS and test/CLASS (benchmarks/cifar_images.py makes it), FILE the table; without them
@@ -63,7 +63,7 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
         return
     images, output = str(options.data_dir), options.output
     config = str(HERE.parent / "configs/search/cifar10-resnet32.yaml")
-    given = ["--config", config, "--align", "pad", "--output", f"{output}/search"]
+    given = ["--config", config, "--output", f"{output}/search"]
     given += ["--data", "folder", "--data-dir", images, "--accelerator", accelerator]
     few = ["--epochs", "1", "--image-size", "8", "--train-images", "640"] if quick else ["--epochs", "10"]
     yield Part("search", 120, tas("search", *given, *few))
@@ -83,6 +83,17 @@ def steps(options: argparse.Namespace) -> Iterator[Part]:
             for compute in ("masked", "sliced"):
                 how = ["--strategy", strategy, "--compute", compute, "--precision", precision]
                 yield Part("steps", 40, script("search_step.py", *where, *how))
+    paper = [
+        "--strategy",
+        "gumbel-mixture",
+        "--align",
+        "interpolate",
+        "--depth-training",
+        "mixed",
+        "--compute",
+        "masked",
+    ]
+    yield Part("steps", 40, script("search_step.py", *where, *paper, "--compute", "masked"))
 
 
 def script(name: str, *arguments: str) -> list[str]:

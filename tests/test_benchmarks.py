@@ -79,7 +79,7 @@ def test_what_a_gpu_is_asked_works_on_a_cpu_and_leaves_its_rows(tmp_path):
     kept = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in kept] == said
     ended = [(row["part"], row["ended"]) for row in said if "ended" in row]
-    assert ended == [("alike", "status 0"), ("choices", "status 0"), *4 * [("steps", "status 0")]]
+    assert ended == [("alike", "status 0"), ("choices", "status 0"), *5 * [("steps", "status 0")]]
     assert all(row["gradients_differ_by"] < 1e-4 for row in said if "way" in row)
     assert said[-1] == {"part": "choices", "differ": []}
 
