@@ -83,16 +83,7 @@ def steps(options: argparse.Namespace) -> Iterator[Part]:
             for compute in ("masked", "sliced"):
                 how = ["--strategy", strategy, "--compute", compute, "--precision", precision]
                 yield Part("steps", 40, script("search_step.py", *where, *how))
-    paper = [
-        "--strategy",
-        "gumbel-mixture",
-        "--align",
-        "interpolate",
-        "--depth-training",
-        "mixed",
-        "--compute",
-        "masked",
-    ]
+    paper = ["--align", "interpolate", "--depth-training", "mixed", "--compute", "masked"]
     yield Part("steps", 40, script("search_step.py", *where, *paper, "--compute", "masked"))
 
 
