@@ -84,7 +84,7 @@ def steps(options: argparse.Namespace) -> Iterator[Part]:
                 how = ["--strategy", strategy, "--compute", compute, "--precision", precision]
                 yield Part("steps", 40, script("search_step.py", *where, *how))
     paper = ["--align", "interpolate", "--depth-training", "mixed", "--compute", "masked"]
-    yield Part("steps", 40, script("search_step.py", *where, *paper, "--compute", "masked"))
+    yield Part("steps", 40, script("search_step.py", *where, "--strategy", "gumbel-mixture", *paper))
 
 
 def script(name: str, *arguments: str) -> list[str]:
