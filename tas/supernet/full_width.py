@@ -41,6 +41,7 @@ class FullWidth:
     ) -> None:
         self.network: Callable[[Tensor], Tensor] = torch.compile(network, dynamic=False) if compiled else network
         """Computes what is drawn."""
+        self.modules = network
         self.table = DrawTable([*widths.values()], [*depths.values()])
         self.names = tuple(widths), tuple(depths)
         self.depths = tuple(depths.values())
@@ -92,6 +93,14 @@ class FullWidth:
                 [[one.depths[n] for n in depths] for one in architectures],
             )
         )
+
+    def release(self) -> None:
+        """Let the modules slice again, and keep nothing of the last forward pass."""
+        for module in self.modules.modules():
+            if isinstance(module, CandidateNorm | SearchableLayer | ChannelwiseModule | SlicedParameter):
+                module.tas_vectors = {}
+        if self.maps is not None:
+            self.maps.clear()
 
     def take(self, weights: Tensor, *depths: Tensor) -> None:
         """Draw these."""
@@ -179,10 +188,3 @@ def added_up(plan: Plan, width: Width) -> set[str]:
                 for source in (segment.source,) if stage is None else stage.ends:
                     found |= added_up(plan, source)
     return found
-
-
-def sliced(network: nn.Module) -> None:
-    """Let the modules of a supernet's network slice again."""
-    for module in network.modules():
-        if isinstance(module, CandidateNorm | SearchableLayer | ChannelwiseModule | SlicedParameter):
-            module.tas_vectors = {}

@@ -89,16 +89,15 @@ class CandidateNorm(Searchable):
             self.folded = False
             return x
         width, choice = x.shape[1], self.choice
-        momentum: float | None = self.momentum
         if choice.masked:
             if self.tas_map is not None and self.tas_map.matrix is not None:
                 return self.mapped(x, self.tas_map)
             scale, shift = (self.tas_vectors[name].value for name in ("scales", "shifts"))
-            assert scale is not None and shift is not None and momentum is not None
+            assert scale is not None and shift is not None and self.momentum is not None
             if len(scale) > width:
                 return normalise_side_by_side(x, scale, shift, self.eps, len(scale) // width)
             state = (self.running_mean, self.running_var, scale, shift)
-            return F.batch_norm(x, *state, self.training, momentum, self.eps)
+            return F.batch_norm(x, *state, self.training, self.momentum, self.eps)
         momentum = self.count()
         mean, variance = self.running_mean[:width], self.running_var[:width]
         if len(choice.indices) == 1:
@@ -117,7 +116,7 @@ class CandidateNorm(Searchable):
 
     def mapped(self, x: Tensor, own: Map) -> Tensor:
         """The same where candidates are interpolated at full width."""
-        assert own.matrix is not None
+        assert own.matrix is not None and self.momentum is not None
         state = self.running_mean, self.running_var, None, None
         normalised = F.batch_norm(x, *state, self.training, self.momentum, self.eps)
         if x.dim() == 2:

@@ -14,7 +14,7 @@ from tas.reading.plan import Channelwise, Layer
 from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment, Choice, Compute
 from tas.supernet.features import Features
-from tas.supernet.full_width import FullWidth, sliced
+from tas.supernet.full_width import FullWidth
 from tas.supernet.layers import ChannelwiseModule, SearchableLayer, Slice, SlicedParameter
 from tas.supernet.norms import CandidateNorm, prepare
 from tas.supernet.sampling import gumbel_weights, sample_candidates
@@ -124,8 +124,9 @@ class Supernet(nn.Module):
             made = (self.network, self.widths, self.depths, self.stages, self.space.plan)
             self.full_width = FullWidth(*made, compiled)
         else:
+            assert self.full_width is not None
+            self.full_width.release()
             self.full_width = None
-            sliced(self.network)
         self.to(memory_format=self.layout)
         self.force(self.space.full)
 
