@@ -12,7 +12,7 @@ from tas.supernet.choice import Choice
 from tas.supernet.features import Features
 from tas.supernet.layers import ChannelwiseModule, SearchableLayer, SlicedParameter
 from tas.supernet.masked import MaskedVectors, Vector
-from tas.supernet.masked_maps import Map, MaskedMaps, Mixed
+from tas.supernet.masked_maps import Map, MaskedMaps, MixedMap
 from tas.supernet.norms import CandidateNorm
 from tas.supernet.stage import DepthMixture
 from tas.supernet.table import DrawTable
@@ -155,7 +155,7 @@ def map_of(module: nn.Module) -> Map | None:
     if choice is None:
         return None
     assert isinstance(module, CandidateNorm | SearchableLayer)
-    mixed = tuple(Mixed(count, choice, index) for index, count in enumerate(choice.candidates))
+    mixed = tuple(MixedMap(count, choice, index) for index, count in enumerate(choice.candidates))
     norm = module if isinstance(module, CandidateNorm) else None
     module.tas_map = Map(mixed, choice.candidates[-1], (choice,), norm)
     return module.tas_map
@@ -170,7 +170,7 @@ def maps_of_depths(stages: Mapping[str, DepthMixture], plan: Plan, widths: Mappi
         added = [tuple(widths[own] for own in sorted(added_up(plan, end))) for end in ends]
         mixture.map = None
         if len(set(added)) > 1:
-            mixed = tuple(Mixed(own) for own in added)
+            mixed = tuple(MixedMap(own) for own in added)
             mixture.map = Map(mixed, plan.channels(ends[-1]), added[-1], apart=True)
             maps.append(mixture.map)
     return maps

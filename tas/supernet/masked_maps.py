@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from tas.supernet.choice import Choice
 
-Channels = int | tuple[Choice, ...]
+ChannelCount = int | tuple[Choice, ...]
 """A number of channels, or as many as the widest that is drawn of these widths has."""
 
 
@@ -30,10 +30,10 @@ class Affine(Protocol):
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedMap:
     """One of the maps of a mixture."""
 
-    channels: Channels
+    channels: ChannelCount
     choice: Choice | None = None
     """The width of whose candidates it is one, with that one's weight; None: its weight is 1."""
     candidate: int = 0
@@ -44,7 +44,7 @@ class Mixed:
 class Map:
     """A mixture as a linear map of the channels of a module."""
 
-    mixed: tuple[Mixed, ...]
+    mixed: tuple[MixedMap, ...]
     channels: int
     """Those of each map, and of the mixture, at full width."""
     wide: tuple[Choice, ...]
@@ -151,12 +151,12 @@ class MaskedMaps:
 def summands_of(maps: Sequence[Map], widths: Sequence[Choice], most: int) -> Summands:
     """What the matrices are sums of. Arguments as for `MaskedMaps`; a row of its table has `most` candidates."""
     rows = {id(choice): row for row, choice in enumerate(widths)}
-    groups = places_in_order(group(own, rows) for one in maps for own in (one.wide, *(m.channels for m in one.mixed)))
+    groups = places_in_order(rows_of(own, rows) for one in maps for own in (one.wide, *(m.channels for m in one.mixed)))
     numbers = places_in_order(own.channels for one in maps for own in one.mixed if isinstance(own.channels, int))
 
-    def stands(channels: Channels) -> int:
+    def stands(channels: ChannelCount) -> int:
         """Where a number of channels stands."""
-        return numbers[channels] + len(groups) if isinstance(channels, int) else groups[group(channels, rows)]
+        return numbers[channels] + len(groups) if isinstance(channels, int) else groups[rows_of(channels, rows)]
 
     names = ("row", "factor", "place", "offset", "last", "inner", "outer", "weight", "source")
     columns: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -188,7 +188,7 @@ def summands_of(maps: Sequence[Map], widths: Sequence[Choice], most: int) -> Sum
     )
 
 
-def group(channels: Channels, rows: dict[int, int]) -> tuple[int, ...]:
+def rows_of(channels: ChannelCount, rows: dict[int, int]) -> tuple[int, ...]:
     """The rows of the widths of which the widest counts; none for a number."""
     return () if isinstance(channels, int) else tuple(sorted(rows[id(choice)] for choice in channels))
 

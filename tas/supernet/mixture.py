@@ -64,7 +64,7 @@ class Candidates(NamedTuple):
         return self.counts[self.indices[-1]]
 
 
-def sources(candidates: tuple[int, ...], indices: tuple[int, ...], device: torch.device) -> Tensor:
+def averaged_channels(candidates: tuple[int, ...], indices: tuple[int, ...], device: torch.device) -> Tensor:
     """The channels of O that each channel of the mixture is a weighted sum of: (2 x drawn, widest) int64."""
     return taps(candidates, indices, 0)[3].view(-1, candidates[indices[-1]]).to(device, non_blocking=True)
 
@@ -77,7 +77,7 @@ def mixtures(norms: Sequence[Candidates], dense: bool = True) -> list[tuple[Tens
     Args:
         norms: What is drawn of each.
         dense: Whether A is made as a matrix; else of each of its rows the summands, (2 x drawn, widest): factors of the
-            channels that `sources` says.
+            channels that `averaged_channels` says.
     """
     if not norms:
         return []

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tas.supernet.choice import Choice
 from tas.supernet.masked import Vector
 from tas.supernet.masked_maps import Map
-from tas.supernet.mixture import Candidates, NormalisedMap, mixtures, sources
+from tas.supernet.mixture import Candidates, NormalisedMap, averaged_channels, mixtures
 from tas.supernet.padding import padded_mixtures
 from tas.supernet.pointwise import convolve_folded
 from tas.supernet.searchable import Searchable, first
@@ -156,7 +156,7 @@ class CandidateNorm(Searchable):
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
         momentum = self.count()
         factors, offset = self.mixture_of_drawn()
-        channels = sources(choice.candidates, choice.indices, x.device)
+        channels = averaged_channels(choice.candidates, choice.indices, x.device)
         running = self.running_mean, self.running_var
         made = convolve_folded(
             x, weight[: choice.drawn()[-1]], factors, channels, offset, running, self.training, momentum, self.eps
