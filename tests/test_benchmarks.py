@@ -84,6 +84,17 @@ def test_what_a_gpu_is_asked_works_on_a_cpu_and_leaves_its_rows(tmp_path):
     assert said[-1] == {"part": "choices", "differ": []}
 
 
+@pytest.mark.slow
+def test_where_the_time_beside_the_steps_goes_is_told(tmp_path):
+    output = str(tmp_path / "run")
+    search = ["--epochs", "2", "--train-images", "80", "--batch-size", "32", "--probes", "20", "--draws", "2"]
+    command = [sys.executable, "benchmarks/loop_share.py", "--output", output, "--json", str(tmp_path / "rows")]
+    subprocess.run([*command, "--", *search], cwd=ROOT, env=environment(), capture_output=True, check=True)
+    row = json.loads((tmp_path / "rows").read_text(encoding="utf-8"))
+    assert row["iterations"] == 4 and 0 < row["steps_share"] < 1 and row["event_bytes"] > 0
+    assert min(row["step_ms"], row["images_ms"], row["around_ms"], row["pictures_share"]) > 0
+
+
 def test_what_takes_too_long_on_a_gpu_is_stopped_and_what_it_had_said_is_kept(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = runpy.run_path(str(ROOT / "benchmarks/on_gpu.py"))

@@ -38,20 +38,20 @@ class PictureTime:
     def __init__(self) -> None:
         self.begun = time.perf_counter()
         self.spent = 0.0
-        self.longest = 0.5
-        """Seconds of one; of the first, with what has to be imported for it, about."""
+        self.latest = 0.5
+        """Seconds of the last one; of the first, with what has to be imported for it, about."""
 
     def left(self) -> bool:
         """Whether there is time for one more, and for that at the end."""
-        return self.spent + 2 * self.longest <= PICTURES * (time.perf_counter() - self.begun)
+        return self.spent + 2 * self.latest <= PICTURES * (time.perf_counter() - self.begun)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Drawing, inside."""
         begun = time.perf_counter()
         yield
-        self.longest = time.perf_counter() - begun
-        self.spent += self.longest
+        self.latest = time.perf_counter() - begun
+        self.spent += self.latest
 
 
 class Distributions(pl.Callback):
@@ -167,7 +167,7 @@ def distribution_figure(space: SearchSpace, widths: Probabilities, depths: Proba
     parts = figure.subplots(len(kinds), 1, height_ratios=[len(learned) for _, _, learned in kinds], squeeze=False)
     # A layout that looks at what it has drawn takes as long again.
     left = (0.2 + LETTER * max(len(name) for _, _, learned in kinds for name in learned)) / wide
-    figure.subplots_adjust(left, 0.3 / high, 1, 1 - 0.3 / high, hspace=0.6 * len(kinds) * len(parts) / high)
+    figure.subplots_adjust(left, 0.3 / high, 1, 1 - 0.3 / high, hspace=0.6 * len(kinds) ** 2 / high)
     for axes, (kind, candidates, learned) in zip(parts[:, 0], kinds):
         columns = max(len(values) for values in candidates.values())
         cells = [learned[name].tolist() + [math.nan] * (columns - len(learned[name])) for name in learned]

@@ -42,6 +42,7 @@ class FullWidth:
         self.network: Callable[[Tensor], Tensor] = torch.compile(network, dynamic=False) if compiled else network
         """Computes what is drawn."""
         self.modules = network
+        """The same, as it was given."""
         self.table = DrawTable([*widths.values()], [*depths.values()])
         self.names = tuple(widths), tuple(depths)
         self.depths = tuple(depths.values())

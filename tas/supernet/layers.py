@@ -63,26 +63,26 @@ class SearchableLayer(Searchable):
         """(N, features, H, W) to (N, channels computed, H', W'), or for a linear layer (N, ..., features)."""
         part, x = self.tas_slice, first(args, kwargs)
         choice, weight, bias = part.choice, self.weight, self.bias
+        mixture: Tensor | None = None
         if choice is not None and choice.masked:
             if not part.mixes:
                 return self.own_forward(*args, **kwargs)
             mixture = None if self.tas_map is None else self.tas_map.matrix
-            there = self.tas_vectors["there"].value
-            if mixture is not None:
-                weight = torch.tensordot(mixture, weight, 1)
-                bias = None if bias is None else mixture @ bias
-            elif there is not None and len(there) > len(weight):
-                return side_by_side(self.own_forward(*args, **kwargs), there, torch.mul)
-            elif there is not None:
+            if mixture is None:
+                there = self.tas_vectors["there"].value
+                assert there is not None
+                if len(there) > len(weight):
+                    return side_by_side(self.own_forward(*args, **kwargs), there, torch.mul)
                 weight = weight * there.view(-1, *[1] * (weight.dim() - 1))
                 bias = None if bias is None else bias * there
         elif choice is not None:
             width = choice.present() if part.mixes else choice.computed()
             if width < len(weight):  # a slice of all would be copied in the backward pass
                 weight, bias = weight[:width], None if bias is None else bias[:width]
+            if part.mixes and len(choice.indices) > 1:
+                mixture = mixing_matrix(choice)
         weight = part.reads.take(weight, 1, x.shape[1 if isinstance(self, nn.Conv2d) else -1])
-        if choice is not None and part.mixes and len(choice.indices) > 1 and not choice.masked:
-            mixture = mixing_matrix(choice)
+        if mixture is not None:
             weight = torch.tensordot(mixture, weight, 1)
             bias = None if bias is None else mixture @ bias
         self.say_counts(weight)
