@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pytorch_lightning.loops.fetchers import _DataFetcher
@@ -21,8 +22,8 @@ from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from search_step import circumstances
 
 from tas.cli import main as tas
+from tas.search import computing
 from tas.search.monitor import Distributions
-from tas.search.strategies import STRATEGIES
 
 
 class Clock:
@@ -31,8 +32,8 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
 
-    def watch(self, owner: type, method: str, part: str) -> None:
-        """Count a method's calls as a part's from now on."""
+    def watch(self, owner: type | ModuleType, method: str, part: str) -> None:
+        """Count the calls of a method or function as a part's from now on."""
         original: Callable[..., Any] = getattr(owner, method)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -56,8 +57,7 @@ def measure(options: list[str], run: Path) -> dict[str, Any]:
     clock, looking = Clock(), []
     clock.watch(_TrainingEpochLoop, "advance", "iteration")
     clock.watch(_DataFetcher, "__next__", "images")
-    for strategy in STRATEGIES.values():
-        clock.watch(strategy, "step", "steps")
+    clock.watch(computing, "iterate", "steps")
     original = Distributions.on_fit_start
 
     def begin(self: Distributions, *args: Any) -> None:

@@ -7,7 +7,7 @@ DIR/rows.jsonl gets a row for every JSON line that a part prints, and one for th
 and how it ended. A part that takes longer than it may is stopped, what it had printed is kept, and the next one begins;
 when --minutes are over nothing begins any more. The parts:
 
-    alike     a step sliced, masked and compiled: how far the gradients differ
+    alike     a step sliced, masked and compiled: how far the gradients differ; and what captured iterations learn
     choices   a search of two epochs on the digits on the CPU and on the device: whether they find one network
     steps     search iteration / plain step, and peak memory, by strategy, way and precision
     search    ten epochs of a search of ResNet-32 on CIFAR images by the paper's recipe: its time, from which that of
@@ -78,12 +78,13 @@ def steps(options: argparse.Namespace) -> Iterator[Part]:
     quick = ["--pairs", "1", "--warmup", "1", "--batch-size", "8", "--image-size", "8", "--network", "resnet20"]
     small = ["--pairs", "8", "--warmup", "4", "--batch-size", "256", "--network", "resnet20", "resnet56", "mobilenetv2"]
     where = ["--device", options.device, "--json", "--no-literal", *(quick if options.quick else small)]
+    ways = ("captured", "masked", "sliced") if options.device == "cuda" else ("masked", "sliced")
     for precision in ("float32",) if options.quick else ("float32", "bf16", "tf32"):
         for strategy in ("sandwich", "gumbel-mixture"):
-            for compute in ("masked", "sliced"):
+            for compute in ways:
                 how = ["--strategy", strategy, "--compute", compute, "--precision", precision]
                 yield Part("steps", 40, script("search_step.py", *where, *how))
-    paper = ["--align", "interpolate", "--depth-training", "mixed", "--compute", "masked"]
+    paper = ["--align", "interpolate", "--depth-training", "mixed", "--compute", ways[0]]
     yield Part("steps", 40, script("search_step.py", *where, "--strategy", "gumbel-mixture", *paper))
 
 

@@ -38,6 +38,7 @@ from tas.data.cifar import Cifar10
 from tas.data.images import Images, SearchData
 from tas.networks import open_network
 from tas.reading.readers import read_plan
+from tas.search.computing import Way, iterations
 from tas.search.strategies.gumbel_mixture import GumbelMixture
 from tas.search.strategies.sandwich import Sandwich
 from tas.search.strategy import Moment
@@ -87,6 +88,7 @@ class Search:
         strategy: As a search has it, or literal.
         images, labels: One batch, which serves both steps.
         autocast: Makes the context of a step.
+        way: How iterations are computed.
     """
 
     def __init__(
@@ -95,10 +97,12 @@ class Search:
         images: Tensor,
         labels: Tensor,
         autocast: Callable[[], AbstractContextManager],
+        way: Way,
     ) -> None:
         self.strategy, self.images, self.labels, self.autocast = strategy, images, labels, autocast
         self.batch = {"weights": (images, labels), "architecture": (images, labels)}
         self.optimizers = strategy.optimizers()
+        self.iterate = iterations(strategy, way, self.optimizers, Tensor.backward)
         self.moments = (
             Moment(ITERATIONS // 2 + number, ITERATIONS, written=False) for number in range(ITERATIONS // 2)
         )
@@ -106,7 +110,7 @@ class Search:
     def iteration(self) -> None:
         """All of it, in the middle of a search."""
         with self.autocast():
-            self.strategy.step(self.batch, next(self.moments), self.optimizers, Tensor.backward)
+            self.iterate(self.batch, next(self.moments))
 
     def parts(self) -> list[Step]:
         """The two steps of the mixture by themselves; none of other strategies."""
@@ -232,8 +236,6 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
     labels = torch.randint(CLASSES, (options.batch_size,), device=options.device)
     supernet = Supernet(network, space, "interpolate" if literal else options.align)
     supernet = (make_literal(supernet) if literal else supernet).to(options.device, memory_format=layout)
-    if options.compute != "sliced":
-        supernet.compute_by(options.compute)
     depths = "mixed" if literal else options.depth_training
     mixture = Strategy(
         strategy="gumbel-mixture",
@@ -254,7 +256,7 @@ def search_of(name: str, samples: int, options: argparse.Namespace, literal: boo
         low = options.precision == "bf16"
         return torch.autocast(options.device, torch.bfloat16) if low else nullcontext()
 
-    return Search(strategy, images, labels, autocast), network.to(options.device)
+    return Search(strategy, images, labels, autocast, options.compute), network.to(options.device)
 
 
 def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
@@ -340,7 +342,7 @@ def main() -> None:
     parser.add_argument(
         "--depth-training", default="drawn", choices=["drawn", "mixed"], help="what the weights learn on"
     )
-    parser.add_argument("--compute", default="sliced", choices=["sliced", "masked"], help="what is computed of layers")
+    parser.add_argument("--compute", default="sliced", choices=["sliced", "masked", "captured"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
     parser.add_argument("--literal", action=argparse.BooleanOptionalAction, default=True, help="time eq. 4 as written")

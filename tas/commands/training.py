@@ -239,10 +239,14 @@ def sparse(network: nn.Module, wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def compiled(module: TrainModule, wanted: bool) -> Iterator[None]:
-    """Compile a training's networks, if wanted. TasError where the compiler fails."""
+    """Compile a training's networks, if wanted. TasError where the compiler fails.
+
+    On a GPU torch captures each as CUDA graphs too, but where features are compared: these are looked at from outside.
+    """
     if wanted:
-        module.network.compile()
+        mode = "default" if module.features is not None else "reduce-overhead"
+        module.network.compile(mode=mode)
         for teacher in module.teachers.members if module.teachers else ():
-            cast(Teacher, teacher).network.compile()
+            cast(Teacher, teacher).network.compile(mode=mode)
     with compiler_blamed():
         yield

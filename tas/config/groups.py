@@ -239,10 +239,11 @@ class Strategy:
     align: Literal["pad", "interpolate"] = "pad"
     """With gumbel-mixture: how candidates of different widths are mixed: pad, filled up with zeros, so that every
     channel keeps its place; or interpolate, their channels interpolated to the widest one's, as in the paper."""
-    compute: Literal["auto", "sliced", "masked"] = "auto"
-    """How layers compute what is drawn: sliced, the channels that are drawn and no others; or masked, all channels, of
-    which those that are not drawn are 0, so that shapes stay the same and a GPU never waits for the host. auto is
-    sliced on a CPU; elsewhere it takes what is faster in the first step, and says which."""
+    compute: Literal["auto", "sliced", "masked", "captured"] = "auto"
+    """How steps compute what is drawn: sliced, the channels that are drawn and no others; masked, all channels, of
+    which those that are not drawn are 0, so that shapes stay the same and a GPU never waits for the host; or captured,
+    the same as a CUDA graph, which a GPU does without the host. auto is sliced on a CPU; elsewhere it takes what is
+    fastest at the start, and says which."""
     warmup: float = 0.3
     """With gumbel-mixture: share of the epochs in which the weights alone are trained, before the widths and depths
     move; the paper's is 0."""
@@ -277,7 +278,8 @@ class Strategy:
             owner = "sandwich" if key in OF_SANDWICH else "gumbel-mixture"
             if key not in ("strategy", "compute") and getattr(self, key) != spec.default and self.strategy != owner:
                 raise TasError(f"--{key.replace('_', '-')} goes with --strategy {owner}, not with {self.strategy}")
-        inside("compute", self.compute, self.compute in ("auto", "sliced", "masked"), "auto, sliced or masked")
+        ways = ("auto", "sliced", "masked", "captured")
+        inside("compute", self.compute, self.compute in ways, "auto, sliced, masked or captured")
         at_least(0, random_networks=self.random_networks)
         at_least(20, probes=self.probes)
         at_least(1, probe_images=self.probe_images, draws=self.draws)

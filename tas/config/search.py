@@ -27,12 +27,12 @@ class SearchOptions(Options):
     are given."""
 
     compile: bool = False
-    """Compile the steps with torch.compile, which takes time at the start: for long searches. They are masked then
-    (--compute)."""
+    """Compile the steps with torch.compile, which takes time at the start: for long searches. They are masked then, or
+    captured where they can be (--compute)."""
 
     def __post_init__(self) -> None:
         if self.compile and self.strategy.compute == "sliced":
-            raise TasError("--compile goes with --compute masked, or auto: sliced, shapes are others in every step")
+            raise TasError("--compile goes with every --compute but sliced, with which shapes are others in every step")
         if self.init == "teacher" and not self.source.trained:
             raise TasError("--init teacher needs trained weights: give --pretrained or --weights")
         if self.recipe.epochs == 0:

@@ -10,12 +10,11 @@ from torchmetrics.classification import MulticlassAccuracy
 from tas.config.groups import Recipe, Strategy
 from tas.cost.budget import Budget
 from tas.data.loaders import Batch
-from tas.errors import check_finite
-from tas.search.computing import choose_compute
+from tas.errors import TasError, check_finite
+from tas.search.computing import Iterate, Way, choose_compute, iterations, why_not_captured
 from tas.search.confidence import confidence, mean_confidence
 from tas.search.strategies import STRATEGIES
 from tas.search.strategy import Moment
-from tas.supernet.choice import Compute
 from tas.supernet.supernet import Supernet
 
 
@@ -31,7 +30,7 @@ class SearchModule(pl.LightningModule):
         recipe: Training of the weights; its epochs are those of the search, as those of the Trainer must be.
         strategy: How widths and depths are learned.
         seed: Of the sampling.
-        compiled: Whether torch.compile takes the steps; they are masked then.
+        compiled: Whether torch.compile takes the steps; they are masked or captured then.
     """
 
     def __init__(
@@ -49,11 +48,20 @@ class SearchModule(pl.LightningModule):
         self.epochs = recipe.epochs
         self.strategy = STRATEGIES[strategy.strategy](supernet, budgets, recipe, strategy, seed)
         self.compiled = compiled
-        self.compute: Compute | None = None if strategy.compute == "auto" else strategy.compute
-        """How layers compute; None until that is chosen."""
-        if compiled:
-            self.compute = "masked"
+        self.compute: Way | None = None if strategy.compute == "auto" else strategy.compute
+        """How iterations are computed; None until that is chosen."""
+        self.captured = strategy.compute == "captured"
+        """Whether that was asked for."""
+        self.iterate: Iterate | None = None
+        """An iteration, from the first one on."""
         self.val_accuracy = MulticlassAccuracy(supernet.space.full.num_classes, average="micro")
+
+    def on_fit_start(self) -> None:
+        self.iterate = None
+        if self.compute == "captured" and (why := why_not_captured(self.trainer)) is not None:
+            if self.captured:
+                raise TasError(f"--compute captured: {why}; masked computes the same")
+            self.compute = "masked"  # a search that is gone on with elsewhere than it began
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return self.strategy.optimizers()
@@ -71,17 +79,15 @@ class SearchModule(pl.LightningModule):
         often: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # it has
         written = (iteration + 1) % often == 0 or batch_index + 1 == batches
         moment = Moment(iteration, self.epochs * batches, written)
-        optimizers: Any = self.optimizers()  # Lightning unwraps the list of a single one
-        steppers = optimizers if isinstance(optimizers, list) else [optimizers]
         if self.compute is None:
-            on_cpu = self.device.type == "cpu"
-            chosen: Compute = "sliced" if on_cpu else choose_compute(self.strategy, batch, moment, self.manual_backward)
             # One for all processes: the ways differ in their backward passes, in each of which these meet.
-            chosen = self.trainer.strategy.broadcast(chosen)
+            chosen: Way = self.trainer.strategy.broadcast(self.choose(batch, moment))
             self.compute = chosen
-        if self.supernet.compute != self.compute:
-            self.supernet.compute_by(self.compute, self.compiled)
-        scalars = self.strategy.step(batch, moment, steppers, self.manual_backward)
+        if self.iterate is None:
+            optimizers: Any = self.optimizers()  # Lightning unwraps the list of a single one
+            steppers = optimizers if isinstance(optimizers, list) else [optimizers]
+            self.iterate = iterations(self.strategy, self.compute, steppers, self.manual_backward, self.compiled)
+        scalars = self.iterate(batch, moment)
         if not written:
             return
         for name in ("weights/loss", "architecture/loss"):
@@ -90,6 +96,15 @@ class SearchModule(pl.LightningModule):
         self.log_dict(dict(scalars))
         for name, value in self.strategy.shown(scalars).items():
             self.log(name, value, prog_bar=True, logger=False)
+
+    def choose(self, batch: dict[str, Batch], moment: Moment) -> Way:
+        """How iterations are to be computed where that is left open."""
+        fixed: Way = "masked" if why_not_captured(self.trainer) else "captured"
+        if self.compiled:
+            return fixed
+        if self.device.type == "cpu":
+            return "sliced"
+        return choose_compute(self.strategy, batch, moment, self.manual_backward, fixed)
 
     def on_train_epoch_end(self) -> None:
         self.log_distributions()

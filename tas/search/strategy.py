@@ -1,7 +1,7 @@
 """What a way of searching has to offer, so that the search, Lightning around it and a benchmark can drive it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -43,12 +43,33 @@ class Moment:
     iterations: int
     """Of the whole search."""
     written: bool = True
-    """Whether anything is made of what the step returns; if not, it need return nothing."""
+    """Whether anything is made of what the iteration returns; if not, it need return nothing."""
 
     @property
     def progress(self) -> float:
         """From 0 to below 1."""
         return self.iteration / self.iterations
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an iteration is given by the host; all else it computes on the device."""
+
+    rates: Mapping[str, float | Tensor]
+    """Learning rates and the like, each by its name in TensorBoard, below "schedule"; on the device where the iteration
+    is captured."""
+    draws: Mapping[str, Tensor]
+    """What is drawn, made on the CPU; nothing where layers are sliced, for which the host draws as it goes."""
+    phase: str
+    """Iterations of one phase do the same operations, and are given the same names and shapes."""
+
+    def to(self, device: torch.device) -> "Given":
+        """With the draws on a device, without waiting for what it still has to do."""
+        return replace(self, draws={name: own.to(device, non_blocking=True) for name, own in self.draws.items()})
+
+    def scalars(self) -> dict[str, float | Tensor]:
+        """What is logged of it."""
+        return {f"schedule/{name}": rate for name, rate in self.rates.items()}
 
 
 class SearchStrategy(Protocol):
@@ -68,22 +89,28 @@ class SearchStrategy(Protocol):
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimisers that the steps use, freshly made."""
 
-    def step(
+    def given(self, moment: Moment) -> Given:
+        """What the iteration of a moment is given by the host: a function of the moment and the seed."""
+
+    def learn(
         self,
         batch: Mapping[str, Batch],
-        moment: Moment,
+        given: Given,
         optimizers: Sequence[Stepper],
         backward: Backward,
+        written: bool = True,
     ) -> Scalars:
-        """One iteration, a function of the arguments and the seed; returns what there is to log, or nothing.
+        """One iteration, a function of the arguments; returns what there is to log, or nothing.
 
-        It waits for nothing that the device computes.
+        It waits for nothing that the device computes and, where layers are masked, makes nothing on the host: it can
+        be captured once and done again with other numbers in the same places.
 
         Args:
             batch: "weights" and, where steps learn by it, "architecture", of two parts of the training images.
-            moment: Where the search is.
+            given: By the host, with draws on the device.
             optimizers: Those of `optimizers`, or wrapped.
             backward: How gradients are computed.
+            written: As of the moment.
         """
 
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
@@ -110,3 +137,22 @@ class SearchStrategy(Protocol):
 
     def shown(self, scalars: Scalars) -> Scalars:
         """What of a step's scalars the progress bar shows, under short names."""
+
+
+def iterate(
+    strategy: SearchStrategy,
+    batch: Mapping[str, Batch],
+    moment: Moment,
+    optimizers: Sequence[Stepper],
+    backward: Backward,
+) -> Scalars:
+    """One iteration of a search; returns what there is to log of it, or nothing.
+
+    Args:
+        strategy: That of the search.
+        batch, optimizers, backward: As for its `learn`.
+        moment: Where the search is.
+    """
+    given = strategy.given(moment).to(batch["weights"][0].device)
+    scalars = strategy.learn(batch, given, optimizers, backward, moment.written)
+    return {**given.scalars(), **scalars} if moment.written else {}

@@ -73,7 +73,7 @@ def open_search(options: SearchOptions) -> SearchTask:
     with blame("--network"):
         check_cuts(network, space, data.input_shape)
         check_supernet(network, space, how.align)
-    if how.compute == "masked" or options.compile:
+    if how.compute in ("masked", "captured") or options.compile:
         # As masked as sliced, the search starts from the same numbers.
         with blame("--compile" if options.compile else "--compute"), same_numbers():
             check_masked(Supernet(network, space, how.align))

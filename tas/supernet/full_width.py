@@ -71,29 +71,49 @@ class FullWidth:
         self.mixing = self.mixing_depths = False
         """Whether candidates of widths, and of depths, are mixed."""
 
-    def sample(self, tau: float, samples: int, generator: torch.Generator, mix_depths: bool) -> None:
-        """As `Supernet.sample`."""
+    @property
+    def device(self) -> torch.device:
+        """Where what is drawn is."""
+        return self.table.choices[0].logits.device
+
+    def noise(self, generator: torch.Generator, mix_depths: bool) -> Tensor:
+        """What `sample` draws by, on the CPU: (2, choices, most candidates). Arguments as for `Supernet.sample`."""
+        return self.table.noise(generator, mix_depths)
+
+    def sample(self, tau: float | Tensor, samples: int, noise: Tensor, mix_depths: bool) -> None:
+        """As `Supernet.sample`, by noise on the device; tau may be there too."""
         self.mixing, self.mixing_depths = samples > 1, mix_depths
-        self.take(*self.table.sample(tau, samples, generator, mix_depths))
+        self.take(*self.table.sample(tau, samples, noise))
+
+    def rows_of(self, architectures: Sequence[Architecture]) -> Tensor:
+        """What `fix` takes of architectures, on the CPU: (architectures, choices, most candidates)."""
+        widths, depths = self.names
+        return self.table.rows_of(
+            [[*(one.widths[n] for n in widths), *(one.depths[n] for n in depths)] for one in architectures]
+        )
+
+    def fix(self, rows: Tensor) -> None:
+        """Compute single networks, from now on.
+
+        Args:
+            rows: One of `rows_of`, on the device; or several, to be computed at once: image i of a batch goes through
+                network i % networks, and norms take the statistics of each network's own images.
+        """
+        self.mixing = self.mixing_depths = False
+        self.take(*self.table.parts(rows))
 
     def force(self, architecture: Architecture) -> None:
         """As `Supernet.force`."""
-        self.mixing = self.mixing_depths = False
-        widths, depths = self.names
-        made = self.table.fixed([[architecture.widths[n] for n in widths]], [[architecture.depths[n] for n in depths]])
-        self.take(*(rows[0] for rows in made))
+        (rows,) = self.rows_of([architecture])
+        self.fix(rows.to(self.device, non_blocking=True))
 
-    def force_side_by_side(self, architectures: Sequence[Architecture]) -> None:
-        """Compute several networks at once, from now on: image i of a batch goes through network i % networks, and
-        norms take the statistics of each network's own images."""
-        self.mixing = self.mixing_depths = False
-        widths, depths = self.names
-        self.take(
-            *self.table.fixed(
-                [[one.widths[n] for n in widths] for one in architectures],
-                [[one.depths[n] for n in depths] for one in architectures],
-            )
-        )
+    def forget(self) -> None:
+        """Keep nothing of the last forward pass."""
+        for vector in self.vectors.vectors:
+            vector.value = None
+        if self.maps is not None:
+            self.maps.clear()
+        self.table.forget()
 
     def release(self) -> None:
         """Let the modules slice again, and keep nothing of the last forward pass."""

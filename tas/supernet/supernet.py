@@ -141,7 +141,8 @@ class Supernet(nn.Module):
                 is, and the logits of depths get no gradient.
         """
         if self.full_width is not None:
-            self.full_width.sample(tau, samples, generator, mix_depths)
+            noise = self.full_width.noise(generator, mix_depths)
+            self.full_width.sample(tau, samples, noise.to(self.full_width.device, non_blocking=True), mix_depths)
             return
         for choices, alike in batches(self.widths):
             weights = gumbel_weights(alike, tau, generator)

@@ -37,15 +37,24 @@ class DrawTable:
         """Without what is made when it is needed."""
         return {**vars(self), "kept": {}, "rows": None}
 
-    def sample(self, tau: float, samples: int, generator: torch.Generator, mix_depths: bool) -> tuple[Tensor, ...]:
-        """(widths, most candidates), and of each depth (candidates,). Arguments as for `Supernet.sample`."""
+    def forget(self) -> None:
+        """The rows of the logits are to be made anew."""
+        self.rows = None
+
+    def sample(self, tau: float | Tensor, samples: int, noise: Tensor) -> tuple[Tensor, ...]:
+        """(widths, most candidates), and of each depth (candidates,).
+
+        Args:
+            tau: As for `Supernet.sample`, or as a number on the device.
+            samples: As for `Supernet.sample`.
+            noise: As `noise` gives it, on the device.
+        """
         self.rows = self.rows_now()
         device = self.rows.device
         drawn = [min(samples, count) for count in self.counts[: len(self.widths)]]
         drawn += [1] * len(self.depths)  # of mixed depths all are as high as the highest
         if (samples, device) not in self.kept:
             self.kept[samples, device] = torch.tensor(drawn)[:, None].sub_(1).to(device)
-        noise = self.noise(self.rows.dtype, generator, mix_depths).to(device, non_blocking=True)
         how = (len(self.widths), self.counts, samples, tau)
         made: tuple[Tensor, ...] = Draw.apply(how, self.kept[samples, device], noise, self.rows)
         return made
@@ -70,21 +79,23 @@ class DrawTable:
         rows: Tensor = LogitRows.apply(*kept, self.counts, *logits)
         return rows
 
-    def fixed(self, widths: Sequence[Sequence[int]], depths: Sequence[Sequence[int]]) -> tuple[Tensor, ...]:
-        """The same for several networks, (networks, ...), of one candidate of each choice alone.
+    def rows_of(self, networks: Sequence[Sequence[int]]) -> Tensor:
+        """Of one candidate of each choice alone: (networks, choices, most candidates), on the CPU.
 
         Args:
-            widths: For each network the number of every width.
-            depths: Likewise.
+            networks: For each the number of every width, then of every depth.
         """
-        like, count = self.choices[0].logits, len(self.widths)
-        rows = torch.zeros(len(widths), len(self.choices), self.most, dtype=like.dtype)
-        for own, numbers in zip(rows, [[*w, *d] for w, d in zip(widths, depths, strict=True)]):
+        rows = torch.zeros(len(networks), len(self.choices), self.most, dtype=self.choices[0].logits.dtype)
+        for own, numbers in zip(rows, networks):
             places = [choice.candidates.index(number) for choice, number in zip(self.choices, numbers, strict=True)]
             own[range(len(places)), places] = 1.0
-        rows = rows.to(like.device, non_blocking=True)
+        return rows
+
+    def parts(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Rows, (..., choices, most candidates), as `sample` gives them."""
+        count = len(self.widths)
         lengths = enumerate(self.counts[count:], count)
-        return rows[:, :count], *(rows[:, row, :length] for row, length in lengths)
+        return rows[..., :count, :], *(rows[..., row, :length] for row, length in lengths)
 
     def places(self) -> Tensor:
         """(choices, most candidates): of each candidate, its place among the logits of all; after its row's, their
@@ -95,8 +106,10 @@ class DrawTable:
             before += count
         return rows
 
-    def noise(self, dtype: torch.dtype, generator: torch.Generator, mix_depths: bool) -> Tensor:
-        """Gumbel noise, and what is added to log weights so that the highest are a draw: (2, choices, most)."""
+    def noise(self, generator: torch.Generator, mix_depths: bool) -> Tensor:
+        """Gumbel noise, and what is added to log weights so that the highest are a draw: (2, choices, most), on the
+        CPU."""
+        dtype = self.choices[0].logits.dtype
         noise = torch.zeros(2, len(self.choices), self.most, dtype=dtype)
         gumbel, order = noise
         order.fill_(-float("inf"))
@@ -152,7 +165,7 @@ class Draw(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        how: tuple[int, list[int], int, float],
+        how: tuple[int, list[int], int, float | Tensor],
         last: Tensor,
         noise: Tensor,
         logits: Tensor,

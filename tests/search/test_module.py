@@ -20,7 +20,7 @@ from tas.reading.readers import read_plan
 from tas.search.batch_accuracy import batch_accuracy
 from tas.search.confidence import mean_confidence
 from tas.search.module import SearchModule
-from tas.search.strategy import Moment
+from tas.search.strategy import Moment, iterate
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
 from tas.training.schedules import cosine, linear
@@ -364,7 +364,7 @@ def test_a_step_without_lightning_is_the_step_that_lightning_takes() -> None:
     for iteration in range(6):
         part = slice(4 * (iteration % 3), 4 * (iteration % 3) + 4)
         batch = {half: (pixels[part], labels[part]) for half, pixels in zip(("weights", "architecture"), images)}
-        scalars = strategy.step(batch, Moment(iteration, 6), optimizers, Tensor.backward)
+        scalars = iterate(strategy, batch, Moment(iteration, 6), optimizers, Tensor.backward)
         assert {"loss", "flops"} == set(strategy.shown(scalars))
     own, other = (copies(list(module.supernet.parameters())) for module in (with_lightning, without))
     assert all(equal(own, other))

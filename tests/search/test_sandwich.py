@@ -18,7 +18,7 @@ from tas.search.finish import Found, finish_search
 from tas.search.module import SearchModule
 from tas.search.probing import random_networks
 from tas.search.strategies.sandwich import parts_of_batch
-from tas.search.strategy import Moment
+from tas.search.strategy import Moment, iterate
 from tas.space.space import SearchSpace
 from tas.supernet.supernet import Supernet
 from tests.conftest import bare_trainer
@@ -59,7 +59,7 @@ def test_the_gradient_is_the_sum_of_those_of_its_networks_each_by_itself() -> No
     generator = torch.Generator().manual_seed(7)
     optimizers = strategy.optimizers()
     optimizers[0].step = lambda: None  # type: ignore[assignment,method-assign]
-    strategy.step({"weights": (images[0], labels)}, Moment(7, 100), optimizers, Tensor.backward)
+    iterate(strategy, {"weights": (images[0], labels)}, Moment(7, 100), optimizers, Tensor.backward)
 
     space = supernet.space
     networks = [space.full, space.smallest(), *random_networks(space, 2, generator)]

@@ -9,7 +9,7 @@ from tas.cost.budget import Budget
 from tas.cost.measures import FLOPS
 from tas.search.finish import finish_search
 from tas.search.module import SearchModule
-from tas.search.strategy import Moment
+from tas.search.strategy import Moment, iterate
 from tas.space.of_network import search_space
 from tas.supernet.supernet import Supernet
 from tests.small_networks import SMALL
@@ -30,7 +30,7 @@ def test_any_network_that_can_be_read_is_trained_asked_and_handed_over(name: str
     (optimizer,) = module.strategy.optimizers()
     if epochs:
         batch = {"weights": (images[0], labels)}
-        module.strategy.step(batch, Moment(0, 1), [optimizer], Tensor.backward)
+        iterate(module.strategy, batch, Moment(0, 1), [optimizer], Tensor.backward)
     found = finish_search(module, network, [budget], [(images[0], labels)], judging=lambda: [(images[1], labels)])
     standing = found.conclusion.standing
     assert standing is not None and standing.probes == 20

@@ -141,7 +141,7 @@ def test_networks_side_by_side_compute_what_each_does_by_itself(network: str) ->
     networks = [sliced.space.smallest(), *random_choices(sliced.space, 2)]
     images = torch.randn(3, 4, 3, 8, 8).double()
     one_by_one = torch.stack([forced(sliced, one)(own) for one, own in zip(networks, images)])
-    masked.full_width.force_side_by_side(networks)
+    masked.full_width.fix(masked.full_width.rows_of(networks))
     together = masked(images.transpose(0, 1).flatten(0, 1)).view(4, 3, 10).transpose(0, 1)
     torch.testing.assert_close(together, one_by_one, rtol=1e-9, atol=1e-9)
     own = gradients(sliced, one_by_one)

@@ -16,7 +16,7 @@ from tas.runs.results import Standing
 from tas.search.batch_accuracy import batch_accuracy
 from tas.search.budgeted_cost import BudgetedCost, MeasuredCost
 from tas.search.conclusion import Conclusion
-from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.search.strategy import Backward, Given, Moment, Scalars, Stepper
 from tas.space.derivation import argmax, derive
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
@@ -32,6 +32,9 @@ MOST_ARCH_LR = 5.0
 
 ADAM_ARCH_LR = 0.02
 """Learning rate of the logits' Adam where none is given."""
+
+WARMUP, SEARCH = "warm-up", "search"
+"""The phases: the weights learn alone; then the logits too."""
 
 
 class GumbelMixture:
@@ -72,31 +75,44 @@ class GumbelMixture:
         logits = self.supernet.architecture_parameters()
         return [weights, makers[self.options.arch_optimizer](logits, weight_decay=self.options.arch_weight_decay)]
 
-    def step(
-        self,
-        batch: Mapping[str, Batch],
-        moment: Moment,
-        optimizers: Sequence[Stepper],
-        backward: Backward,
-    ) -> Scalars:
-        """A step of the weights and, after the warm-up, one of the logits."""
-        options, (weights, logits) = self.options, optimizers
+    def given(self, moment: Moment) -> Given:
+        """tau and the learning rates, and the noise of both samples; after the warm-up the logits learn too."""
+        options = self.options
         searched = (moment.progress - options.warmup) / (1 - options.warmup)
-        tau = linear(options.tau_start, options.tau_end, max(0.0, searched))
+        rates = {
+            "tau": linear(options.tau_start, options.tau_end, max(0.0, searched)),
+            "lr": cosine(self.recipe.lr, moment.progress),
+            "arch_lr": self.arch_lr_over((1 - options.warmup) * moment.iterations),
+        }
         # Seeding by the iteration makes what is sampled a function of it alone: a resumed run samples the same.
         self.generator.manual_seed(self.seed * 1_000_003 + moment.iteration)
-        weights.param_groups[0]["lr"] = cosine(self.recipe.lr, moment.progress)
-        logits.param_groups[0]["lr"] = self.arch_lr_over((1 - options.warmup) * moment.iterations)
-        learned = {"weights": self.weights_step(batch["weights"], weights, backward, tau)}
-        if searched >= 0:
-            learned["architecture"] = self.architecture_step(batch["architecture"], logits, backward, tau)
-        if not moment.written:
+        draws = {}
+        if (masked := self.supernet.full_width) is not None:
+            draws["weights"] = masked.noise(self.generator, options.depth_training == "mixed")
+            if searched >= 0:
+                draws["architecture"] = masked.noise(self.generator, mix_depths=True)
+        return Given(rates, draws, WARMUP if searched < 0 else SEARCH)
+
+    def learn(
+        self,
+        batch: Mapping[str, Batch],
+        given: Given,
+        optimizers: Sequence[Stepper],
+        backward: Backward,
+        written: bool = True,
+    ) -> Scalars:
+        """A step of the weights and, after the warm-up, one of the logits."""
+        (weights, logits), rates, noise = optimizers, given.rates, given.draws
+        weights.param_groups[0]["lr"] = rates["lr"]
+        logits.param_groups[0]["lr"] = rates["arch_lr"]
+        how = (backward, rates["tau"])
+        learned = {"weights": self.weights_step(batch["weights"], weights, *how, noise.get("weights"))}
+        if given.phase == SEARCH:
+            own = (batch["architecture"], logits, *how, noise.get("architecture"))
+            learned["architecture"] = self.architecture_step(*own)
+        if not written:
             return {}
-        scalars: dict[str, float | Tensor] = {
-            "schedule/tau": tau,
-            "schedule/lr": weights.param_groups[0]["lr"],
-            "schedule/arch_lr": logits.param_groups[0]["lr"],
-        }
+        scalars: dict[str, float | Tensor] = {}
         for name, one in learned.items():
             scalars[f"{name}/loss"] = one.loss
             scalars[f"{name}/accuracy"] = batch_accuracy(one.logits, one.labels)
@@ -112,20 +128,31 @@ class GumbelMixture:
             return self.options.arch_lr
         return ADAM_ARCH_LR if self.options.arch_optimizer == "adam" else min(MOST_ARCH_LR, ARCH_TRAVEL / steps)
 
-    def weights_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> "Learned":
-        """One step of SGD on the weights of a sampled network."""
+    def sample(self, tau: float | Tensor, noise: Tensor | None, mix_depths: bool = True) -> None:
+        """As `Supernet.sample`, by noise if there is any."""
+        samples = self.options.samples
+        if noise is None:
+            self.supernet.sample(float(tau), samples, self.generator, mix_depths)
+        else:
+            assert self.supernet.full_width is not None
+            self.supernet.full_width.sample(tau, samples, noise, mix_depths)
+
+    def weights_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float | Tensor, noise: Tensor | None = None
+    ) -> "Learned":
+        """One step of SGD on the weights of a sampled network; without noise the host draws some."""
         with without_gradient(self.supernet.architecture_parameters()):
-            self.supernet.sample(
-                tau, self.options.samples, self.generator, mix_depths=self.options.depth_training == "mixed"
-            )
+            self.sample(tau, noise, self.options.depth_training == "mixed")
             loss, logits = self.loss(batch)
             descend(loss, optimizer, backward)
         return Learned(loss.detach(), logits.detach(), batch[1])
 
-    def architecture_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> "Learned":
+    def architecture_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float | Tensor, noise: Tensor | None = None
+    ) -> "Learned":
         """One step on the logits of widths and depths, on another sampled network."""
         with without_gradient(self.supernet.weight_parameters()):
-            self.supernet.sample(tau, self.options.samples, self.generator)
+            self.sample(tau, noise)
             loss, logits = self.loss(batch)
             costs = [cost.measured() for cost in self.costs]
             descend(loss + self.options.cost_weight * sum_of(costs).to(loss), optimizer, backward)

@@ -18,7 +18,7 @@ from tas.search.batch_accuracy import batch_accuracy
 from tas.search.budgeted_cost import BudgetedCost
 from tas.search.conclusion import Conclusion, Scored, conclude, distributions, even
 from tas.search.probing import Probe, ask, networks_near_the_full, random_networks
-from tas.search.strategy import Backward, Moment, Scalars, Stepper
+from tas.search.strategy import Backward, Given, Moment, Scalars, Stepper
 from tas.space.random_networks import random_architecture
 from tas.supernet.supernet import Supernet
 from tas.training.losses import loss_for
@@ -111,68 +111,89 @@ class Sandwich:
         """SGD of the weights. Its learning rate is set in every step."""
         return [sgd(self.supernet.weight_parameters(), self.recipe)]
 
-    def step(
-        self,
-        batch: Mapping[str, Batch],
-        moment: Moment,
-        optimizers: Sequence[Stepper],
-        backward: Backward,
-    ) -> Scalars:
-        """A step of the weights: the gradients of all its networks together."""
-        (optimizer,), space = optimizers, self.supernet.space
-        images, labels = batch["weights"]
-        images = images.contiguous(memory_format=self.supernet.layout)
+    def given(self, moment: Moment) -> Given:
+        """The learning rate, and the networks: the unpruned one, the smallest, and random ones."""
         # Seeding by the iteration makes what is sampled a function of it alone: a resumed run samples the same.
         self.generator.manual_seed(self.seed * 1_000_003 + moment.iteration)
-        lr = optimizer.param_groups[0]["lr"] = cosine(self.recipe.lr, moment.progress)
+        draws = {}
+        if (masked := self.supernet.full_width) is not None:
+            draws["networks"] = masked.rows_of([self.supernet.space.full, *self.narrow()])
+        return Given({"lr": cosine(self.recipe.lr, moment.progress)}, draws, "search")
+
+    def narrow(self) -> list[Architecture]:
+        """The networks that learn beside the unpruned one: the smallest, and some drawn at random."""
+        space = self.supernet.space
+        return [space.smallest(), *random_networks(space, self.options.random_networks, self.generator)]
+
+    def learn(
+        self,
+        batch: Mapping[str, Batch],
+        given: Given,
+        optimizers: Sequence[Stepper],
+        backward: Backward,
+        written: bool = True,
+    ) -> Scalars:
+        """A step of the weights: the gradients of all its networks together."""
+        (optimizer,), space, masked = optimizers, self.supernet.space, self.supernet.full_width
+        images, labels = batch["weights"]
+        images = images.contiguous(memory_format=self.supernet.layout)
+        optimizer.param_groups[0]["lr"] = given.rates["lr"]
         optimizer.zero_grad()
-        self.supernet.force(space.full)
+        rows = given.draws.get("networks")
+        self.set(space.full if rows is None else rows[0])
         logits = self.supernet(images)
         loss = self.task_loss(logits, labels, None)
         backward(loss)
-        narrow = [space.smallest(), *random_networks(space, self.options.random_networks, self.generator)]
+        narrow = self.narrow() if rows is None else rows[1:]
         lessons = [
             Lesson(images[share], logits.detach()[share], labels[share])
             for share in parts_of_batch(len(images), len(narrow))
         ]
-        side_by_side = self.supernet.full_width is not None and self.supernet.full_width.side_by_side
-        learned = (self.teach_side_by_side if side_by_side else self.teach_one_by_one)(narrow, lessons, backward)
+        if isinstance(narrow, Tensor) and masked is not None and masked.side_by_side:
+            learned = self.teach_side_by_side(narrow, lessons, backward)
+        else:
+            learned = self.teach_one_by_one(narrow, lessons, backward)
         optimizer.step()
-        if not moment.written:
+        if rows is not None:
+            self.set(rows[0])  # which takes a batch of any size
+        if not written:
             return {}
         smallest, *others = (lesson.divergence(own.detach()) for lesson, own in zip(lessons, learned, strict=True))
         scalars: dict[str, float | Tensor] = {
             "weights/loss": loss.detach(),
             "weights/accuracy": batch_accuracy(logits, labels),
-            "schedule/lr": lr,
             "weights/smallest": smallest,
         }
         if others:
             scalars["weights/random"] = torch.stack(others).mean()
         return scalars
 
+    def set(self, network: Architecture | Tensor) -> None:
+        """Compute a network, given by itself or, where layers are masked, by its rows, from now on."""
+        if isinstance(network, Architecture):
+            self.supernet.force(network)
+        else:
+            assert self.supernet.full_width is not None
+            self.supernet.full_width.fix(network)
+
     def teach_one_by_one(
-        self, networks: Sequence[Architecture], lessons: Sequence["Lesson"], backward: Backward
+        self, networks: Sequence[Architecture] | Tensor, lessons: Sequence["Lesson"], backward: Backward
     ) -> list[Tensor]:
         """The gradients of several networks, each by its lesson; returns their logits."""
         learned = []
         for network, lesson in zip(networks, lessons, strict=True):
-            self.supernet.force(network)
+            self.set(network)
             learned.append(self.supernet(lesson.images))
             backward(lesson.divergence(learned[-1]))
         return learned
 
-    def teach_side_by_side(
-        self, networks: Sequence[Architecture], lessons: Sequence["Lesson"], backward: Backward
-    ) -> list[Tensor]:
+    def teach_side_by_side(self, networks: Tensor, lessons: Sequence["Lesson"], backward: Backward) -> list[Tensor]:
         """The same in one pass: image i of each, then image i + 1."""
-        assert self.supernet.full_width is not None
-        self.supernet.full_width.force_side_by_side(networks)
+        self.set(networks)
         together = Lesson(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*lessons)))
         logits = self.supernet(together.images)
         with gradients_beside(self.supernet.weight_parameters()):
             backward(len(networks) * together.divergence(logits))  # the mean over all images; that of each counts once
-        self.supernet.force(self.supernet.space.full)  # which takes a batch of any size
         return [logits[place :: len(networks)] for place in range(len(networks))]
 
     def probabilities(self) -> tuple[Probabilities, Probabilities]:
