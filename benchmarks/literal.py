@@ -22,16 +22,20 @@ def interpolate(x: Tensor, channels: int) -> Tensor:
 class LiteralMixtures(GumbelMixture):
     """The two steps with gradients of all parameters in each, in contiguous memory."""
 
-    def weights_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> Learned:
+    def weights_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float | Tensor, noise: Tensor | None = None
+    ) -> Learned:
         """One step of the weights."""
-        self.supernet.sample(tau, self.options.samples, self.generator)
+        self.sample(tau, noise)
         loss, logits = self.loss(batch)
         descend(loss, optimizer, backward)
         return Learned(loss.detach(), logits.detach(), batch[1])
 
-    def architecture_step(self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float) -> Learned:
+    def architecture_step(
+        self, batch: Batch, optimizer: Stepper, backward: Backward, tau: float | Tensor, noise: Tensor | None = None
+    ) -> Learned:
         """One step of the logits."""
-        self.supernet.sample(tau, self.options.samples, self.generator)
+        self.sample(tau, noise)
         loss, logits = self.loss(batch)
         costs = [cost.measured() for cost in self.costs]
         descend(loss + self.options.cost_weight * sum_of(costs).to(loss), optimizer, backward)

@@ -36,3 +36,10 @@ def test_the_paper_s_settings_run_at_full_width_too(cli: Callable, few_digits: N
     status, out, err = cli("search", *QUICK, "--recipe", "paper", "--compute", compute, "--output", "run")
     assert status == 0, err
     assert "search finished" in out
+
+
+def test_where_there_is_no_gpu_nothing_is_captured(cli: Callable, few_digits: None) -> None:
+    status, _, err = cli("search", *QUICK, "--compute", "captured", "--accelerator", "cpu", "--output", "run")
+    assert status == 2
+    assert err.splitlines()[-1].startswith("tas search: error: --compute captured: CUDA graphs need an NVIDIA GPU")
+    assert not Path("run").exists()
