@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 GIT = ("git", "-C", str(Path(__file__).resolve().parents[1]))
@@ -46,7 +47,7 @@ NETWORKS = [f"torchvision/{name}" for name in TORCHVISION.split()] + [f"timm/{na
 COMPARE = """compare --methods uniform tas --training scratch-e kd --seeds 0 1 --epochs 5 --search.epochs 10
     --data digits --output out"""
 MAIN = "import sys; from tas.cli import main; sys.exit(main(sys.argv[1:]))"
-RUN_FILES = ("out/architecture.json", "out/metrics.json", "out/weights.pt")
+RUN_FILES = ("out/architecture.json", "out/metrics.json", "out/model.safetensors")
 
 CODE_KEYS = ("commit", "search_commit")
 """Keys that say which code gave a result; those that say how long it took are known by their ending."""
@@ -239,13 +240,23 @@ def compare_weights(base: dict[str, torch.Tensor], head: dict[str, torch.Tensor]
     return Findings(sorted(differs), [])
 
 
+def state_in(file: Path) -> dict[str, torch.Tensor]:
+    """The state dict in a file."""
+    return load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+
+
 def compare_files(base: Path, head: Path) -> Findings:
     """What differs between two files that the same case left."""
+    # Runs of earlier revisions have their weights under another name.
+    base, head = (
+        path if path.is_file() or path.suffix != ".safetensors" else path.with_name("weights.pt")
+        for path in (base, head)
+    )
     missing = [f"missing in {role}" for role, path in (("BASE", base), ("HEAD", head)) if not path.is_file()]
     if missing:
         return Findings(missing, [])
-    if base.suffix == ".pt":
-        one, other = (torch.load(path, map_location="cpu", weights_only=True) for path in (base, head))
+    if base.suffix in (".pt", ".safetensors"):
+        one, other = map(state_in, (base, head))
         return compare_weights(one, other)
     findings = Findings([], [])
     compare(json.loads(base.read_text(encoding="utf-8")), json.loads(head.read_text(encoding="utf-8")), findings)

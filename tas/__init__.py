@@ -14,12 +14,13 @@ What a command or `Architecture.save` left is had again:
 
     tas.build(tas.Architecture.load("architecture.json"))    # the network, freshly initialised
     tas.load("runs/train/...")                               # with its trained weights
+    tas.predict("runs/train/...", ["image.png"])             # the classes of image files, by it
 
 The names below, each with its own help:
 
     open_network, search_space, SearchSpace, check_supernet, Supernet, SearchModule, Recipe, Strategy, Budget,
     finish_search                                                                       searching
-    Architecture, derive, cut, build, load                                              architectures and their networks
+    Architecture, derive, cut, build, load, predict                                     architectures and their networks
     flops, parameters                                                                   what a network costs
     TasError                                                                            what all bad input raises
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__ge
     from tas.errors import TasError as TasError
     from tas.networks import open_network as open_network
     from tas.runs.load import load as load
+    from tas.runs.prediction import predict as predict
     from tas.search.finish import finish_search as finish_search
     from tas.search.module import SearchModule as SearchModule
     from tas.space.derivation import derive as derive
@@ -66,6 +68,7 @@ HOMES = {
     "load": "tas.runs.load",
     "open_network": "tas.networks",
     "parameters": "tas.cost.count",
+    "predict": "tas.runs.prediction",
     "search_space": "tas.space.of_network",
 }
 """Public name -> the module that defines it."""

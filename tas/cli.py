@@ -1,12 +1,22 @@
 """The command line: `tas COMMAND ...`."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
+from itertools import takewhile
 
-from tas.config import CompareOptions, DeriveOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config import (
+    CompareOptions,
+    DeriveOptions,
+    ExportOptions,
+    PredictOptions,
+    PruneOptions,
+    SearchOptions,
+    TrainOptions,
+)
 from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
@@ -24,11 +34,24 @@ class Command:
     wait."""
     first: str | None = None
     """The flag whose value may stand first, without it."""
+    others: str | None = None
+    """The flag whose values may stand after that, likewise."""
 
     def run(self, options: Options) -> None:
         """Run it."""
         module, _, function = self.function.partition(":")
         getattr(import_module(module), function)(options)
+
+    def flagged(self, arguments: Sequence[str]) -> list[str]:
+        """The arguments with the flags of those that stand first without one."""
+        bare = [*takewhile(lambda argument: not argument.startswith("-"), arguments)]
+        if self.first is None or not bare:
+            return list(arguments)
+        rest = [self.first, *arguments]
+        if self.others is not None and len(bare) > 1:
+            # As JSON: names of files have commas and spaces.
+            rest[2 : len(bare) + 1] = [f"{self.others}={json.dumps(bare[1:])}"]
+        return rest
 
 
 COMMANDS = {
@@ -36,6 +59,8 @@ COMMANDS = {
     "derive": Command(DeriveOptions, "tas.commands.derive:derive_run", first="--run"),
     "prune": Command(PruneOptions, "tas.commands.prune:prune"),
     "train": Command(TrainOptions, "tas.commands.train:train"),
+    "predict": Command(PredictOptions, "tas.commands.predict:predict_images", first="--run", others="--images"),
+    "export": Command(ExportOptions, "tas.commands.export:export", first="--run"),
     "compare": Command(CompareOptions, "tas.comparison.command:compare"),
 }
 
@@ -59,9 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if LIST_NETWORKS in rest and "network" in command.options.listed():
             print("\n".join(networks_known()))
             return 0
-        if command.first is not None and rest and not rest[0].startswith("-"):
-            rest = [command.first, *rest]
-        command.run(parse(name, command.options, rest))
+        command.run(parse(name, command.options, command.flagged(rest)))
     except TasError as error:
         print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from tas.cost.count import parameters
 from tas.cost.measures import MEASURES
+from tas.runs.card import write_card
 from tas.runs.console import say
 from tas.runs.files import write_text
 from tas.runs.picture import draw_architecture
@@ -69,6 +70,7 @@ def leave_found(task: SearchTask, found: Found, result: SearchResult, run: Run) 
         write_probes(run, conclusion.probes)
         draw_elasticities(conclusion.standing.elasticities).savefig(run.path / "elasticities.png", dpi=150)
     run.keep(found.architecture, found.network, task.halves.data.described())
+    write_card(run, result)
     result.write(run)
     say(summary("search finished" if result.derived_from is None else "derived", found_rows(task, found, result, run)))
 

@@ -16,6 +16,7 @@ from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
 from tas.pruning.task import Pruned, PruneTask, handed_over
 from tas.reading.original import Original, original_for
+from tas.runs.card import write_card
 from tas.runs.console import say, warn_uncounted
 from tas.runs.picture import draw_architecture
 from tas.runs.results import PruneResult
@@ -76,6 +77,7 @@ def leave_results(task: PruneTask, original: Original, pruned: Pruned, seconds: 
     result = prune_result(task, pruned, seconds)
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
     run.keep(architecture, pruned.network, task.data.described())
+    write_card(run, result)
     result.write(run)
     say(summary("pruning finished", prune_rows(task, original, pruned, result)))
 

@@ -24,6 +24,7 @@ from tas.distillation.teachers import Teacher, Teachers, fast_in_bfloat16, predi
 from tas.errors import blame
 from tas.reading.original import Original
 from tas.reading.plan import Plan
+from tas.runs.card import write_card
 from tas.runs.console import say, warn
 from tas.runs.load import load
 from tas.runs.results import TrainResult
@@ -111,6 +112,7 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
         measured = {**accuracies} if learned is None else {**accuracies, "accuracy": float(learned)}
         result = train_result(options, task, network, data.input_shape, measured, timer.time_elapsed("train"))
         run.keep(architecture, network, data.described())
+        write_card(run, result)
         result.write(run)
         print(summary("training finished", train_rows(options, task, result)))
         for doubt in result.doubts():

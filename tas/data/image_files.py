@@ -115,17 +115,21 @@ def why_unreadable(error: TasError, path: Path) -> str | None:
     return gist(Exception(str(said).replace(repr(str(path)), "").strip(" :") or type(said).__name__), length=80)
 
 
-def read_image(path: Path, size: int | None) -> Tensor:
-    """An image file as RGB, (3, H, W) uint8, scaled to size x size if given. TasError if it cannot be read."""
+def read_image(path: Path, size: int | None, mode: str = "RGB") -> Tensor:
+    """An image file as RGB, (3, H, W) uint8, or in another mode of Pillow's, scaled to size x size if given.
+
+    Raises:
+        TasError: It cannot be read.
+    """
     with reading(path), Image.open(path) as image:
         check_pages(image)
         if image.mode == "F":
             raise ValueError("floating-point pixels, whose range is not known")
         if image.mode.startswith("I"):
             # 16 bits a pixel, which `convert` would clip at 255 instead of scaling.
-            rgb = Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+            read = Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8)).convert(mode)
         else:
-            rgb = ImageOps.exif_transpose(image).convert("RGB")
-    if size is not None and rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return transforms.pil_to_tensor(rgb)
+            read = ImageOps.exif_transpose(image).convert(mode)
+    if size is not None and read.size != (size, size):
+        read = read.resize((size, size), Image.Resampling.BILINEAR)
+    return transforms.pil_to_tensor(read)

@@ -10,6 +10,7 @@ from tas.data.augmentation import RandomFlip, Transform
 from tas.data.class_folders import ClassFolders
 from tas.data.image_files import ImageFiles
 from tas.data.images import Pixels
+from tas.data.preparation import centre_of
 
 
 class ImageNet(ClassFolders):
@@ -22,6 +23,7 @@ class ImageNet(ClassFolders):
         loading: As for every ImageData.
     """
 
+    fit = "crop"
     test_parts = ("val", "test")  # the test images that ImageNet comes with have no classes
 
     def __init__(self, data_dir: str, image_size: int | None, **loading: Any) -> None:
@@ -41,6 +43,4 @@ class ImageNet(ClassFolders):
         return Transform(RandomFlip(), self.statistics, each=v2.Compose([crop, colours]))
 
     def normalisation(self) -> Transform:
-        shorter_side = round(self.image_size * 256 / 224)
-        resize = v2.Resize(shorter_side, antialias=True)
-        return Transform(self.statistics, each=v2.Compose([resize, v2.CenterCrop(self.image_size)]))
+        return Transform(self.statistics, each=centre_of(self.image_size))

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from tas.data.augmentation import Normalise, Transform, take_images
 from tas.data.loaders import Batch, judging_loader, training_loader
+from tas.data.preparation import Fit
 from tas.errors import TasError
 
 SHARE = 4
@@ -96,6 +97,8 @@ class ImageData(pl.LightningDataModule, ABC):
     """Height and width, in pixels."""
     classes: Sequence[str] = ()
     """The names of the classes, by their indices; none where they have no names but these."""
+    fit: Fit = "scale"
+    """How an image file of any size would get that of the others."""
     statistics: Normalise
     """By which images are normalised: the data set's own, or those with which given weights were trained."""
 
@@ -150,6 +153,7 @@ class ImageData(pl.LightningDataModule, ABC):
         return {
             "channels": self.in_channels,
             "size": self.image_size,
+            "fit": self.fit,
             "mean": list(self.statistics.mean),
             "deviation": list(self.statistics.deviation),
             "classes": list(self.classes),

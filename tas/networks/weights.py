@@ -4,12 +4,11 @@ import pickle
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
@@ -49,7 +48,10 @@ def read_weights(path: str) -> dict[str, Tensor]:
     Raises:
         TasError: The file cannot be read, or has no tensors.
     """
-    file = Path(path, "weights.pt") if Path(path).is_dir() else Path(path)
+    file = Path(path)
+    if file.is_dir():
+        names = ("model.safetensors", "weights.pt")  # the second is of earlier runs
+        file = next((file / name for name in names if (file / name).is_file()), file / names[0])
     if file.suffix == ".safetensors":
         return read_safetensors(file)
     try:
@@ -83,14 +85,13 @@ def load_passing(file: Path, foreign: Sequence[str]) -> Any:
 
 
 def read_safetensors(file: Path) -> dict[str, Tensor]:
-    """The tensors in a file of the safetensors library, which timm brings along."""
-    if not find_spec("safetensors"):
-        raise TasError(f"{file}: needs safetensors, which is not installed; pip install safetensors")
+    """The tensors in a file of the safetensors library."""
     try:
-        tensors: dict[str, Tensor] = import_module("safetensors.torch").load_file(file)
+        tensors: dict[str, Tensor] = load_file(file)
     except Exception as error:  # of the library's own classes
         raise TasError(f"{file}: does not hold weights ({explained(error)})") from None
-    return tensors
+    # Of runs of our own; what modules keep beside tensors is bytes there.
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith("_extra_state")}
 
 
 def tensors_in(content: object, name: str = "", around: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:

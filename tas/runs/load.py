@@ -2,13 +2,13 @@
 
 import os
 
-import torch
 from torch import nn
 
 from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.errors import TasError, gist
 from tas.runs.run import Run
+from tas.runs.weights_file import load_state
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -25,11 +25,12 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     run = Run(path)
     if not run.path.is_dir():
         raise TasError(f"{path}: no such directory")
-    if not (run.finished() and run.weights.is_file()):
-        raise TasError(f"{path}: not a finished run; it lacks metrics.json or weights.pt")
-    network = build(Architecture.load(run.architecture))
+    weights = run.kept_weights()
+    if weights is None or not run.finished():
+        raise TasError(f"{path}: not a finished run; it lacks metrics.json or {run.weights.name}")
+    network, state = build(Architecture.load(run.architecture)), load_state(weights)
     try:
-        network.load_state_dict(torch.load(run.weights, map_location="cpu", weights_only=True))
+        network.load_state_dict(state)
     except Exception as error:
-        raise TasError(f"{run.weights}: does not hold the weights of {run.architecture} ({gist(error, 200)})") from None
+        raise TasError(f"{weights}: does not hold the weights of {run.architecture} ({gist(error, 200)})") from None
     return network.eval()

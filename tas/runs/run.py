@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
@@ -18,6 +17,7 @@ from tas.config.groups import Keeping
 from tas.config.options import Options
 from tas.errors import TasError
 from tas.runs.files import write_text
+from tas.runs.weights_file import save_state
 
 ROOT = Path("runs")
 """Where runs go unless told otherwise, below the working directory."""
@@ -26,8 +26,8 @@ ROOT = Path("runs")
 class Run:
     """The directory of one run: config.yaml from its start; checkpoints/, event files and CSV while it goes on.
 
-    When it is finished there are images.json, architecture.json, weights.pt, of a search space.txt, and last of all
-    metrics.json (`tas.runs.results`).
+    When it is finished there are images.json, architecture.json, model.safetensors, README.md, of a search space.txt,
+    and last of all metrics.json (`tas.runs.results`).
 
     Args:
         path: The directory; it need not exist.
@@ -45,7 +45,8 @@ class Run:
         self.distributions = self.path / "distributions.csv"
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.architecture = self.path / "architecture.json"
-        self.weights = self.path / "weights.pt"
+        self.weights = self.path / "model.safetensors"
+        self.card = self.path / "README.md"
         self.space = self.path / "space.txt"
         self.probes = self.path / "probes.json"
         self.images = self.path / "images.json"
@@ -67,6 +68,11 @@ class Run:
     def finished(self) -> bool:
         """Whether the run reached its end."""
         return self.metrics.is_file()
+
+    def kept_weights(self) -> Path | None:
+        """The file with the weights; earlier runs left it by another name. None where there is none."""
+        files = (self.weights, self.path / "weights.pt")
+        return next((file for file in files if file.is_file()), None)
 
     @rank_zero_only  # with several processes they all come here
     def check_free(self) -> None:
@@ -111,7 +117,7 @@ class Run:
         """
         write_text(self.images, json.dumps(images, ensure_ascii=False) + "\n")
         architecture.save(self.architecture)
-        torch.save(network.cpu().state_dict(), self.weights)
+        save_state(self.weights, network.cpu().state_dict())
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def make_teacher(tmp_path: Path) -> Callable[..., Run]:
 
     def make(name: str = "teacher", classes: int = 10, channels: int = 1, network: str = "resnet20") -> Run:
         run = Run(tmp_path / name)
-        run.start(TrainOptions())
+        run.start(TrainOptions.of(data="digits"))
         full = unpruned(network, classes, channels, size=8)
         run.keep(full, build(full), Digits(batch_size=8).described())
         train_result(test_accuracy=0.1).write(run)

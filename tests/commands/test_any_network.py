@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import tas
@@ -120,7 +121,8 @@ def cut_from(state: dict[str, Tensor], architecture: Architecture) -> dict[str, 
 
 def sorted_weights(path: Path) -> dict[str, Tensor]:
     network = open_network(NAME, 10, 1)
-    return sorted_by_importance(torch.load(path, weights_only=True), read_plan(network, (1, 8, 8)))
+    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+    return sorted_by_importance(state, read_plan(network, (1, 8, 8)))
 
 
 def test_it_is_searched_trained_with_its_teacher_and_loaded_by_a_fresh_process(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tas
@@ -79,7 +80,7 @@ def test_feature_terms_are_shown_and_cost_the_student_nothing(
     assert {"loss", "loss/kd", "loss/attention_transfer", "loss/hints"} <= tags
     kept, plain = metrics_of(Run("with")), metrics_of(Run("without"))
     assert all(kept[key] == plain[key] for key in ("flops", "flops_full", "params"))
-    states = [torch.load(f"{name}/weights.pt", weights_only=True) for name in ("with", "without")]
+    states = [load_file(f"{name}/model.safetensors") for name in ("with", "without")]
     assert states[0].keys() == states[1].keys()
     assert any(not torch.equal(states[0][name], states[1][name]) for name in states[0])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import tas
 from tas.runs.run import Run
@@ -109,7 +110,7 @@ def weights_after(cli: Callable, tmp_path: Path, name: str, *arguments: str) -> 
     """What a command leaves."""
     status, _, err = cli(*arguments, *QUICK, "--output", name)
     assert status == 0, err
-    return torch.load(tmp_path / name / "weights.pt", weights_only=True)
+    return load_file(tmp_path / name / "model.safetensors")
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

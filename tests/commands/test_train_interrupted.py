@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tas.commands.train import as_begun
 from tas.config import TrainOptions
@@ -29,7 +30,7 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(
     assert not Run(tmp_path / "broken").finished()
     assert cli("train", "--resume", "broken").status == 0
     same_but_for_time(Run(tmp_path / "broken"), Run(tmp_path / "unbroken"))
-    weights = [torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("broken", "unbroken")]
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("broken", "unbroken")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 

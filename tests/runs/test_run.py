@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 import tas
 from tas.architecture import Architecture
@@ -179,7 +180,7 @@ def test_metrics_are_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full_disk(*arguments: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(torch, "save", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         finish(run, train_result())
     assert not run.finished()
@@ -202,17 +203,32 @@ def test_load_takes_text_and_is_tas_load(tmp_path: Path) -> None:
 
 
 def test_weights_are_stored_as_nothing_but_tensors(tmp_path: Path) -> None:
-    stored = torch.load(finished(tmp_path / "run").weights, weights_only=True)
+    stored = load_file(finished(tmp_path / "run").weights)
     assert stored.keys() == build(SMALL).state_dict().keys()
+
+
+def of_an_earlier_version(run: Run, content: object) -> Path:
+    """A run whose weights are in a file of torch's."""
+    run.weights.unlink()
+    file = run.path / "weights.pt"
+    torch.save(content, file)
+    return file
+
+
+def test_runs_of_earlier_versions_are_loaded(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run")
+    state = load(run.path).state_dict()
+    of_an_earlier_version(run, state)
+    assert all(map(torch.equal, load(run.path).state_dict().values(), state.values()))
 
 
 def test_load_refuses_code_without_running_it(tmp_path: Path) -> None:
     run = finished(tmp_path / "run")
     ran = tmp_path / "the code ran"
-    torch.save({"stem.weight": Code(ran)}, run.weights)
+    file = of_an_earlier_version(run, {"stem.weight": Code(ran)})
     with pytest.raises(TasError) as error:
         load(run.path)
-    assert str(run.weights) in str(error.value) and "\n" not in str(error.value)
+    assert str(file) in str(error.value) and "\n" not in str(error.value)
     assert not ran.exists()
 
 
@@ -234,8 +250,8 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 
 def test_weights_that_are_no_tensors_by_name_are_refused(tmp_path: Path) -> None:
     run = finished(tmp_path / "run")
-    torch.save(torch.zeros(3), run.weights)
-    with pytest.raises(TasError, match=str(run.weights)):
+    file = of_an_earlier_version(run, torch.zeros(3))
+    with pytest.raises(TasError, match=str(file)):
         load(run.path)
 
 
@@ -244,7 +260,7 @@ def test_load_refuses_what_is_no_finished_run(tmp_path: Path) -> None:
         load(tmp_path / "missing")
     run = finished(tmp_path / "run")
     run.weights.unlink()
-    with pytest.raises(TasError, match=r"not a finished run; it lacks metrics.json or weights.pt"):
+    with pytest.raises(TasError, match=r"not a finished run; it lacks metrics.json or model.safetensors"):
         load(run.path)
 
 

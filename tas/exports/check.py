@@ -1,0 +1,82 @@
+"""Whether an exported file computes what its network does: loaded again in a process of its own, on real images."""
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tas.errors import TasError
+from tas.exports.formats import FORMATS, counted
+
+CLOSE = 1e-4
+"""How far logits may be apart, as a share of the largest, or by themselves where that is below 1."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How much a file's logits are like its network's."""
+
+    images: int
+    difference: float
+    """The largest, of all logits."""
+    alike: int
+    """Images of which both tell the same class."""
+    multiply_adds: int
+    """Of one image, counted in the file."""
+
+
+def outputs_of(kind: str, file: Path, batch: Tensor) -> Tensor:
+    """The logits of a file, by a process that loads it afresh. TasError if it cannot.
+
+    Args:
+        kind: Its format.
+        file: The file.
+        batch: What it takes.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        images, logits = Path(place, "images.npy"), Path(place, "logits.npy")
+        np.save(images, batch.numpy())
+        # Beside the script, not in it, is where Python looks for modules: of TAS's own none is in reach by accident.
+        script = Path(__file__).with_name(FORMATS[kind].reloader)
+        command = [sys.executable, str(script), str(file.resolve()), str(images), str(logits)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=place)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no word of it"])[-1]
+            raise TasError(f"--format {kind}: the exported file cannot be loaded again ({last[:200]})")
+        return torch.from_numpy(np.load(logits))
+
+
+def check_parity(kind: str, file: Path, network: nn.Module, batch: Tensor) -> Parity:
+    """Compare a file with its network.
+
+    Args:
+        kind: Its format.
+        file: The file.
+        network: In evaluation, on the CPU.
+        batch: Real images, as both take them.
+
+    Raises:
+        TasError: Logits or classes differ, or the file does more or fewer multiply-adds.
+    """
+    with torch.no_grad():
+        expected = network(batch)
+    found = outputs_of(kind, file, batch)
+    if found.shape != expected.shape:
+        raise TasError(f"--format {kind}: the file gives {tuple(found.shape)}, the network {tuple(expected.shape)}")
+    difference = float((found - expected).abs().max())
+    alike = int((found.argmax(1) == expected.argmax(1)).sum())
+    bound = CLOSE * max(1.0, float(expected.abs().max()))
+    if not difference <= bound or alike < len(batch):
+        raise TasError(
+            f"--format {kind}: the file's logits differ by {difference:.2g} from the network's (allowed: {bound:.2g}), "
+            f"and {len(batch) - alike} of {len(batch)} images are told as another class; nothing is exported"
+        )
+    own, one = FORMATS[kind].multiply_adds(file, batch[:1]), counted(network, batch[:1])
+    if own != one:
+        raise TasError(f"--format {kind}: the file has {own} multiply-adds, the network {one}; nothing is exported")
+    return Parity(len(batch), difference, alike, own)

@@ -1,0 +1,208 @@
+"""The formats of exported files: how each is written, and how its FLOPs are counted again."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tas.errors import TasError, gist
+
+EXTRA = 'pip install "tas[export]"'
+"""What installs the libraries that formats need."""
+
+OPSET = 18
+"""The version of ONNX's operators; what torch's exporter writes of itself."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file."""
+
+    suffix: str
+    needs: tuple[str, ...]
+    """Libraries beside those of TAS."""
+    write: Callable[[nn.Module, Tensor, Path, Mapping[str, str]], None]
+    """Writes a network, shown a batch of what it takes, and what there is to say of it."""
+    multiply_adds: Callable[[Path, Tensor], int]
+    """Of one image, counted in the file; the batch shows what it takes."""
+    reloader: str
+    """The script that loads the file in a process of its own."""
+
+
+def dynamic_batch(batch: Tensor) -> tuple[dict[int, Any], ...]:
+    """That the first dimension may have any length."""
+    return ({0: torch.export.Dim("batch")},)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep to itself what exporters say of their own workings."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def exported(network: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
+    """The network as a program of torch.export, for batches of any length."""
+    with quietly(), torch.no_grad():
+        return torch.export.export(network, (batch,), dynamic_shapes=dynamic_batch(batch))
+
+
+def write_onnx(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
+    """By torch's exporter, in one file."""
+    import onnx
+
+    with quietly(), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            (batch,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=dynamic_batch(batch),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, dict(said))
+    onnx.save(model, path)
+
+
+def onnx_multiply_adds(path: Path, batch: Tensor) -> int:
+    """Of the convolutions and matrix products of an ONNX file."""
+    import onnx
+
+    model = onnx.load(path)
+    # Another length of the batch would need a product of symbols.
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    del model.graph.value_info[:]
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {one.name: list(one.dims) for one in graph.initializer}
+    for one in [*graph.value_info, *graph.input, *graph.output]:
+        shapes[one.name] = [max(1, dim.dim_value) for dim in one.type.tensor_type.shape.dim]
+    total = 0
+    for node in graph.node:
+        options = {option.name: onnx.helper.get_attribute_value(option) for option in node.attribute}
+        if node.op_type in ("Conv", "ConvTranspose"):
+            weight = shapes[node.input[1]]
+            made = shapes[node.output[0] if node.op_type == "Conv" else node.input[0]]
+            total += product(made) * product(weight[1:])
+        elif node.op_type in ("Gemm", "MatMul"):
+            turned = options.get("transA", 0)
+            total += product(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]
+    return total
+
+
+def product(numbers: list[int]) -> int:
+    """Of all numbers."""
+    result = 1
+    for number in numbers:
+        result *= number
+    return result
+
+
+def write_program(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
+    """By torch.export, for programs with torch alone."""
+    with quietly():
+        torch.export.save(exported(network, batch), path, extra_files=dict(said))
+
+
+def program_multiply_adds(path: Path, batch: Tensor) -> int:
+    """Of a program of torch.export."""
+    with quietly():
+        return counted(torch.export.load(path).module(), batch)
+
+
+def write_weights(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
+    """The weights alone, by the safetensors library; the architecture and the images stand in the file's metadata."""
+    state = {name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()}
+    path.write_bytes(save(state, metadata=dict(said)))
+
+
+def weights_multiply_adds(path: Path, batch: Tensor) -> int:
+    """Of the network that the metadata names."""
+    from safetensors import safe_open
+
+    from tas.architecture import Architecture
+    from tas.cutting.build import build
+
+    with safe_open(path, "pt") as file:
+        said = file.metadata()
+    return counted(build(Architecture(**json.loads(said["architecture"]))).eval(), batch)
+
+
+def write_openvino(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
+    """By OpenVINO's own converter; the weights stand in a file of the same name that ends with .bin."""
+    import openvino
+
+    model = openvino.convert_model(exported(network, batch))
+    for name, text in said.items():
+        model.set_rt_info(text, ["tas", name])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def openvino_multiply_adds(path: Path, batch: Tensor) -> int:
+    """Of the convolutions and matrix products of an OpenVINO file."""
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    model.reshape([1, *batch.shape[1:]])
+    total = 0
+    for node in model.get_ordered_ops():
+        kind = node.get_type_name()
+        if kind in ("Convolution", "GroupConvolution"):
+            weight = list(node.input(1).get_shape())
+            total += product(list(node.output(0).get_shape())) * product(weight[2 if kind.startswith("Group") else 1 :])
+        elif kind == "MatMul":
+            turned = node.get_attributes()["transpose_a"]
+            total += product(list(node.output(0).get_shape())) * list(node.input(0).get_shape())[-2 if turned else -1]
+    return total
+
+
+def counted(network: nn.Module, batch: Tensor) -> int:
+    """The multiply-adds of a network for one image, of everything that torch's counter counts."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(batch)
+    return counter.get_total_flops() // (2 * len(batch))
+
+
+FORMATS = {
+    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), write_onnx, onnx_multiply_adds, "reload_onnx.py"),
+    "torch": Format(".pt2", (), write_program, program_multiply_adds, "reload_torch.py"),
+    "safetensors": Format(".safetensors", (), write_weights, weights_multiply_adds, "reload_safetensors.py"),
+    "openvino": Format(".xml", ("openvino",), write_openvino, openvino_multiply_adds, "reload_openvino.py"),
+}
+"""--format -> what it is."""
+
+
+def check_installed(name: str, needs: tuple[str, ...]) -> None:
+    """TasError unless all libraries that something needs are installed."""
+    missing = [library for library in needs if not find_spec(library)]
+    if missing:
+        raise TasError(f"{name} needs {' and '.join(missing)}, which {EXTRA} installs")
+
+
+def write_file(kind: str, network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
+    """Write a network in a format. TasError where its exporter cannot do that."""
+    try:
+        FORMATS[kind].write(network, batch, path, said)
+    except OSError as error:
+        raise TasError(f"--output {path}: cannot be written ({error.strerror or gist(error)})") from None
+    except Exception as error:  # exporters raise what they like
+        raise TasError(f"--format {kind}: its exporter cannot do this network ({gist(error)})") from None
