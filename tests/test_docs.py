@@ -72,16 +72,20 @@ def test_the_search_in_python_runs_as_it_is_printed(tmp_path: Path, monkeypatch:
 
 
 def test_the_image_of_the_readme_is_classified_as_it_is_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "cat.jpg" in block]
     monkeypatch.chdir(tmp_path)
-    run = Run("runs/train/...")
+    run = Run("runs/train/RUN")
     run.start(TrainOptions())
     full = unpruned("resnet20", 3)
-    run.keep(full, build(full), {})
+    images = {"channels": 3, "size": 32, "fit": "scale", "mean": [0.5] * 3, "deviation": [0.2] * 3}
+    run.keep(full, build(full), images | {"classes": ["cat", "dog", "rat"]})
     train_result().write(run)
     Image.new("L", (50, 40), 128).save("cat.jpg")
-    exec(code, {})
-    assert re.fullmatch(r"tensor\(\[\[.*\]\], grad_fn=<SoftmaxBackward0>\)\n", capsys.readouterr().out)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert isinstance(names["network"], torch.nn.Module)
+    (guesses,) = tas.predict("runs/train/RUN", ["cat.jpg"])
+    assert {guess.name for guess in guesses} == {"cat", "dog", "rat"}
