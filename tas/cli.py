@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 
-from tas.config import CompareOptions, DeriveOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config import CompareOptions, DeriveOptions, ProfileOptions, PruneOptions, SearchOptions, TrainOptions
 from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
@@ -36,6 +36,7 @@ COMMANDS = {
     "derive": Command(DeriveOptions, "tas.commands.derive:derive_run", first="--run"),
     "prune": Command(PruneOptions, "tas.commands.prune:prune"),
     "train": Command(TrainOptions, "tas.commands.train:train"),
+    "profile": Command(ProfileOptions, "tas.commands.profile:profile_network", first="--run"),
     "compare": Command(CompareOptions, "tas.comparison.command:compare"),
 }
 

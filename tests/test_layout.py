@@ -17,7 +17,7 @@ FLOORS = """
     tas tas.cli
     tas.comparison
     tas.commands
-    tas.search tas.pruning
+    tas.search tas.pruning tas.profiling
     tas.training
     tas.supernet tas.distillation
     tas.runs
