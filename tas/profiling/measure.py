@@ -14,7 +14,7 @@ from tas.profiling.conditions import Conditions, accelerator, conditions_here, t
 from tas.profiling.interleaved import Spread, interleaved, ratios
 from tas.profiling.layers import LayerTable, layer_times
 from tas.profiling.memory import peak_activations
-from tas.profiling.onnx_runtime import INSTALL, OnnxRuntimeError, OnnxNetwork
+from tas.profiling.onnx_runtime import INSTALL, OnnxNetwork, OnnxRuntimeError
 from tas.training.compiling import compiler_blamed
 
 

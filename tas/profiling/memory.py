@@ -22,8 +22,8 @@ class LiveStorages(TorchDispatchMode):
     """
 
     def __init__(self, given: Sequence[Tensor], apart: Sequence[Tensor]) -> None:
-        super().__init__()
-        self.apart = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in apart}
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.apart = {reference_to(tensor).cdata for tensor in apart}
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak = 0
         """Bytes, at most, so far."""
@@ -45,12 +45,21 @@ class LiveStorages(TorchDispatchMode):
         """Add the storages of tensors to those that are alive, and forget those that are not."""
         for tensor in tree_iter(result):
             if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                reference = StorageWeakRef(storage)
+                reference = reference_to(tensor)
                 if reference.cdata not in self.apart:
-                    self.alive[reference.cdata] = reference, storage.nbytes()
-        self.alive = {key: entry for key, entry in self.alive.items() if not entry[0].expired()}
+                    self.alive[reference.cdata] = reference, tensor.untyped_storage().nbytes()
+        self.alive = {key: entry for key, entry in self.alive.items() if not expired(entry[0])}
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+
+
+def reference_to(tensor: Tensor) -> StorageWeakRef:
+    """What knows a tensor's storage, and whether it is still there, without keeping it."""
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def expired(reference: StorageWeakRef) -> bool:
+    """Whether the storage is gone."""
+    return bool(reference.expired())  # type: ignore[no-untyped-call]
 
 
 def peak_activations(network: nn.Module, image: Tensor) -> int:

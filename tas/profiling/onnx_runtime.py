@@ -1,6 +1,5 @@
 """Networks in ONNX Runtime, which is there where it is installed."""
 
-import io
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -77,6 +76,4 @@ def exported(network: nn.Module, images: Tensor) -> bytes:
         warnings.simplefilter("ignore")  # the exporter's, on its own parts
         program = torch.onnx.export(network, (images,), dynamo=True, verbose=False, dynamic_shapes=({0: "batch"},))
     assert program is not None
-    file = io.BytesIO()
-    program.save(file)
-    return file.getvalue()
+    return bytes(program.model_proto.SerializeToString())

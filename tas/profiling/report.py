@@ -1,11 +1,12 @@
 """A profile as its reader sees it: tables and sentences, or an object for programmes."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tas.profiling.interleaved import Spread
-from tas.profiling.layers import LayerTime
+from tas.profiling.layers import BETWEEN, LayerTime
 from tas.profiling.measure import Figure, Latency, Profile
 from tas.profiling.verdict import arrived, verdict
 from tas.runs.summary import millions
@@ -42,11 +43,11 @@ def as_text(profile: Profile, title: str, layers: int) -> str:
     parts = [
         "\n".join(head),
         aligned([["", "before", "after", "kept"] if compared else ["", ""], *size_rows(profile)]),
-        coded_line(profile),
+        folded(coded_line(profile)),
         "Time of a batch: median (quartiles)\n" + aligned(latency_rows(profile.latencies, profile.flops)),
         layer_title(profile) + "\n" + aligned(layer_rows(profile, layers)),
-        "\n".join(sentences(profile)),
-        *(["\n".join(f"Note: {note}." for note in profile.notes)] if profile.notes else []),
+        "\n".join(map(folded, sentences(profile))),
+        *(["\n".join(folded(f"Note: {note}.") for note in profile.notes)] if profile.notes else []),
     ]
     return "\n\n".join(parts)
 
@@ -110,7 +111,10 @@ def layer_rows(profile: Profile, most: int) -> list[list[str]]:
         ]
         return [name, kind, *cells]
 
-    shown = [row(layer.name, layer.kind, times_of(layer, sides)) for layer in table.layers[:most]]
+    shown = [
+        row(layer.name, layer.kind if layer.kind != BETWEEN else "", times_of(layer, sides))
+        for layer in table.layers[:most]
+    ]
     rest = [times_of(layer, sides) for layer in table.layers[most:]]
     if rest:
         shown.append(row(f"{len(rest)} more", "", [sum(time or 0.0 for time in times) for times in zip(*rest)]))
@@ -136,6 +140,11 @@ def milliseconds(seconds: float) -> str:
 def size_of(count: float) -> str:
     """Bytes in kB or MB of the decimal kind: 1100000 is 1.10 MB."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def folded(text: str) -> str:
+    """A sentence in lines that a terminal has room for."""
+    return textwrap.fill(text, 110, break_long_words=False, break_on_hyphens=False)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
