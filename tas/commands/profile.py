@@ -12,7 +12,7 @@ from tas.config import ProfileOptions
 from tas.errors import TasError, blame, explained
 from tas.networks import open_network
 from tas.profiling.measure import Effort, Profile, measure
-from tas.profiling.report import as_json, as_text
+from tas.profiling.report import profile_json, profile_text
 from tas.reading.layer_calls import shape_of_output
 from tas.runs.console import say
 from tas.runs.load import load
@@ -32,9 +32,9 @@ def profile_network(options: ProfileOptions) -> Profile:
     )
     profile = measure(networks, shape, effort, tell)
     if options.json:
-        say(json.dumps(as_json(profile, title), indent=2))
+        say(json.dumps(profile_json(profile, title), indent=2))
     else:
-        say(as_text(profile, title, options.layers))
+        say(profile_text(profile, title, options.layers))
     return profile
 
 

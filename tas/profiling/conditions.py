@@ -68,6 +68,11 @@ def accelerator() -> torch.device | None:
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
 
 
+def name_of_device(device: torch.device) -> str:
+    """What the reader calls it."""
+    return {"cpu": "CPU", "cuda": "GPU"}.get(device.type, device.type)
+
+
 def gpu_name() -> str | None:
     """What the accelerator is called."""
     device = accelerator()

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from tas.profiling.conditions import name_of_device
+
 MARK = "tas.profiling"
 """What the names of the ranges begin with."""
 
 PASSES = 7
 """Of each network, by turns."""
 
-BETWEEN = "between layers"
+BETWEEN = "(between layers)"
 """What a forward pass does outside of its layers: sums, functions, and the steps of Python."""
 
 
@@ -53,12 +55,12 @@ class LayerTable:
         sums: dict[str, float] = defaultdict(float)
         for layer in self.layers:
             sums[layer.kind] += getattr(layer, side) or 0.0
-        return shares(sums)
+        return shares_of(sums)
 
     def holding(self, side: str, share: float = 0.5) -> dict[str, float]:
         """Layer -> its share of the time: the fewest layers that together hold so much of it."""
         held, enough = dict[str, float](), 0.0
-        for name, part in shares({layer.name: getattr(layer, side) or 0.0 for layer in self.layers}).items():
+        for name, part in shares_of({layer.name: getattr(layer, side) or 0.0 for layer in self.layers}).items():
             if enough >= share:
                 break
             held[name] = part
@@ -66,7 +68,7 @@ class LayerTable:
         return held
 
 
-def shares(times: Mapping[str, float]) -> dict[str, float]:
+def shares_of(times: Mapping[str, float]) -> dict[str, float]:
     """Name -> its share of all, the largest first; those of nothing are left out."""
     total = sum(times.values())
     ordered = sorted(times.items(), key=lambda item: -item[1])
@@ -113,7 +115,7 @@ def layer_times(networks: Sequence[nn.Module], images: Tensor) -> LayerTable:
         for name in names
     ]
     rows.sort(key=lambda row: -max(row.before or 0.0, row.after or 0.0))
-    return LayerTable(device.type, len(images), tuple(rows))
+    return LayerTable(name_of_device(device), len(images), tuple(rows))
 
 
 @contextmanager

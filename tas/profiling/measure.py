@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from tas.cost.count import flops, nonzero_flops, parameters
 from tas.errors import TasError
 from tas.profiling.coding import CodedSize, coded_size, saved_size
-from tas.profiling.conditions import Conditions, accelerator, conditions_here, threads_of_torch
+from tas.profiling.conditions import Conditions, accelerator, conditions_here, name_of_device, threads_of_torch
 from tas.profiling.interleaved import Spread, interleaved, ratios
 from tas.profiling.layers import LayerTable, layer_times
 from tas.profiling.memory import peak_activations
-from tas.profiling.onnx_runtime import INSTALL, OnnxNetwork, OnnxRuntimeError
+from tas.profiling.onnx_runtime import INSTALL, OnnxNetwork, OnnxRuntimeError, runtime_version
 from tas.training.compiling import compiler_blamed
 
 
@@ -49,7 +49,7 @@ class Latency:
     @property
     def words(self) -> str:
         """How it ran."""
-        return f"{self.engine}, {self.device}, {self.images} image{'s' if self.images > 1 else ''}"
+        return f"{self.engine}, {self.device}, {counted(self.images)}"
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,13 @@ def measure(
         layers = layer_times(networks, table_of)
     if device is None:
         notes.append("no GPU was found; all is measured on the CPU")
-    return Profile(conditions, input_shape, coded=coded, latencies=tuple(sorted(latencies, key=place_of)),
+    return Profile(conditions, input_shape, coded=coded, latencies=tuple(sorted(latencies, key=order_of)),
                    layers=layers, notes=tuple(notes), **figures)  # fmt: skip
+
+
+def counted(images: int) -> str:
+    """'1 image' or '64 images'."""
+    return f"{images} image{'s' if images > 1 else ''}"
 
 
 def figure(values: Sequence[int]) -> Figure:
@@ -163,7 +168,7 @@ def in_onnx_runtime(
     """The latencies of batches in ONNX Runtime, on the CPU; a note says why there are none."""
     if not effort.onnx:
         return []
-    if conditions_here(effort.threads).onnxruntime is None:
+    if runtime_version() is None:
         notes.append(f"ONNX Runtime is not timed: onnx, onnxscript or onnxruntime is not installed; {INSTALL}")
         return []
     progress("export to ONNX")
@@ -197,7 +202,7 @@ def latency(
 ) -> Latency:
     """Time a batch in one engine, the networks by turns."""
     device = name_of_device(images.device)
-    progress(f"{engine}, {device}, {len(images)} image{'s' if len(images) > 1 else ''}")
+    progress(f"{engine}, {device}, {counted(len(images))}")
     for call in calls:
         call()  # what is done once, as compiling, is not timed
     times = interleaved(calls, effort.threads, effort.seconds, effort.rounds)
@@ -206,12 +211,7 @@ def latency(
     return Latency(engine, device, len(images), len(times[0]), before, after, ratio)
 
 
-def name_of_device(device: torch.device) -> str:
-    """What the reader calls it."""
-    return {"cpu": "CPU", "cuda": "GPU"}.get(device.type, device.type)
-
-
-def place_of(row: Latency) -> tuple[bool, int, int]:
+def order_of(row: Latency) -> tuple[bool, int, int]:
     """Where a latency stands in the table: by device, then engine, then batch."""
     return row.device != "CPU", ("PyTorch", "torch.compile", "ONNX Runtime").index(row.engine), row.images
 

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from tas.profiling.interleaved import Spread
-from tas.profiling.layers import BETWEEN, LayerTime
-from tas.profiling.measure import Figure, Latency, Profile
+from tas.profiling.layers import LayerTime
+from tas.profiling.measure import Figure, Latency, Profile, counted
 from tas.profiling.verdict import arrived, verdict
 from tas.runs.summary import millions
 
 
-def as_json(profile: Profile, title: str) -> dict[str, Any]:
+def profile_json(profile: Profile, title: str) -> dict[str, Any]:
     """The profile as an object of JSON: seconds, bytes and counts; what a network alone does not have is null."""
     values = {"title": title} | asdict(profile)
     for name in ("flops", "params", "file_bytes", "peak_activation_bytes"):
@@ -29,7 +29,7 @@ def sentences(profile: Profile) -> list[str]:
     return verdict(profile.flops.kept, profile.latencies, profile.layers, profile.flops.after is not None)
 
 
-def as_text(profile: Profile, title: str, layers: int) -> str:
+def profile_text(profile: Profile, title: str, layers: int) -> str:
     """The profile for a terminal.
 
     Args:
@@ -93,9 +93,8 @@ def latency_rows(latencies: Sequence[Latency], flops: Figure) -> list[list[str]]
 def layer_title(profile: Profile) -> str:
     """What stands above the table of layers."""
     table = profile.layers
-    images = f"{table.images} image{'s' if table.images > 1 else ''}"
-    device = "CPU" if table.device == "cpu" else "GPU"
-    return f"Time of the layers, PyTorch, {device}, {images}; under the profiler, which takes time itself"
+    how = f"PyTorch, {table.device}, {counted(table.images)}"
+    return f"Time of the layers, {how}; under the profiler, which takes time itself"
 
 
 def layer_rows(profile: Profile, most: int) -> list[list[str]]:
@@ -106,15 +105,12 @@ def layer_rows(profile: Profile, most: int) -> list[list[str]]:
 
     def row(name: str, kind: str, times: Sequence[float | None]) -> list[str]:
         cells = [
-            "-" if time is None else f"{milliseconds(time)} {time / total if total else 0.0:>6.1%}"
+            "-" if time is None else f"{in_milliseconds(time)} {time / total if total else 0.0:>6.1%}"
             for time, total in zip(times, totals, strict=True)
         ]
-        return [name, kind, *cells]
+        return [name, "" if kind == name else kind, *cells]
 
-    shown = [
-        row(layer.name, layer.kind if layer.kind != BETWEEN else "", times_of(layer, sides))
-        for layer in table.layers[:most]
-    ]
+    shown = [row(layer.name, layer.kind, times_of(layer, sides)) for layer in table.layers[:most]]
     rest = [times_of(layer, sides) for layer in table.layers[most:]]
     if rest:
         shown.append(row(f"{len(rest)} more", "", [sum(time or 0.0 for time in times) for times in zip(*rest)]))
@@ -129,10 +125,10 @@ def times_of(layer: LayerTime, sides: Sequence[str]) -> list[float | None]:
 
 def spread_of_time(spread: Spread) -> str:
     """Median and quartiles in milliseconds."""
-    return f"{milliseconds(spread.median)} ({spread.low * 1e3:.3g}-{spread.high * 1e3:.3g})"
+    return f"{in_milliseconds(spread.median)} ({spread.low * 1e3:.3g}-{spread.high * 1e3:.3g})"
 
 
-def milliseconds(seconds: float) -> str:
+def in_milliseconds(seconds: float) -> str:
     """0.00231 is 2.31 ms."""
     return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds * 1e3:.0f} ms"
 

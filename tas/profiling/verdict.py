@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tas.profiling.layers import LayerTable
-from tas.profiling.measure import Latency
+from tas.profiling.measure import Latency, counted
 
 FELL = 0.95
 """FLOPs, as a share of those before, from which down they fell: below that a saving can be told from the spread."""
@@ -51,9 +51,11 @@ def verdict(flops_kept: float, latencies: Sequence[Latency], layers: LayerTable,
                 f"Of the {1 - flops_kept:.1%} of FLOPs saved, {least:.0%} arrive as time ({slow.words}){upper}."
             )
     side = "after" if compared else "before"
-    where = f"{'GPU' if layers.device == 'cuda' else layers.device.upper()}, {layers.images} images"
+    where = f"{layers.device}, {counted(layers.images)}"
     held = listed_shares(layers.holding(side), 6)
-    said.append(f"Half of the {'smaller network' if compared else 'network'}'s time is in {held} ({where}).")
+    said.append(
+        f"Half of the {'smaller network' if compared else 'network'}'s time is in these, on the {where}: {held}."
+    )
     by_kind = f"By kind of layer: {listed_shares(layers.kinds(side), 4)}"
     said.append(f"{by_kind}; before: {listed_shares(layers.kinds('before'), 4)}." if compared else f"{by_kind}.")
     return said
