@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from tas.profiling.onnx_runtime import runtime_version
+from tas.runs.provenance import code_version
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,15 @@ class Conditions:
     """Its version."""
     onnxruntime: str | None
     """Its version; None where it is not installed."""
+    tas: str
+    """Its commit, or version."""
 
     def __str__(self) -> str:
         load = "" if self.load is None else f" (load {self.load:.1f})"
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         runtime = f", onnxruntime {self.onnxruntime}" if self.onnxruntime else ""
         machine = f"{self.processor}, {self.cores} cores{load}, {self.gpu or 'no GPU'}"
-        return f"{machine}; {threads}, torch {self.torch}{runtime}"
+        return f"{machine}; {threads}, torch {self.torch}{runtime}, tas {self.tas}"
 
 
 def conditions_here(threads: int) -> Conditions:
@@ -50,6 +53,7 @@ def conditions_here(threads: int) -> Conditions:
         threads=threads,
         torch=torch.__version__,
         onnxruntime=runtime_version(),
+        tas=code_version().removeprefix("tas "),
     )
 
 

@@ -76,7 +76,7 @@ def test_compiled_networks_and_onnx_runtime_are_timed_too(cli: Callable, make_se
         ((), "--run is missing; name a finished run, tas profile runs/train/RUN, or a --network"),
         (("nothing",), "nothing: no such directory"),
         ((".",), ".: not a finished run"),
-        (("--network", "resnet21"), "--network: unknown network 'resnet21', did you mean 'resnet20'?"),
+        (("--network", "resnet200"), "--network: unknown network 'resnet200', did you mean 'resnet20'?"),
         (("--network", "resnet20", "--batch-size", 0), "--batch-size is 0; allowed: 1 or more"),
         (("--network", "resnet20", "--threads", 0), "--threads is 0; allowed: 1 or more"),
         (("--network", "resnet20", "--rounds", 4), "--rounds is 4; allowed: 5 or more"),

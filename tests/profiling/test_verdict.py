@@ -40,7 +40,8 @@ def test_flops_that_fell_without_time_are_said_beside_those_with() -> None:
     said = verdict(0.5, [row(0.97), row(0.75, images=64), row(0.6, "ONNX Runtime")], TABLE, True)
     assert said[0] == "FLOPs fell to 50.0%, and time did not: PyTorch, CPU, 1 image (97% of the time left)."
     assert said[1] == (
-        "Of the 50.0% of FLOPs saved, 50% arrive as time (PyTorch, CPU, 64 images), up to 80% (ONNX Runtime, CPU, 1 image)."
+        "Of the 50.0% of FLOPs saved, 50% arrive as time (PyTorch, CPU, 64 images), "
+        "up to 80% (ONNX Runtime, CPU, 1 image)."
     )
     assert said[2] == "Half of the smaller network's time is in these, on the CPU, 64 images: conv 75%."
     assert said[3] == "By kind of layer: Conv2d 75%, BatchNorm2d 25%; before: Conv2d 75%, BatchNorm2d 25%."
