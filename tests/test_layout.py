@@ -17,8 +17,8 @@ FLOORS = """
     tas tas.cli
     tas.comparison
     tas.commands
-    tas.search tas.pruning tas.exports
-    tas.training
+    tas.search tas.pruning tas.profiling
+    tas.training tas.exports
     tas.supernet tas.distillation
     tas.runs
     tas.space

@@ -28,7 +28,7 @@ from tas.runs.results import read_record
 from tas.runs.run import Run
 from tas.runs.summary import millions, percent, summary
 
-AT_ONCE = 64
+CALIBRATED_AT_ONCE = 64
 """Images in a batch of those that calibrate."""
 
 OPTIONS: dict[str, type[SearchOptions | PruneOptions | TrainOptions]] = {
@@ -61,7 +61,7 @@ def export(options: ExportOptions) -> Path:
         "images": json.dumps(images, ensure_ascii=False),
     }
     batch = first_of(judged(data, options, test=True), options.images)
-    with tempfile.TemporaryDirectory(dir=place_of(to)) as place:
+    with tempfile.TemporaryDirectory(dir=made_directory(to)) as place:
         draft = Path(place, to.name)
         write_file(options.format, taken, batch, draft, said)
         parity = check_parity(options.format, draft, taken, batch)
@@ -78,7 +78,7 @@ def default_stem(options: ExportOptions) -> str:
     return "weights" if options.format == "safetensors" else "model"
 
 
-def place_of(to: Path) -> Path:
+def made_directory(to: Path) -> Path:
     """The directory of the file, which is made. TasError if it cannot be."""
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def quantised(options: ExportOptions, draft: Path, to: Path, data: ImageData) ->
     small = draft.with_name(f"{to.stem}-int8{to.suffix}")
     few = first_of(judged(data, options, test=False), options.calibration_images)
     try:
-        quantise(draft, small, torch.split(few, AT_ONCE))
+        quantise(draft, small, torch.split(few, CALIBRATED_AT_ONCE))
     except Exception as error:  # the library raises what it likes
         raise TasError(f"--quantize int8: ONNX Runtime cannot do this network ({type(error).__name__})") from None
     one = few[:1]

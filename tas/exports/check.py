@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from tas.errors import TasError
-from tas.exports.formats import FORMATS, counted
+from tas.exports.formats import FORMATS, multiply_adds_of
 
-CLOSE = 1e-4
+TOLERATED = 1e-4
 """How far logits may be apart, as a share of the largest, or by themselves where that is below 1."""
 
 
@@ -70,13 +70,13 @@ def check_parity(kind: str, file: Path, network: nn.Module, batch: Tensor) -> Pa
         raise TasError(f"--format {kind}: the file gives {tuple(found.shape)}, the network {tuple(expected.shape)}")
     difference = float((found - expected).abs().max())
     alike = int((found.argmax(1) == expected.argmax(1)).sum())
-    bound = CLOSE * max(1.0, float(expected.abs().max()))
+    bound = TOLERATED * max(1.0, float(expected.abs().max()))
     if not difference <= bound or alike < len(batch):
         raise TasError(
             f"--format {kind}: the file's logits differ by {difference:.2g} from the network's (allowed: {bound:.2g}), "
             f"and {len(batch) - alike} of {len(batch)} images are told as another class; nothing is exported"
         )
-    own, one = FORMATS[kind].multiply_adds(file, batch[:1]), counted(network, batch[:1])
+    own, one = FORMATS[kind].multiply_adds(file, batch[:1]), multiply_adds_of(network, batch[:1])
     if own != one:
         raise TasError(f"--format {kind}: the file has {own} multiply-adds, the network {one}; nothing is exported")
     return Parity(len(batch), difference, alike, own)

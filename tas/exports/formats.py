@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -63,10 +64,13 @@ def exported(network: nn.Module, batch: Tensor) -> torch.export.ExportedProgram:
         return torch.export.export(network, (batch,), dynamic_shapes=dynamic_batch(batch))
 
 
-def write_onnx(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
-    """By torch's exporter, in one file."""
-    import onnx
+def onnx_model(network: nn.Module, batch: Tensor) -> Any:
+    """The network as ONNX's ModelProto by torch's exporter, from `images` to `logits`, for batches of any length.
 
+    Args:
+        network: In evaluation, on the CPU.
+        batch: What it takes, of two images or more: an exporter takes a dimension of 1 for a constant.
+    """
     with quietly(), torch.no_grad():
         program = torch.onnx.export(
             network,
@@ -79,7 +83,14 @@ def write_onnx(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str,
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    return program.model_proto
+
+
+def write_onnx(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
+    """By torch's exporter, in one file."""
+    import onnx
+
+    model = onnx_model(network, batch)
     onnx.helper.set_model_props(model, dict(said))
     onnx.save(model, path)
 
@@ -102,19 +113,11 @@ def onnx_multiply_adds(path: Path, batch: Tensor) -> int:
         if node.op_type in ("Conv", "ConvTranspose"):
             weight = shapes[node.input[1]]
             made = shapes[node.output[0] if node.op_type == "Conv" else node.input[0]]
-            total += product(made) * product(weight[1:])
+            total += math.prod(made) * math.prod(weight[1:])
         elif node.op_type in ("Gemm", "MatMul"):
             turned = options.get("transA", 0)
-            total += product(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]
+            total += math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]
     return total
-
-
-def product(numbers: list[int]) -> int:
-    """Of all numbers."""
-    result = 1
-    for number in numbers:
-        result *= number
-    return result
 
 
 def write_program(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
@@ -126,7 +129,7 @@ def write_program(network: nn.Module, batch: Tensor, path: Path, said: Mapping[s
 def program_multiply_adds(path: Path, batch: Tensor) -> int:
     """Of a program of torch.export."""
     with quietly():
-        return counted(torch.export.load(path).module(), batch)
+        return multiply_adds_of(torch.export.load(path).module(), batch)
 
 
 def write_weights(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
@@ -144,7 +147,7 @@ def weights_multiply_adds(path: Path, batch: Tensor) -> int:
 
     with safe_open(path, "pt") as file:
         said = file.metadata()
-    return counted(build(Architecture(**json.loads(said["architecture"]))).eval(), batch)
+    return multiply_adds_of(build(Architecture(**json.loads(said["architecture"]))).eval(), batch)
 
 
 def write_openvino(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
@@ -168,14 +171,16 @@ def openvino_multiply_adds(path: Path, batch: Tensor) -> int:
         kind = node.get_type_name()
         if kind in ("Convolution", "GroupConvolution"):
             weight = list(node.input(1).get_shape())
-            total += product(list(node.output(0).get_shape())) * product(weight[2 if kind.startswith("Group") else 1 :])
+            total += math.prod(list(node.output(0).get_shape())) * math.prod(
+                weight[2 if kind.startswith("Group") else 1 :]
+            )
         elif kind == "MatMul":
             turned = node.get_attributes()["transpose_a"]
-            total += product(list(node.output(0).get_shape())) * list(node.input(0).get_shape())[-2 if turned else -1]
+            total += math.prod(list(node.output(0).get_shape())) * list(node.input(0).get_shape())[-2 if turned else -1]
     return total
 
 
-def counted(network: nn.Module, batch: Tensor) -> int:
+def multiply_adds_of(network: nn.Module, batch: Tensor) -> int:
     """The multiply-adds of a network for one image, of everything that torch's counter counts."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(batch)

@@ -16,7 +16,7 @@ from torch.utils.benchmark import Timer
 from tas.data.loaders import Batch
 from tas.exports.formats import quietly
 
-ROUNDS = 30
+TURNS = 30
 """In which the two files are timed by turns."""
 
 
@@ -87,7 +87,7 @@ def served(files: list[Path], test: Iterable[Batch], one: Tensor) -> list[Served
     given = {"images": np.ascontiguousarray(one.numpy())}
     timers = [Timer("run(None, given)", globals={"run": session.run, "given": given}) for session in sessions]
     runs = max(1, round(0.02 / timers[0].timeit(5).mean))
-    times = [[timer.timeit(runs).mean for timer in timers] for _ in range(ROUNDS)]
+    times = [[timer.timeit(runs).mean for timer in timers] for _ in range(TURNS)]
     medians = [statistics.median(column) for column in zip(*times)]
     return [
         Served(count / seen, 1e3 * seconds, file.stat().st_size)

@@ -1,4 +1,4 @@
-"""Exported files: what is counted in them, and that what differs is seen."""
+"""Exported files: what is multiply_adds_of in them, and that what differs is seen."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tas.errors import TasError
 from tas.exports import check, formats
 from tas.exports.check import check_parity
-from tas.exports.formats import FORMATS, check_installed, counted, write_file
+from tas.exports.formats import FORMATS, check_installed, multiply_adds_of, write_file
 from tas.exports.preprocessing import Preprocessed
 
 
@@ -46,7 +46,7 @@ def test_a_file_computes_what_the_network_does_at_the_same_cost(
     network, batch = mixed
     file = tmp_path / f"model{FORMATS[kind].suffix}"
     write_file(kind, network, batch[:2], file, {})
-    assert counted(network, batch[:1]) == MULTIPLY_ADDS
+    assert multiply_adds_of(network, batch[:1]) == MULTIPLY_ADDS
     parity = check_parity(kind, file, network, batch)  # a batch of another length
     assert parity.multiply_adds == MULTIPLY_ADDS
     assert (parity.images, parity.alike) == (6, 6)
@@ -67,7 +67,7 @@ def test_what_costs_something_else_is_seen(
 ) -> None:
     network, batch = mixed
     write_file("torch", network, batch, tmp_path / "model.pt2", {})
-    monkeypatch.setattr(check, "counted", lambda *_: 7)
+    monkeypatch.setattr(check, "multiply_adds_of", lambda *_: 7)
     with pytest.raises(TasError, match=f"the file has {MULTIPLY_ADDS} multiply-adds, the network 7"):
         check_parity("torch", tmp_path / "model.pt2", network, batch)
 
