@@ -287,6 +287,7 @@ def without_group(command: str) -> set[str]:
 
 HEADINGS = {
     "derive": ["Budget", "Machine"],
+    "profile": ["This command's own"],
     "search": ["Network and the weights that it starts from", "Images", "Budget", "Space: what can be found"],
     "prune": ["Network and the weights that it starts from", "Images", "Budget", "Method of pruning"],
     "train": ["Network and the weights that it starts from", "Images", "Distillation: what a student learns"],
@@ -318,7 +319,7 @@ def test_help_has_every_option_under_the_heading_of_its_group(
         assert flags == (own or without_group(command)), heading
     holders = [get_type_hints(options)[group] for group in groups_of(options)]
     assert all((holder.__doc__ or "").split("\n")[0].rstrip(".") in sections for holder in holders)
-    if command != "derive":  # it trains nothing
+    if command not in ("derive", "profile"):  # they train nothing
         assert sections["Training of the weights"] == set(map(flag, Recipe.__dataclass_fields__))
 
 
