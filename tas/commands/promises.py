@@ -26,10 +26,10 @@ def check_reachable(task: SearchTask, prospect: Outlook) -> None:
     band = f"+- {100 * target.tolerance:g} %"
     shares = " and ".join(f"{cost / task.full(short.missed.measure):.4f} ({cost})" for cost in short.reachable)
     flags = " and ".join([*(of_flags[budget.measure] for budget in short.beside), missed])
-    nothing = "is inside both; inside the first the nearest keep" if short.beside else "is inside; the nearest keep"
+    nothing = "is inside both; inside the first," if short.beside else "is inside;"
     raise TasError(
-        f"{flags} {band}: no network of this search {nothing} {shares} of the {words} of {full}; give "
-        f"{'one of these' if len(short.reachable) > 1 else 'that'}, or more --tolerance"
+        f"{flags} {band}: no network of this search {nothing} {shares} of the {words} of {full} can be "
+        f"reached; give {'one of these' if len(short.reachable) > 1 else 'that'}, or more --tolerance"
     )
 
 
@@ -72,5 +72,5 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
             reached = str(cost) if amount.absolute else f"{cost / full:.4g}"
             missed.append(f"{measure} {reached}, aimed at {amount} +- {100 * target.tolerance:g} %")
     shares = " and ".join(f"{share:.4f}" for share in result.reachable or ())
-    reach = f", and {shares} can be reached" if shares else ""
+    reach = f"; {shares} can be reached" if shares else ""
     raise TargetMissedError(f"{'; '.join(missed)}: the nearest network is in {run.path}{reach}")

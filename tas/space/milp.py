@@ -138,14 +138,15 @@ class Milp:
         assert found is not None, "every space holds a network, and so one that is nearest"
         return found
 
-    def next_to_target(self) -> list[Architecture]:
+    def next_to_target(self, gap: float = 0.0) -> list[Architecture]:
         """By the first budget, inside the others: the architecture of most cost that costs no more than its target,
-        then that of least cost that costs no less; one of them where the other does not exist."""
+        then that of least cost that costs no less; one of them where the other does not exist. The gap is how far from
+        the nearest they may be, as a share of their costs."""
         row = self.cost_row(0)
         cost = row.toarray()[0]
         others = self.inside()[1:]
-        below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1), *others)
-        above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf), *others)
+        below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1), *others, gap=gap)
+        above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf), *others, gap=gap)
         return [found for found in (below, above) if found is not None]
 
     def cost_row(self, place: int) -> coo_array:

@@ -156,6 +156,13 @@ def test_targets_of_parameters_have_folders_and_budgets_of_their_own() -> None:
     assert len({job.name for job in jobs.values()}) == len(jobs)
 
 
+def test_targets_that_are_counts_have_folders_and_budgets_of_their_own() -> None:
+    jobs = jobs_of(flops_targets=("40M",), params_targets=("1234.5678k",))
+    for name, target in (("40M", ("40M", None)), ("params-1.2345678M", (None, "1.2345678M"))):
+        found = flat(jobs[f"structures/tas/{name}/seed0"])
+        assert (found["flops_target"], found["params_target"]) == target
+
+
 def test_the_target_of_flops_is_a_half_only_where_there_is_no_other() -> None:
     def targets(**options: Any) -> set[str]:
         return {job.aim.folder for job in list_jobs(asked(**options)) if job.kind == "structure"}
@@ -375,7 +382,7 @@ def test_weights_come_from_the_first_of_several_teachers_alone() -> None:
         ({"variants": {"unpruned": {"method": "tas"}}}, "--variants: 'unpruned' cannot be a name"),
         ({"flops_targets": (0.5, 0.50000001)}, "--flops-targets is 0.5, 0.5; allowed: each value once"),
         ({"params_targets": (0.5, 0.50000001)}, "--params-targets is 0.5, 0.5; allowed: each value once"),
-        ({"params_targets": (0.5, 1.5)}, "--params-targets is 1.5; allowed: shares above 0, at most 1"),
+        ({"params_targets": (0.5, 1.5)}, "--params-targets is 1.5; allowed: a share above 0, at most 1, or"),
         ({"flops_targets": ()}, "--flops-targets is empty; allowed: one target or more, of FLOPs or of parameters"),
         ({"ranked": ("tas",)}, "--ranked goes with --rank"),
         ({"rank": 2, "ranked": ("uniform",)}, "--ranked is uniform; allowed: tas, tas-width, tas-depth"),
