@@ -122,7 +122,9 @@ def test_counts_are_targets_and_the_space_is_told_before(cli: Callable, few_digi
     assert "1.2M FLOPs +- 5%: met" in after
 
 
-NETWORKS = ("resnet20", "mobilenetv2", "torchvision/resnet18")
+MIXTURE, SANDWICH = ["--strategy", "gumbel-mixture"], ["--probes", "20", "--draws", "2"]
+NETWORKS = {"resnet20": (SANDWICH, 20), "mobilenetv2": (MIXTURE, 40), "torchvision/resnet18": (MIXTURE, 40)}
+"""Network -> how it was searched, and how many targets are asked of it: by scores each takes longer."""
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     def search(network: str) -> Run:
         if network not in runs:
             runs[network] = run = Run(tmp_path_factory.mktemp("asked") / "run")
-            few = ["--train-images", "60", "--probes", "20", "--draws", "2", "--ratios", "[0.25,0.5,0.75,1.0]"]
+            few = [*NETWORKS[network][0], "--train-images", "60", "--ratios", "[0.25,0.5,0.75,1.0]"]
             assert main(["search", "--network", network, *QUICK, *few, "--output", str(run.path)]) == 0
         return runs[network]
 
@@ -156,18 +158,16 @@ def drawn(rng: random.Random, full: dict[str, int]) -> Target:
         share = rng.uniform(0.02, 1.05)
         given[measure] = rng.choice([min(share, 1.0), f"{share * full[measure] / 1000:.3f}k"])
     return Target(
-        flops_target=given.get("flops"), params_target=given.get("params"), tolerance=rng.choice([0.002, 0.02, 0.05])
+        flops_target=given.get("flops"), params_target=given.get("params"), tolerance=rng.choice([0.01, 0.05])
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("network", "count"), list(zip(NETWORKS, (40, 30, 30))))
-def test_what_is_handed_over_is_inside_the_band_of_every_target(
-    network: str, count: int, asked: Callable[[str], Run]
-) -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_is_handed_over_is_inside_the_band_of_every_target(network: str, asked: Callable[[str], Run]) -> None:
     run = asked(network)
     task, module = reopen_search(run)
-    scored, rng = Scored(task.space, probes_of(run).entries), random.Random(network)
+    (_, count), rng, probes = NETWORKS[network], random.Random(network), probes_of(run).entries
     full = recounted(task.network, task.halves.data.input_shape)
     ends = {"refused": 0, "met": 0, "missed": 0}
     for _ in range(count):
@@ -180,7 +180,10 @@ def test_what_is_handed_over_is_inside_the_band_of_every_target(
             assert "\n" not in str(error) and "-target" in str(error)
             ends["refused"] += 1
             continue
-        conclusion = conclude(scored, own.budgets, 2, 0)
+        if probes:
+            conclusion = conclude(Scored(task.space, probes), own.budgets, 2, 0)
+        else:
+            conclusion = module.strategy.conclude(own.budgets, tuple, torch.device("cpu"))
         found = hand_over(module, task.network, own.budgets, conclusion, (), torch.device("cpu"))
         costs = recounted(found.network, task.halves.data.input_shape)
         low, high = 1 - target.tolerance, 1 + target.tolerance
@@ -198,7 +201,7 @@ def test_what_is_handed_over_is_inside_the_band_of_every_target(
     assert ends["met"] >= count / 4 and ends["refused"] >= 1, ends
 
 
-@pytest.mark.parametrize("network", NETWORKS[:2])
+@pytest.mark.parametrize("network", ["resnet20", "mobilenetv2"])
 def test_the_command_ends_well_inside_the_band_alone(
     network: str, asked: Callable[[str], Run], cli: Callable, tmp_path: Path
 ) -> None:
