@@ -201,6 +201,7 @@ def test_what_is_handed_over_is_inside_the_band_of_every_target(network: str, as
     assert ends["met"] >= count / 4 and ends["refused"] >= 1, ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["resnet20", "mobilenetv2"])
 def test_the_command_ends_well_inside_the_band_alone(
     network: str, asked: Callable[[str], Run], cli: Callable, tmp_path: Path
