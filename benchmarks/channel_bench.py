@@ -33,7 +33,7 @@ from scipy.stats import kendalltau
 from table_mobilenet import WIDTHS, MobileNet
 
 from tas.architecture import Architecture
-from tas.commands.search import search
+from tas.commands.search import search_in
 from tas.config import SearchOptions
 from tas.config.files import read_yaml, recipe
 from tas.config.parsing import from_values
@@ -197,7 +197,9 @@ def searched(options: argparse.Namespace) -> tuple[Run, SearchOptions]:
                 "output": str(options.output),
             }
         )
-    return (run if run.finished() else search(given, run)), given
+    if not run.finished():
+        search_in(given, run)
+    return run, given
 
 
 def row_of(run: Run, options: SearchOptions, table: Table) -> dict[str, object]:

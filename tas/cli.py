@@ -21,7 +21,7 @@ from tas.config import (
 from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
-from tas.errors import TasError, did_you_mean
+from tas.errors import TargetMissedError, TasError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run a command; returns the exit status: 0, 2 for bad input, 3 where a target was missed, 130 after Ctrl-C."""
     name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or [""]
     if name == "help" and rest:
         name, rest = rest[0], ["--help"]
@@ -90,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TasError as error:
         print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)
         return 2
+    except TargetMissedError as missed:
+        print(f"tas {name}: target not met: {missed}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt as interrupt:
         print(f"\ntas {name}: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
         return 130

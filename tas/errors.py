@@ -1,4 +1,4 @@
-"""How a command ends early: by bad input, which is the user's to mend, or by Ctrl-C."""
+"""How a command ends other than well: by bad input, which is the user's to mend, off its target, or by Ctrl-C."""
 
 import difflib
 import math
@@ -43,6 +43,13 @@ def check_finite(loss: SupportsFloat, flags: str) -> None:
     """TasError, naming the flags to lower, if a loss is infinite or no number."""
     if not math.isfinite(loss):
         raise TasError(f"{flags}: the loss is {float(loss)}; a lower value may help")
+
+
+class TargetMissedError(Exception):
+    """A run that ended as it should, but for its network, which is not inside the budget: the nearest one it found.
+
+    The message is one line that says what was reached; the commands print it to stderr and end with status 3.
+    """
 
 
 class Interrupted(KeyboardInterrupt):

@@ -9,6 +9,7 @@ import torch
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.commands.found import leave_found, search_result
+from tas.commands.promises import check_kept, check_reachable, space_table
 from tas.config import DeriveOptions
 from tas.config.groups import Keeping
 from tas.cost.budget import Budget
@@ -23,6 +24,7 @@ from tas.search.finish import hand_over
 from tas.search.pictures import draw_front
 from tas.search.probing import probes_of
 from tas.search.task import SearchTask, budgets_of, reopen_search
+from tas.space.outlook import outlook
 from tas.training.curves import csv_lines
 from tas.training.short import evaluate
 from tas.training.trainer import open_trainer, quiet
@@ -32,7 +34,12 @@ STATISTICS_IMAGES = 2048
 
 
 def derive_run(options: DeriveOptions) -> Run:
-    """Answer a budget from what a search has learned; leaves a run like a search's, or a front; returns it."""
+    """Answer a budget from what a search has learned; leaves a run like a search's, or a front; returns it.
+
+    Raises:
+        TasError: Something cannot be had or does not go together, or no network of the space is inside the budgets.
+        TargetMissedError: The run is finished, but its network is not inside the budgets.
+    """
     if options.run is None:
         raise TasError("--run is missing; name a finished search: tas derive runs/search/RUN --flops-target 0.3")
     began, origin = time.monotonic(), Run(options.run)
@@ -59,9 +66,12 @@ def derive_run(options: DeriveOptions) -> Run:
             raise TasError(f"--front: {origin.path} measured no scores; --strategy sandwich does")
         leave_front(task, Scored(task.space, probes), options.front, run)
         return run
+    prospect = outlook(task.space, task.budgets)
+    check_reachable(task, prospect)
     quiet()
     device = open_trainer(options.machine, 1, logger=False, enable_checkpointing=False).strategy.root_device
     seed, judging = wanted.keeping.seed, task.halves.probing_batches(wanted.strategy.probe_images)
+    say(space_table(task, prospect))
     if probes:
         conclusion = conclude(Scored(task.space, probes), task.budgets, draws, seed)
     else:
@@ -74,6 +84,7 @@ def derive_run(options: DeriveOptions) -> Run:
     run.start(wanted)
     result = search_result(task, found, accuracy, time.monotonic() - began, str(origin.path))
     leave_found(task, found, result, run)
+    check_kept(options.target, result, run)
     return run
 
 

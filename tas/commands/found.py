@@ -32,7 +32,7 @@ def search_result(
     """
     flops_full, params_full = task.full("flops"), parameters(task.network)
     flops, params = found.costs["flops"], parameters(found.network)
-    budget, conclusion, shares = task.budgets[0], found.conclusion, task.options.target.shares()
+    budget, conclusion, shares = task.budgets[0], found.conclusion, task.shares
     around = None if found.reachable is None else tuple(cost / task.full(budget.measure) for cost in found.reachable)
     likeliest = conclusion.likeliest
     return SearchResult(
@@ -91,7 +91,7 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
         ("parameters", change(result.params_full, result.params)),
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(result.val_accuracy)} on the {part}, with the supernet's weights"),
-        *([] if result.standing is None else standing_rows(result.standing)),
+        *([] if result.standing is None else standing_rows(result.standing, found.met)),
         ("confidence", f"{result.confidence:.3f} ({SCALE})"),
         ("time", f"{result.seconds:.0f} s"),
         ("architecture", str(run.architecture)),
@@ -102,13 +102,14 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
     ]
 
 
-def standing_rows(standing: Standing) -> list[tuple[str, str]]:
-    """What measured scores say, in words."""
+def standing_rows(standing: Standing, met: bool) -> list[tuple[str, str]]:
+    """What measured scores say, in words; of a network that is not inside the budgets none that compare it."""
     gains = [
         f"{gain:+.3f} +- {error:.3f} {'better' if gain > 0 else 'worse'} than {name}"
         for name, (gain, error) in standing.predicted_gain.items()
     ]
-    kept = "the network of the highest score"
+    kept = "the network of the highest score" if met else "the network nearest to the target"
+    compared = "; ".join(gains) if met else "not compared with rules: none is known at the cost of the nearest network"
     if standing.control is not None:
         kept = f"{standing.control}: the network of the highest score is not ahead of it by more than the error"
     return [
@@ -116,6 +117,6 @@ def standing_rows(standing: Standing) -> list[tuple[str, str]]:
             "scores",
             f"R2 {standing.r_squared:.2f}, tau {standing.tau:.2f} for networks not in the fit, of {standing.probes}",
         ),
-        ("predicted loss", "; ".join(gains)),
+        ("predicted loss", compared),
         ("handed over", kept),
     ]

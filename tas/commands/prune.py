@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
+from tas.commands.promises import check_kept
 from tas.config import PruneOptions
 from tas.config.methods import METHODS, method_of
-from tas.cost.budget import Budget
 from tas.cost.count import flops, parameters
 from tas.cost.measures import MEASURES
+from tas.cost.targets import budgets_for, shares_of
 from tas.data.opening import open_dataset
 from tas.errors import Interrupted, TasError, blame
 from tas.networks import check_name
@@ -25,13 +26,20 @@ from tas.runs.summary import aimed, change, missed, summary
 from tas.training.threads import choose_threads
 
 
-def prune(options: PruneOptions, run: Run | None = None) -> Run:
+def prune(options: PruneOptions) -> Run:
     """Find a smaller network, leave the results in the run's directory, print a summary; returns the finished run.
 
-    Args:
-        options: Those of the command.
-        run: Where the results go; None takes what the options say.
+    Raises:
+        TasError: Something cannot be had or does not go together.
+        TargetMissedError: The run is finished, but its network is not inside the budget.
     """
+    run = Run.of(options.keeping, "prune", label(options.source.name, str(options.dataset.data)))
+    check_kept(options.target, prune_in(options, run), run)
+    return run
+
+
+def prune_in(options: PruneOptions, run: Run) -> PruneResult:
+    """The same in the directory of a run, as comparisons do it; the result says whether the budget is met."""
     source, seed = options.source, options.keeping.seed
     with blame("--network"):
         check_name(source.name)
@@ -44,17 +52,14 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
             f"--method {options.pruning.method} judges trained weights: give --weights RUN or --pretrained; "
             f"allowed without: {without}"
         )
-    ((measure, share), *others) = options.target.shares().items()
-    if others:
+    if len(options.target.amounts()) > 1:
         raise TasError("--flops-target and --params-target exclude each other for tas prune; give one")
     pl.seed_everything(seed, workers=True, verbose=False)
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
     original = original_for(data, source)
     choose_threads(original.plan, original.full, options.recipe.batch_size)
     warn_uncounted("prune", source.name, original.network, data.input_shape)
-    full = MEASURES[measure].exact(original.plan, original.full)
-    budget = Budget(share * full, options.target.tolerance, measure)
-    run = run or Run.of(options.keeping, "prune", label(source.name, str(options.dataset.data)))
+    (budget,) = budgets_for(options.target, original.plan, original.full)
     run.start(options)
     task = PruneTask(original.network, original.plan, original.full, original.trained, data, budget, options, run)
     began = time.monotonic()
@@ -66,15 +71,15 @@ def prune(options: PruneOptions, run: Run | None = None) -> Run:
         run.give_up()
         raise
     seconds = time.monotonic() - began + pruned.seconds_before
-    leave_results(task, original, pruned, seconds)
-    return run
+    result = prune_result(task, pruned, seconds)
+    leave_results(task, original, pruned, result)
+    return result
 
 
 @rank_zero_only
-def leave_results(task: PruneTask, original: Original, pruned: Pruned, seconds: float) -> None:
+def leave_results(task: PruneTask, original: Original, pruned: Pruned, result: PruneResult) -> None:
     """Leave the results and print the summary."""
     run, architecture = task.run, pruned.architecture
-    result = prune_result(task, pruned, seconds)
     draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
     run.keep(architecture, pruned.network, task.data.described())
     write_card(run, result)
@@ -87,16 +92,19 @@ def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult
     options, full = task.options, task.cost(task.full)
     flops_full, dense = MEASURES["flops"].exact(task.plan, task.full), flops(pruned.network, task.input_shape)
     params_full, params = parameters(task.network), parameters(pruned.network)
-    met = task.budget.holds(pruned.cost)
+    zeros, shares = method_of(options.pruning.method).leaves_zeros, shares_of(options.target, task.plan, task.full)
+    # By the network itself, and not by what a method says of it, but where that is of its zeros.
+    counted = pruned.cost if zeros else {"flops": dense, "params": params}[task.budget.measure]
+    met = task.budget.holds(counted)
     result = PruneResult(
         flops=dense,
         flops_full=flops_full,
         flops_ratio=dense / flops_full,
-        flops_target=options.target.shares().get("flops"),
+        flops_target=shares.get("flops"),
         params=params,
         params_full=params_full,
         params_ratio=params / params_full,
-        params_target=options.target.shares().get("params"),
+        params_target=shares.get("params"),
         target_met=met,
         reachable=None if met else tuple(cost / full for cost in pruned.around),
         method=options.pruning.method,
@@ -104,7 +112,7 @@ def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult
         seconds=seconds,
         seed=task.seed,
     )
-    if method_of(result.method).leaves_zeros:
+    if zeros:
         return replace(result, flops_nonzero=pruned.cost, flops_nonzero_ratio=pruned.cost / flops_full)
     return result
 

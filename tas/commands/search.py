@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
 
 from tas.commands.found import SCALE, leave_found, search_result
+from tas.commands.promises import check_kept, check_reachable, space_table
 from tas.config import SearchOptions
 from tas.runs.console import say, warn
 from tas.runs.results import SearchResult
@@ -14,6 +15,7 @@ from tas.runs.run import Run, label
 from tas.search.finish import finish_search
 from tas.search.monitor import Distributions
 from tas.search.task import SearchTask, keep_checkpoint, open_search
+from tas.space.outlook import Outlook, outlook
 from tas.training.compiling import compiler_blamed
 from tas.training.interrupts import interruptible
 from tas.training.progress import RunBar
@@ -24,17 +26,33 @@ DRAW = 0.1
 """Mean confidence below which a choice is called close to a draw."""
 
 
-def search(options: SearchOptions, run: Run | None = None) -> Run:
+def search(options: SearchOptions) -> Run:
     """Search, leave the results in the run's directory, print a summary; returns the finished run.
 
-    Args:
-        options: Those of the command.
-        run: Where the results go; None takes what the options say.
+    Raises:
+        TasError: Something cannot be had or does not go together, or no network of the space is inside the budgets.
+        TargetMissedError: The run is finished, but its network is not inside the budgets.
     """
     task = open_search(options)
+    prospect = outlook(task.space, task.budgets)
+    if not options.keeping.resume:  # what has begun is brought to its end
+        check_reachable(task, prospect)
+    run = Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
+    check_kept(options.target, conduct(task, prospect, run), run)
+    return run
+
+
+def search_in(options: SearchOptions, run: Run) -> None:
+    """Search as a part of a comparison: where no network is inside the budgets the nearest is found, and the result
+    says so."""
+    task = open_search(options)
+    conduct(task, outlook(task.space, task.budgets), run)
+
+
+def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
+    """Carry out a search and leave its results in the directory of a run."""
+    options, halves, targets = task.options, task.halves, task.shares
     choose_threads(task.space.plan, task.space.full, options.recipe.batch_size)
-    halves, targets = task.halves, options.target.shares()
-    run = run or Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
     module, timer, distributions = task.module(), Timer(), Distributions(list(targets))
     trainer = make_trainer(
         options.machine,
@@ -46,6 +64,7 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
         partial=True,  # of the candidates that are not drawn
     )
     run.check_free()
+    say(space_table(task, prospect))
     mixtures = options.strategy.strategy == "gumbel-mixture"
     if mixtures and (warmup := math.ceil(options.strategy.warmup * options.recipe.epochs)):
         say(
@@ -79,7 +98,7 @@ def search(options: SearchOptions, run: Run | None = None) -> Run:
             keep_checkpoint(run, module)
         leave_found(task, found, result, run)
         warn_of_draws(task, result, trainer)
-    return run
+    return result
 
 
 def warn_of_draws(task: SearchTask, result: SearchResult, trainer: pl.Trainer) -> None:

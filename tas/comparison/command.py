@@ -19,6 +19,7 @@ from tas.comparison.scheduler import executor_for, run_all
 from tas.config import CompareOptions, SearchOptions
 from tas.config.files import read_yaml
 from tas.config.groups import Space
+from tas.cost.targets import check_below_full
 from tas.data.opening import open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name
@@ -44,6 +45,8 @@ def compare(options: CompareOptions) -> None:
     home = Run(str(options.output))
     check_home(home, jobs)
     original = open_unpruned(options)
+    for measure, amount in options.targets.amounts():
+        check_below_full(f"{measure}_targets", measure, amount, original.plan, original.full)
     with locked(home.path):
         start_home(home, options)
         for sentence in remarks(options, jobs):
@@ -102,7 +105,7 @@ def found_networks(options: CompareOptions, jobs: Sequence[Job], original: Origi
         networks = [Architecture.load(job.run.architecture) for job in group]
         if len(networks) > 1:
             found.append(
-                FoundBySeeds(method, aim.measure, aim.share, space_for(group[0], original, networks), networks)
+                FoundBySeeds(method, aim.measure, group[0].share, space_for(group[0], original, networks), networks)
             )
     return found
 

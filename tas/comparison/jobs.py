@@ -8,12 +8,14 @@ from typing import Any, Literal, TypeVar
 from tas.comparison.methods import methods_of
 from tas.comparison.ranking import AloneOptions, RankOptions
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
+from tas.config.amount import Amount
 from tas.config.files import with_recipe
 from tas.config.groups import Distillation, Keeping
 from tas.config.methods import Pruning
 from tas.config.options import Options
 from tas.config.parsing import check_known, from_values
 from tas.errors import TasError, blame
+from tas.runs.results import FoundResult
 from tas.runs.run import Run
 
 Values = dict[str, Any]
@@ -22,15 +24,15 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Aim:
-    """What found networks may cost: a measure, and the share of the unpruned network's."""
+    """What found networks may cost: a measure, and what to keep of it."""
 
     measure: str = "flops"
-    share: float = 1.0
+    amount: Amount = Amount(1.0)
 
     @property
     def folder(self) -> str:
         """What folders are named for it."""
-        return f"{self.share:g}" if self.measure == "flops" else f"{self.measure}-{self.share:g}"
+        return str(self.amount) if self.measure == "flops" else f"{self.measure}-{self.amount}"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,17 @@ class Job:
         return Run(self.path, go_on=True)
 
     @property
+    def share(self) -> float:
+        """What it aims at, as a share of the unpruned network's; where that is a count, as its structure, which must be
+        finished, tells it."""
+        if not self.aim.amount.absolute:
+            return self.aim.amount.value
+        found = FoundResult.read(self.run if self.kind == "structure" else Run(self.needs[0]))
+        share = found.flops_target if self.aim.measure == "flops" else found.params_target
+        assert share is not None
+        return share
+
+    @property
     def name(self) -> str:
         """What a user calls it."""
         if self.kind == "teacher":
@@ -83,10 +96,10 @@ def list_jobs(options: CompareOptions) -> list[Job]:
         teachers = [*every[place:], *every[:place]][: options.teachers]  # its own first
         below = [
             job
-            for measure, share in options.targets.shares()
+            for measure, amount in options.targets.amounts()
             for method in options.methods
             if methods_of(options)[method].saves(measure)
-            for job in method_jobs(options, method, Aim(measure, share), teachers)
+            for job in method_jobs(options, method, Aim(measure, amount), teachers)
         ]
         needed = {path for job in below for path in job.needs}
         jobs += [teacher for teacher in teachers if teacher.path in needed and teacher not in jobs]
@@ -99,8 +112,8 @@ def check_sections(options: CompareOptions) -> None:
     teacher = teacher_job(options, options.seeds[0])
     known = methods_of(options)
     for method in ("tas", *(name for name, one in known.items() if one.varied)):
-        structure_job(options, method, Aim(share=0.5), teacher)
-    training_job(options, structure_job(options, "uniform", Aim(share=0.5), teacher), "kd", [teacher])
+        structure_job(options, method, Aim(amount=Amount(0.5)), teacher)
+    training_job(options, structure_job(options, "uniform", Aim(amount=Amount(0.5)), teacher), "kd", [teacher])
 
 
 def method_jobs(options: CompareOptions, method: str, aim: Aim, teachers: Sequence[Job]) -> list[Job]:
@@ -164,8 +177,8 @@ def structure_job(options: CompareOptions, method: str, aim: Aim, teacher: Job) 
     """The run that finds a network: a search, or a pruning."""
     path = folder(options, "structures", method, aim, seed=teacher.seed)
     own = methods_of(options)[method]
-    target = {"flops_target": None, "params_target": None, "tolerance": options.targets.tolerance}
-    target[f"{aim.measure}_target"] = aim.share
+    target: Values = {"flops_target": None, "params_target": None, "tolerance": options.targets.tolerance}
+    target[f"{aim.measure}_target"] = aim.amount.given
     fixed = shared(options, path, teacher.seed) | {"network": options.source.network} | target | dict(own.fixed)
     given = section(options.search if own.is_search else options.prune)
     varied = section(own.varied)

@@ -14,8 +14,8 @@ from tas.architecture import Architecture
 
 # The commands too are imported now, not when the first run begins: CODE is then the code that runs, whatever becomes of
 # the checkout meanwhile.
-from tas.commands.prune import prune
-from tas.commands.search import search
+from tas.commands.prune import prune_in
+from tas.commands.search import search_in
 from tas.commands.train import train
 from tas.comparison.jobs import Job
 from tas.comparison.ranking import AloneOptions, RankOptions, judged_networks, rank, train_alone
@@ -32,8 +32,8 @@ COMMIT = "commit.txt"
 """In a run's folder: the code that made it, a line each."""
 
 PERFORMERS: dict[type[Options], Callable[[Any, Run], object]] = {
-    SearchOptions: search,
-    PruneOptions: prune,
+    SearchOptions: search_in,
+    PruneOptions: prune_in,
     TrainOptions: train,
     AloneOptions: train_alone,
     RankOptions: rank,

@@ -47,7 +47,7 @@ def rank_correlations(jobs: Iterable[Job]) -> list[RankCorrelation]:
                 RankCorrelation(
                     job.method,
                     job.aim.measure,
-                    job.aim.share,
+                    job.share,
                     job.seed,
                     networks=measured.ranked,
                     kendall_tau=measured.kendall_tau,

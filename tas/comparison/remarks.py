@@ -30,7 +30,7 @@ def remarks(options: CompareOptions, jobs: Sequence[Job]) -> list[str]:
     found += [
         f"{method} is not run for {flag(measure)}-targets: it leaves all {MEASURES[measure].words} in place"
         for method, own in asked.items()
-        for measure in dict(options.targets.shares())
+        for measure in dict(options.targets.amounts())
         if not own.saves(measure)
     ]
     given = {key for part in (options.search, *(own.varied for own in asked.values())) for key in section(part)}

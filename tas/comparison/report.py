@@ -48,7 +48,7 @@ def write_report(evidence: Evidence) -> str:
         draw_pareto(means(evidence.comparable())).savefig(home / "pareto.png", dpi=150)
         parts.append("![test accuracy against cost](pareto.png)\n")
     if searches := finished_searches(evidence):
-        draw_curves(searches, list(dict(evidence.options.targets.shares()))).savefig(home / "curves.png", dpi=150)
+        draw_curves(searches, list(dict(evidence.options.targets.amounts()))).savefig(home / "curves.png", dpi=150)
         parts.append("![cost and confidence over the epochs of the searches](curves.png)\n")
     if evidence.agreements:
         parts += ["## Agreement of seeds\n", agreement_table(evidence.agreements), AGREEMENT]

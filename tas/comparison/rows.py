@@ -93,7 +93,7 @@ def read_row(job: Job, home: Path) -> Row:
         method=job.method or UNPRUNED,
         training=training,
         kd=bool(kd),
-        target=job.aim.share,
+        target=job.share,
         measure=job.aim.measure,
         seed=job.seed,
         flops_ratio=trained.counted_ratio,

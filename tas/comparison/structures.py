@@ -60,7 +60,7 @@ def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
     return Structure(
         method=job.method,
         measure=job.aim.measure,
-        target=job.aim.share,
+        target=job.share,
         seed=job.seed,
         commit=commits_of(job.run),
         run=job.path.relative_to(home).as_posix(),

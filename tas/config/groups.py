@@ -7,6 +7,7 @@ are the fields' names, without the group's: they stay flat.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tas.config.amount import Amount
 from tas.config.checks import above, at_least, distinct, inside
 from tas.config.functions import is_own
 from tas.errors import TasError
@@ -147,21 +148,21 @@ class Tolerance:
 class Target(Tolerance):
     """Budget."""
 
-    flops_target: float | None = None
-    """FLOPs to keep, as a share of the unpruned network's; above 0, at most 1. None is 0.5, unless another target is
-    given."""
-    params_target: float | None = None
+    flops_target: float | str | None = None
+    """FLOPs to keep: a share of the unpruned network's, above 0, at most 1, or a count of multiply-adds with k, M or G,
+    such as 40M. None is 0.5, unless another target is given."""
+    params_target: float | str | None = None
     """Parameters to keep, likewise; beside --flops-target or instead of it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for measure, share in self.shares().items():
-            inside(f"{measure}_target", share, 0 < share <= 1, "above 0, at most 1")
+        self.amounts()
 
-    def shares(self) -> dict[str, float]:
-        """Measure -> the share of the unpruned network's cost to keep, of those that have a target."""
+    def amounts(self) -> dict[str, Amount]:
+        """Measure -> what to keep of it, of those that have a target. TasError, naming the flag, where that is none."""
         given = {"flops": self.flops_target, "params": self.params_target}
-        return {name: share for name, share in given.items() if share is not None} or {"flops": 0.5}
+        read = {name: Amount.read(f"{name}_target", one) for name, one in given.items() if one is not None}
+        return read or {"flops": Amount(0.5)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,25 +171,25 @@ class Targets(Tolerance):
 
     tolerance: float = 0.02
     """How far a found network may be from its target, as a share of the target."""
-    flops_targets: tuple[float, ...] | None = None
-    """FLOPs to keep, as shares of the unpruned network's; above 0, at most 1. None is 0.5, unless another target is
-    given."""
-    params_targets: tuple[float, ...] = ()
+    flops_targets: tuple[float | str, ...] | None = None
+    """FLOPs to keep: shares of the unpruned network's, above 0, at most 1, or counts of multiply-adds with k, M or G,
+    e.g. --flops-targets [0.5,40M]. None is 0.5, unless another target is given."""
+    params_targets: tuple[float | str, ...] = ()
     """Parameters to keep, likewise: networks are found for each of these targets alone, too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # As folders are named for them: 0.50000001 and 0.5 would share one.
-        for key in ("flops_targets", "params_targets"):
-            distinct(key, [f"{target:g}" for target in getattr(self, key) or ()], may_be_empty=True)
-            for target in getattr(self, key) or ():
-                inside(key, target, 0 < target <= 1, "shares above 0, at most 1")
-        inside("flops_targets", "empty", bool(self.shares()), "one target or more, of FLOPs or of parameters")
+        # As folders are named for them: 0.50000001 and 0.5 would share one, and so would 40M and 40000k.
+        amounts = self.amounts()
+        for name in ("flops", "params"):
+            distinct(f"{name}_targets", [str(one) for measure, one in amounts if measure == name], may_be_empty=True)
+        inside("flops_targets", "empty", bool(amounts), "one target or more, of FLOPs or of parameters")
 
-    def shares(self) -> list[tuple[str, float]]:
-        """Measure and share of every target."""
+    def amounts(self) -> list[tuple[str, Amount]]:
+        """Measure, and what to keep of it, of every target. TasError, naming the flag, where that is none."""
         flops = (() if self.params_targets else (0.5,)) if self.flops_targets is None else self.flops_targets
-        return [*(("flops", share) for share in flops), *(("params", share) for share in self.params_targets)]
+        given = {"flops": flops, "params": self.params_targets}
+        return [(name, Amount.read(f"{name}_targets", one)) for name, many in given.items() for one in many]
 
 
 @dataclass(frozen=True, kw_only=True)

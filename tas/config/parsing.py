@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
 
+from tas.config.amount import AMOUNTS
 from tas.config.checks import flag
 from tas.config.files import RECIPE, read_yaml, recipe, with_recipe
 from tas.config.groups import Machine
@@ -24,6 +25,7 @@ LIST_NETWORKS = "--list-networks"
 TYPE_NAMES = {
     "float": "a number",
     "int": "a whole number",
+    "float, str": AMOUNTS,
     "tuple": "a list such as [0.5,1.0]",
     "dict[str, typing.Any]": "options and their values such as {epochs: 20}",
     "dict[str, dict[str, typing.Any]]": "names and their options such as {tas-8: {method: tas, samples: 8}}",

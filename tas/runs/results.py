@@ -103,7 +103,8 @@ class Standing:
     tau: float
     """Kendall's rank correlation of these losses with the predicted ones."""
     predicted_gain: Mapping[str, Sequence[float]]
-    """Control at the same cost -> how much lower the loss of the best network by scores is predicted, its error."""
+    """Control at the same cost -> how much lower the loss of the best network by scores is predicted, its error. Empty
+    where no network meets the budget."""
     control: str | None
     """The control that is handed over, since that network is not ahead of it by more than the standard error."""
     elasticities: Mapping[str, Sequence[float]]

@@ -30,11 +30,14 @@ def percent(share: float | None) -> str:
 
 
 def aimed(target: Target) -> str:
-    """The targets, as shares of the unpruned network, and the tolerance: "0.5 +- 5%" where it is of the FLOPs."""
-    shares = target.shares()
-    parts = [f"{share:g} of the {MEASURES[name].words}" for name, share in shares.items()]
-    words = f"{shares['flops']:g}" if list(shares) == ["flops"] else ", ".join(parts)
-    return f"{words} +- {target.tolerance:.0%}"
+    """The targets, as they were given, and the tolerance: "0.5 +- 5%" where it is a share of the FLOPs."""
+    amounts = target.amounts()
+    parts = [
+        f"{amount}{'' if amount.absolute else ' of the'} {MEASURES[name].words}" for name, amount in amounts.items()
+    ]
+    if list(amounts) == ["flops"] and not amounts["flops"].absolute:
+        parts = [str(amounts["flops"])]
+    return f"{', '.join(parts)} +- {target.tolerance:.0%}"
 
 
 def missed(finder: str, around: Sequence[float]) -> str:

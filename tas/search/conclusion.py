@@ -135,6 +135,8 @@ class Scored:
 def conclude(scored: Scored, budgets: Sequence[Budget], draws: int, seed: int) -> Conclusion:
     """The network of the highest score inside the budgets, unless a control is as good, and how sure that is.
 
+    Where no network is inside, it is the nearest to the targets, and compared with no control.
+
     Args:
         scored: What was learned of the space.
         budgets: What the network may cost.
@@ -143,9 +145,13 @@ def conclude(scored: Scored, budgets: Sequence[Budget], draws: int, seed: int) -
     """
     space, top = scored.space, scored.best(budgets)
     rules = scored.controls(top, budgets)
-    gains = {name: scored.gain(top, control) for name, control in rules.items()}
     inside = [name for name, control in rules.items() if all_hold(budgets, space.plan, control)]
     strongest = min(inside, key=lambda name: scored.loss(rules[name]), default="")
+    met = all_hold(budgets, space.plan, top)
+    if not met and inside:  # the programme was out of time, and a rule was not
+        top, met = rules[strongest], True
+    # Where nothing is inside, the nearest network and the rules cost different things, and none is better than another.
+    gains = {name: scored.gain(top, control) for name, control in rules.items()} if met else {}
     as_good = bool(inside) and gains[strongest][0] <= gains[strongest][1]
     widths, depths = distributions(scored, budgets, draws, seed)
     return Conclusion(

@@ -13,6 +13,7 @@ from tas.config.groups import Target
 from tas.config.parsing import from_values
 from tas.cost.budget import Budget
 from tas.cost.measures import MEASURES
+from tas.cost.targets import budgets_for, shares_of
 from tas.cutting.importance import sorted_by_importance
 from tas.data.images import SearchData
 from tas.data.opening import open_dataset
@@ -44,6 +45,11 @@ class SearchTask:
     def full(self, measure: str) -> int:
         """What the unpruned network costs."""
         return MEASURES[measure].exact(self.space.plan, self.space.full)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Measure -> the share of the unpruned network's cost that is aimed at."""
+        return shares_of(self.options.target, self.space.plan, self.space.full)
 
     def module(self) -> SearchModule:
         """The search, at its start."""
@@ -92,20 +98,22 @@ def open_search(options: SearchOptions) -> SearchTask:
 
 
 def budgets_of(target: Target, space: SearchSpace) -> tuple[Budget, ...]:
-    """The budgets of a search, one for each target. TasError where the space has nothing as small."""
-    budgets = []
-    for measure, share in target.shares().items():
-        cost = MEASURES[measure]
+    """The budgets of a search, one for each target.
+
+    Raises:
+        TasError: A target is above what the unpruned network costs, or the space has nothing as small.
+    """
+    budgets = budgets_for(target, space.plan, space.full)
+    for budget, amount in zip(budgets, target.amounts().values()):
+        cost = MEASURES[budget.measure]
         full, smallest = cost.exact(space.plan, space.full), cost.exact(space.plan, space.smallest())
-        budget = Budget(share * full, target.tolerance, measure)
         if smallest > budget.high:
             raise TasError(
-                f"--{measure}-target {share:g}: the smallest network that this search can find keeps "
-                f"{smallest / full:.4f} of the {cost.words} of {space.full.network}; give at least that, or --ratios "
-                "with smaller shares"
+                f"--{cost.name}-target {amount}: the smallest network that this search can find keeps "
+                f"{smallest / full:.4f} of the {cost.words} of {space.full.network}, {smallest}; give at least that, "
+                "or --ratios with smaller shares"
             )
-        budgets.append(budget)
-    return tuple(budgets)
+    return budgets
 
 
 def keep_checkpoint(run: Run, module: SearchModule) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 from scipy.sparse import coo_array
 from torch import Tensor
 
@@ -30,6 +30,9 @@ TIME_LIMIT = 120.0
 
 OUT_OF_TIME = 1
 """scipy.optimize.milp's status at its time limit."""
+
+INFEASIBLE = 2
+"""Its status where it is proved that there is no solution."""
 
 
 class Milp:
@@ -102,12 +105,22 @@ class Milp:
         """
         objective = np.zeros(self.size)
         objective[: self.binaries] = -np.concatenate([scores[name] for name in (*self.widths, *self.depths)])
-        narrower = [budget.narrower(margin) for budget in self.budgets]
-        inside = [
+        return self.solve(objective, self.size, *self.inside(margin), gap=gap)
+
+    def any(self, margin: float = 0.0) -> Architecture | None:
+        """Some architecture inside all budgets, each narrower by a margin; None if there is none or none was found."""
+        return self.solve(np.zeros(self.size), self.size, *self.inside(margin))
+
+    def empty(self) -> bool:
+        """Whether it is proved that no architecture is inside all budgets."""
+        return bool(self.solved(np.zeros(self.size), self.size, *self.inside()).status == INFEASIBLE)
+
+    def inside(self, margin: float = 0.0) -> list[LinearConstraint]:
+        """That the costs of a solution are inside all budgets, each narrower by a margin."""
+        return [
             LinearConstraint(self.cost_row(place), budget.low / budget.target, budget.high / budget.target)
-            for place, budget in enumerate(narrower)
+            for place, budget in enumerate(budget.narrower(margin) for budget in self.budgets)
         ]
-        return self.solve(objective, self.size, *inside, gap=gap)
 
     def nearest(self) -> Architecture:
         """The architecture whose costs are nearest to the targets: the sum of the distances, as shares, is least."""
@@ -125,13 +138,15 @@ class Milp:
         assert found is not None, "every space holds a network, and so one that is nearest"
         return found
 
-    def next_to_target(self) -> list[Architecture]:
-        """By the first budget: the architecture of most cost that costs no more than its target, then that of least
-        cost that costs no less; one of them where the other does not exist."""
+    def next_to_target(self, gap: float = 0.0) -> list[Architecture]:
+        """By the first budget, inside the others: the architecture of most cost that costs no more than its target,
+        then that of least cost that costs no less; one of them where the other does not exist. The gap is how far from
+        the nearest they may be, as a share of their costs."""
         row = self.cost_row(0)
         cost = row.toarray()[0]
-        below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1))
-        above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf))
+        others = self.inside()[1:]
+        below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1), *others, gap=gap)
+        above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf), *others, gap=gap)
         return [found for found in (below, above) if found is not None]
 
     def cost_row(self, place: int) -> coo_array:
@@ -144,17 +159,7 @@ class Milp:
         self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint, gap: float = 0.0
     ) -> Architecture | None:
         """The architecture that minimises the objective, (size,), under the constraints; None if there is none."""
-        integral = np.zeros(size, dtype=np.int64)
-        integral[: self.binaries] = 1
-        upper = np.full(size, np.inf)
-        upper[: self.size] = 1
-        result = milp(
-            objective,
-            constraints=[self.rows.constraint(size), *constraints],
-            integrality=integral,
-            bounds=Bounds(0, upper),
-            options={"time_limit": TIME_LIMIT, "mip_rel_gap": gap},
-        )
+        result = self.solved(objective, size, *constraints, gap=gap)
         if result.status == OUT_OF_TIME:
             log.warning("no proof after %.0f s that the architecture found is the best one", TIME_LIMIT)
         if result.x is None:
@@ -162,6 +167,22 @@ class Milp:
         return self.space.choose(
             {n: self.space.widths[n][int(result.x[columns].argmax())] for n, columns in self.widths.items()},
             {n: self.space.depths[n][int(result.x[columns].argmax())] for n, columns in self.depths.items()},
+        )
+
+    def solved(
+        self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint, gap: float = 0.0
+    ) -> OptimizeResult:
+        """What the solver says of a programme. Arguments as for `solve`."""
+        integral = np.zeros(size, dtype=np.int64)
+        integral[: self.binaries] = 1
+        upper = np.full(size, np.inf)
+        upper[: self.size] = 1
+        return milp(
+            objective,
+            constraints=[self.rows.constraint(size), *constraints],
+            integrality=integral,
+            bounds=Bounds(0, upper),
+            options={"time_limit": TIME_LIMIT, "mip_rel_gap": gap},
         )
 
 

@@ -140,9 +140,10 @@ def test_only_the_searches_that_are_named_are_ranked() -> None:
 
 
 def test_targets_of_parameters_have_folders_and_budgets_of_their_own() -> None:
-    jobs = jobs_of(flops_targets=(0.5,), params_targets=(0.5, 0.25), rank=2)
+    jobs = jobs_of(flops_targets=(0.5, "40M"), params_targets=(0.5, "1234.5678k"), rank=2)
+    given = (("0.5", 0.5, None), ("40M", "40M", None), ("params-0.5", None, 0.5))
     for method in ("uniform", "tas"):
-        for name, flops, params in (("0.5", 0.5, None), ("params-0.5", None, 0.5), ("params-0.25", None, 0.25)):
+        for name, flops, params in (*given, ("params-1.2345678M", None, "1.2345678M")):
             found = flat(jobs[f"structures/{method}/{name}/seed0"])
             assert (found["flops_target"], found["params_target"], found["tolerance"]) == (flops, params, 0.02)
             training = flat(jobs[f"trainings/{method}/{name}/scratch-e/seed0"])
@@ -150,8 +151,9 @@ def test_targets_of_parameters_have_folders_and_budgets_of_their_own() -> None:
     ranked = {str(job.path.parts[3]): flat(job) for job in jobs.values() if job.kind == "alone"}
     assert {name: (one["flops_target"], one["params_target"]) for name, one in ranked.items()} == {
         "0.5": (0.5, None),
+        "40M": ("40M", None),
         "params-0.5": (None, 0.5),
-        "params-0.25": (None, 0.25),
+        "params-1.2345678M": (None, "1.2345678M"),
     }
     assert len({job.name for job in jobs.values()}) == len(jobs)
 
@@ -375,7 +377,7 @@ def test_weights_come_from_the_first_of_several_teachers_alone() -> None:
         ({"variants": {"unpruned": {"method": "tas"}}}, "--variants: 'unpruned' cannot be a name"),
         ({"flops_targets": (0.5, 0.50000001)}, "--flops-targets is 0.5, 0.5; allowed: each value once"),
         ({"params_targets": (0.5, 0.50000001)}, "--params-targets is 0.5, 0.5; allowed: each value once"),
-        ({"params_targets": (0.5, 1.5)}, "--params-targets is 1.5; allowed: shares above 0, at most 1"),
+        ({"params_targets": (0.5, 1.5)}, "--params-targets is 1.5; allowed: a share above 0, at most 1, or"),
         ({"flops_targets": ()}, "--flops-targets is empty; allowed: one target or more, of FLOPs or of parameters"),
         ({"ranked": ("tas",)}, "--ranked goes with --rank"),
         ({"rank": 2, "ranked": ("uniform",)}, "--ranked is uniform; allowed: tas, tas-width, tas-depth"),

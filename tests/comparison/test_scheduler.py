@@ -16,13 +16,14 @@ from tas.comparison.jobs import Aim, Job
 from tas.comparison.processes import ThisProcess, process_pool
 from tas.comparison.scheduler import run_all
 from tas.config import TrainOptions
+from tas.config.amount import Amount
 from tests.results import train_result
 
 
 def jobs_in(directory: Path, seeds: int = 4) -> list[Job]:
     """A training for every seed, which needs none."""
     return [
-        Job("training", directory / str(seed), TrainOptions(), seed, "tas", Aim(share=0.5), "scratch-e")
+        Job("training", directory / str(seed), TrainOptions(), seed, "tas", Aim(amount=Amount(0.5)), "scratch-e")
         for seed in range(seeds)
     ]
 

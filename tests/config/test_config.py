@@ -199,7 +199,8 @@ def test_options_are_read_flat_and_made_from_what_is_read(command: str) -> None:
 def test_two_targets_stand_beside_each_other_and_one_is_half_of_the_flops_unless_given() -> None:
     given = [{}, {"flops_target": 0.3}, {"params_target": 0.4}, {"flops_target": 0.3, "params_target": 0.4}]
     shares = [{"flops": 0.5}, {"flops": 0.3}, {"params": 0.4}, {"flops": 0.3, "params": 0.4}]
-    assert [SearchOptions.of(**one).target.shares() for one in given] == shares
+    amounts = [SearchOptions.of(**one).target.amounts() for one in given]
+    assert [{name: amount.given for name, amount in one.items()} for one in amounts] == shares
 
 
 def test_the_defaults_of_the_search_are_those_of_the_method() -> None:
