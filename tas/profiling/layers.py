@@ -55,12 +55,12 @@ class LayerTable:
         sums: dict[str, float] = defaultdict(float)
         for layer in self.layers:
             sums[layer.kind] += getattr(layer, side) or 0.0
-        return shares_of(sums)
+        return layer_shares(sums)
 
     def holding(self, side: str, share: float = 0.5) -> dict[str, float]:
         """Layer -> its share of the time: the fewest layers that together hold so much of it."""
         held, enough = dict[str, float](), 0.0
-        for name, part in shares_of({layer.name: getattr(layer, side) or 0.0 for layer in self.layers}).items():
+        for name, part in layer_shares({layer.name: getattr(layer, side) or 0.0 for layer in self.layers}).items():
             if enough >= share:
                 break
             held[name] = part
@@ -68,7 +68,7 @@ class LayerTable:
         return held
 
 
-def shares_of(times: Mapping[str, float]) -> dict[str, float]:
+def layer_shares(times: Mapping[str, float]) -> dict[str, float]:
     """Name -> its share of all, the largest first; those of nothing are left out."""
     total = sum(times.values())
     ordered = sorted(times.items(), key=lambda item: -item[1])

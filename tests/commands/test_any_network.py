@@ -186,7 +186,7 @@ def test_with_weights_for_other_classes_the_classifier_is_fresh_and_the_teacher_
     search("--weights", path)
     _, out = train("--kd", *STILL)
     assert f"teacher: training {NAME} once" in out
-    teacher = torch.load(only_run(tmp_path, "teachers").weights)
+    teacher = load_file(only_run(tmp_path, "teachers").weights)
     given = torch.load(tmp_path / path)
     learnt = [name for name, _ in open_network(NAME, 10, 1).named_parameters() if not name.startswith("classify")]
     assert_same({name: teacher[name] for name in learnt}, {name: given[name] for name in learnt})
@@ -213,7 +213,7 @@ def test_a_search_from_scratch_leaves_the_weights_to_the_teacher(
 ) -> None:
     path = weights(10)
     found = search("--weights", path, "--init", "scratch", *STILL)
-    left = torch.load(found.weights)
+    left = load_file(found.weights)
     given = cut_from(sorted_weights(tmp_path / path), Architecture.load(found.architecture))
     assert all(not torch.equal(left[name], given[name]) for name in ("stem.0.weight", "head.weight"))
     _, out = train("--kd", *STILL)
@@ -227,7 +227,7 @@ def test_an_original_that_teaches_itself_is_trained_and_stays_as_it_is(
     given = torch.load(tmp_path / path)
     assert cli("train", "--network", NAME, "--weights", path, "--kd", *QUICK).status == 0
     run = only_run(tmp_path, "train")
-    trained = torch.load(run.weights)
+    trained = load_file(run.weights)
     assert not torch.equal(trained["classify.weight"], given["classify.weight"])
     assert metrics_of(run)["teacher_accuracy"] is not None
 

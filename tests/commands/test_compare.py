@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tas.architecture import Architecture
@@ -283,7 +283,7 @@ def test_networks_are_compared_at_equal_parameters(cli: Callable, tmp_path: Path
 
 def weights_of(run: Run) -> list[Tensor]:
     """The trained numbers of a finished run, without the statistics of its norms."""
-    kept = torch.load(run.weights, weights_only=True)
+    kept = load_file(run.weights)
     return [tensor for name, tensor in kept.items() if "running" not in name and "num_batches" not in name]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import tas
@@ -15,7 +16,7 @@ QUICK = ["--epochs", "2", "--batch-size", "32", "--init", "inherited"]
 
 def thin_out(run: Run) -> dict[str, torch.Tensor]:
     """Set the smaller half of each convolution's weights beside an architecture to zero; returns the masks."""
-    state, masks = torch.load(run.weights, weights_only=True), {}
+    state, masks = load_file(run.weights), {}
     for name, tensor in state.items():
         if tensor.dim() == 4:
             masks[name] = tensor.abs() > tensor.abs().median()

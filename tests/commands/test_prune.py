@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import tas
 from tas.architecture import Architecture
@@ -131,7 +132,7 @@ def test_without_weights_uniform_is_fresh_by_the_seed(cli: Callable, few_digits:
         status, out, err = cli("prune", "--seed", seed, "--output", output, *FEW)
         assert status == 0, err
         assert out.count(f"tas train --architecture {output}\n") == 1
-        states.append(torch.load(Run(output).weights)["conv1.weight"])
+        states.append(load_file(Run(output).weights)["conv1.weight"])
     assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
 
 
@@ -182,14 +183,14 @@ def test_an_interrupted_pruning_goes_on_and_ends_as_an_unbroken_one(
 ) -> None:
     weights = make_teacher().path
     command = ("prune", "--method", "sss", "--weights", weights, *FEW[2:], "--epochs", 2)
-    assert cli(*command, "--output", "whole").status == 0
+    assert cli(*command, "--output", "whole").status == 3  # its blocks are few: no share of them is near half
     interrupt(blocks.TrainModule, 1)
     status, _, err = cli(*command, "--output", "broken")
     assert status == 130
     assert "interrupted; go on with: tas prune --resume broken" in err
     status, _, err = cli("prune", "--resume", "broken")
-    assert status == 0, err
-    states = [torch.load(Run(name).weights) for name in ("whole", "broken")]
+    assert status == 3, err
+    states = [load_file(Run(name).weights) for name in ("whole", "broken")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     results = [json.loads(Path(name, "architecture.json").read_text()) for name in ("whole", "broken")]
     assert results[0] == results[1]
