@@ -8,6 +8,7 @@ from torch import nn
 
 import tas
 from tas.runs.run import Run
+from tas.runs.weights_file import save_state
 from tas.training.module import TrainModule
 from tests.commands.conftest import metrics_of, same_but_for_time
 
@@ -21,7 +22,7 @@ def thin_out(run: Run) -> dict[str, torch.Tensor]:
         if tensor.dim() == 4:
             masks[name] = tensor.abs() > tensor.abs().median()
             state[name] = tensor * masks[name]
-    torch.save(state, run.weights)
+    save_state(run.weights, state)
     return masks
 
 

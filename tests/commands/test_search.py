@@ -145,7 +145,7 @@ def test_a_search_of_one_kind_keeps_the_other_full(
     changed = {part for part in ("widths", "depths") if getattr(found, part) != getattr(full, part)}
     assert changed == searches
     metrics = metrics_of(Run(tmp_path / "run"))
-    assert metrics["target_met"] == (0.57 <= metrics["flops_ratio"] <= 0.63)
+    assert metrics["target_met"] and 0.5076 <= metrics["flops_ratio"] <= 0.5611
 
 
 def test_parameters_below_the_smallest_network_are_told_what_that_has(refused: Callable) -> None:
