@@ -165,9 +165,7 @@ def quantised(options: ExportOptions, draft: Path, to: Path, data: ImageData) ->
     one = few[:1]
     whole, eight = served([draft, small], judged(data, options, test=True), one)
     shrunk = f"{whole.bytes / 1e6:.2f} -> {eight.bytes / 1e6:.2f} MB"
-    faster = (
-        f"{whole.milliseconds:.2f} -> {eight.milliseconds:.2f} ms an image (median of pairs by turns, ONNX Runtime)"
-    )
+    faster = f"{whole.milliseconds:.2f} -> {eight.milliseconds:.2f} ms an image, by ONNX Runtime, timed by turns"
     return [
         ("int8", f"{to.with_name(small.name)}, by {len(few)} training images"),
         ("accuracy", f"{percent(whole.accuracy)} -> {percent(eight.accuracy)} on all test images"),
