@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from tas.errors import TasError
 from tas.exports.check import Parity, check_parity
 from tas.exports.formats import FORMATS, check_installed, quietly, write_file
 from tas.exports.preprocessing import Preprocessed
+from tas.profiling.interleaved import Spread, interleaved
 from tas.runs.console import say
 from tas.runs.load import load
 from tas.runs.results import read_record
@@ -30,6 +32,9 @@ from tas.runs.summary import millions, percent, summary
 
 CALIBRATED_AT_ONCE = 64
 """Images in a batch of those that calibrate."""
+
+SECONDS, TURNS = 2.0, 30
+"""In which two files are timed, and by how many turns at most."""
 
 OPTIONS: dict[str, type[SearchOptions | PruneOptions | TrainOptions]] = {
     "search": SearchOptions,
@@ -154,7 +159,7 @@ def file_rows(options: ExportOptions, run: Run, to: Path, draft: Path, parity: P
 def quantised(options: ExportOptions, draft: Path, to: Path, data: ImageData) -> list[tuple[str, str]]:
     """Write the file of 8 bits beside the other; what is said of it."""
     with quietly():  # its libraries tell of GPUs that are not there
-        from tas.exports.quantise import quantise, served
+        from tas.exports.quantise import accuracies, quantise, session_of
 
     small = draft.with_name(f"{to.stem}-int8{to.suffix}")
     few = first_of(judged(data, options, test=False), options.calibration_images)
@@ -162,13 +167,15 @@ def quantised(options: ExportOptions, draft: Path, to: Path, data: ImageData) ->
         quantise(draft, small, torch.split(few, CALIBRATED_AT_ONCE))
     except Exception as error:  # the library raises what it likes
         raise TasError(f"--quantize int8: ONNX Runtime cannot do this network ({type(error).__name__})") from None
-    one = few[:1]
-    whole, eight = served([draft, small], judged(data, options, test=True), one)
-    shrunk = f"{whole.bytes / 1e6:.2f} -> {eight.bytes / 1e6:.2f} MB"
-    faster = f"{whole.milliseconds:.2f} -> {eight.milliseconds:.2f} ms an image, by ONNX Runtime, timed by turns"
+    sessions = [session_of(file) for file in (draft, small)]
+    whole, eight = accuracies(sessions, judged(data, options, test=True))
+    one = {"images": few[:1].numpy()}
+    calls = [partial(session.run, None, one) for session in sessions]
+    slow, fast = (1e3 * Spread.of(row).median for row in interleaved(calls, torch.get_num_threads(), SECONDS, TURNS))
+    large, little = (file.stat().st_size / 1e6 for file in (draft, small))
     return [
         ("int8", f"{to.with_name(small.name)}, by {len(few)} training images"),
-        ("accuracy", f"{percent(whole.accuracy)} -> {percent(eight.accuracy)} on all test images"),
-        ("size", shrunk),
-        ("latency", faster),
+        ("accuracy", f"{percent(whole)} -> {percent(eight)} on all test images"),
+        ("size", f"{large:.2f} -> {little:.2f} MB"),
+        ("latency", f"{slow:.2f} -> {fast:.2f} ms an image, by ONNX Runtime, timed by turns"),
     ]

@@ -1,34 +1,16 @@
 """8-bit networks by ONNX Runtime's own static quantisation."""
 
-import statistics
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from tas.data.loaders import Batch
 from tas.exports.formats import quietly
-
-TURNS = 30
-"""In which the two files are timed by turns."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """How good and how fast a file is, by ONNX Runtime on the CPU."""
-
-    accuracy: float
-    """On all test images, from 0 to 1."""
-    milliseconds: float
-    """Of one image, the median."""
-    bytes: int
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]  # untyped
@@ -69,27 +51,22 @@ def quantise(file: Path, to: Path, batches: Iterable[Tensor]) -> None:
         )
 
 
-def served(files: list[Path], test: Iterable[Batch], one: Tensor) -> list[Served]:
-    """How good and how fast files are, timed by turns.
+def session_of(file: Path) -> onnxruntime.InferenceSession:
+    """What runs an ONNX file on the CPU."""
+    return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+
+def accuracies(sessions: Sequence[onnxruntime.InferenceSession], test: Iterable[Batch]) -> list[float]:
+    """How good files are, from 0 to 1.
 
     Args:
-        files: ONNX files.
+        sessions: What runs them.
         test: All test images as the files take them, and their classes.
-        one: A single such image.
     """
-    sessions = [onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]) for file in files]
-    right, seen = [0] * len(files), 0
+    right, seen = [0] * len(sessions), 0
     for images, labels in test:
         seen += len(labels)
         for place, session in enumerate(sessions):
             logits = session.run(None, {"images": images.numpy()})[0]
             right[place] += int((logits.argmax(1) == labels.numpy()).sum())
-    given = {"images": np.ascontiguousarray(one.numpy())}
-    timers = [Timer("run(None, given)", globals={"run": session.run, "given": given}) for session in sessions]
-    runs = max(1, round(0.02 / timers[0].timeit(5).mean))
-    times = [[timer.timeit(runs).mean for timer in timers] for _ in range(TURNS)]
-    medians = [statistics.median(column) for column in zip(*times)]
-    return [
-        Served(count / seen, 1e3 * seconds, file.stat().st_size)
-        for count, seconds, file in zip(right, medians, files, strict=True)
-    ]
+    return [count / seen for count in right]
