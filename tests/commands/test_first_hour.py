@@ -28,7 +28,7 @@ def test_a_search_says_when_it_begins_to_choose_and_that_a_short_one_s_choice_is
 ) -> None:
     status, out, err = cli("search", *MIXTURE, "--warmup", "0.5", "--output", "short")
     assert status == 0
-    assert out.startswith("warm-up until epoch 1 of 1: the weights learn alone")
+    assert "\nwarm-up until epoch 1 of 1: the weights learn alone" in out
     assert re.search(r"confidence +0\.0\d\d \(0: all candidates alike, 1: sure\)", out)
     assert "is close to a draw among the networks inside the budget" in err
     status, out, err = cli("search", *MIXTURE, "--warmup", "0", "--arch-lr", "300", "--output", "sure")

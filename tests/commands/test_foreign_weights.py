@@ -84,7 +84,7 @@ def test_a_training_keeps_the_names_of_the_classes(cli: Callable, make_folder: C
     data = ("--data", "folder", "--data-dir", make_folder(), "--network", "resnet20")
     assert cli("train", *data, "--epochs", "1", "--batch-size", "8", "--output", "teacher").status == 0
     images = json.loads(Run("teacher").images.read_text())
-    assert images == {"channels": 3, "size": 16, **IMAGENET, "classes": ["cat", "dog"]}
+    assert images == {"channels": 3, "size": 16, "fit": "scale", **IMAGENET, "classes": ["cat", "dog"]}
     assert cli("train", *data, "--kd", "--teacher", "teacher", "--epochs", "1", "--batch-size", "8").status == 0
 
 
