@@ -38,6 +38,7 @@ from tas.config import SearchOptions
 from tas.config.files import read_yaml, recipe
 from tas.config.parsing import from_values
 from tas.cost.budget import Budget
+from tas.cost.measures import FLOPS
 from tas.runs.provenance import code_version
 from tas.runs.results import SearchResult
 from tas.runs.run import Run
@@ -216,7 +217,7 @@ def row_of(run: Run, options: SearchOptions, table: Table) -> dict[str, object]:
     probes, places = probes_of(run).entries, {str(one): place for place, one in enumerate(networks)}
     scored = Scored(space, probes) if probes else None
     for share in BANDS:
-        budgets = [Budget(share * task.full("flops"), HALF_WIDTH)]
+        budgets = [Budget(share * task.full(FLOPS), HALF_WIDTH)]
         if scored:
             found = conclude(scored, budgets, DRAWS, options.keeping.seed)
         else:

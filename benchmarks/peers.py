@@ -141,7 +141,7 @@ def step_by_step(
     Raises:
         TasError: The network cannot be pruned, or not into one that `tas` knows.
     """
-    count, target = MEASURES[task.budget.measure].count, task.budget.target
+    count, target = MEASURES[task.budget.measure.name].count, task.budget.target
     network = copy.deepcopy(task.network).to(device_of(task)).eval().requires_grad_(True)
     options = pruner_options(task, network)
     options["example_inputs"] = torch.zeros(1, *task.input_shape, device=device_of(task))

@@ -55,7 +55,7 @@ def fastnas(task: PruneTask) -> Pruned:
         small, _ = mtp.prune(
             copy.deepcopy(task.network).to(device),
             mode=[("fastnas", rules)],
-            constraints={task.budget.measure: f"{100 * share}%"},
+            constraints={task.budget.measure.name: f"{100 * share}%"},
             dummy_input=torch.zeros(1, *task.input_shape, device=device),
             config={
                 "data_loader": calibrating,

@@ -21,7 +21,7 @@ The names below, each with its own help:
     open_network, search_space, SearchSpace, check_supernet, Supernet, SearchModule, Recipe, Strategy, Budget,
     finish_search                                                                       searching
     Architecture, derive, cut, build, load, predict                                     architectures and their networks
-    flops, parameters                                                                   what a network costs
+    flops, parameters, FLOPS, PARAMS                                                    what a network costs
     TasError                                                                            what all bad input raises
 
 The commands do all of it: `tas search --help`, `tas train --help`.
@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__ge
     from tas.cost.budget import Budget as Budget
     from tas.cost.count import flops as flops
     from tas.cost.count import parameters as parameters
+    from tas.cost.measures import FLOPS as FLOPS
+    from tas.cost.measures import PARAMS as PARAMS
     from tas.cutting.build import build as build
     from tas.cutting.cut import cut as cut
     from tas.errors import TasError as TasError
@@ -51,6 +53,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__ge
     from tas.supernet.supernet import Supernet as Supernet
 
 HOMES = {
+    "FLOPS": "tas.cost.measures",
+    "PARAMS": "tas.cost.measures",
     "Architecture": "tas.architecture",
     "Budget": "tas.cost.budget",
     "Recipe": "tas.config.groups",

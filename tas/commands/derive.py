@@ -13,7 +13,6 @@ from tas.commands.promises import check_kept, check_reachable, space_table
 from tas.config import DeriveOptions
 from tas.config.groups import Keeping
 from tas.cost.budget import Budget
-from tas.cost.measures import MEASURES
 from tas.errors import TasError
 from tas.runs.console import say
 from tas.runs.files import write_text
@@ -92,7 +91,7 @@ def derive_run(options: DeriveOptions) -> Run:
 def leave_front(task: SearchTask, scored: Scored, count: int, run: Run) -> None:
     """The best networks at so many costs, and the controls at the same, as a table and a picture."""
     measure = task.budgets[0].measure
-    full, smallest = task.full(measure), MEASURES[measure].exact(task.space.plan, task.space.smallest())
+    full, smallest = task.full(measure), measure.exact(task.space.plan, task.space.smallest())
     rows: list[dict[str, float | str]] = []
     for place in range(count):
         target = smallest + (full - smallest) * place / (count - 1)
@@ -121,11 +120,11 @@ def leave_front(task: SearchTask, scored: Scored, count: int, run: Run) -> None:
     ]
     write_text(run.path / "front.csv", csv_lines(lines))
     rows = [row for row in rows if row["network"] != "found" or not dominated(row, rows)]
-    draw_front(rows, MEASURES[measure].words).savefig(run.path / "front.png", dpi=150)
+    draw_front(rows, measure.words).savefig(run.path / "front.png", dpi=150)
     found = [row for row in rows if row["network"] == "found"]
     shown = [(f"{row['share']:.1%}", f"{row['accuracy']:.2%} +- {row['error']:.2%}") for row in found]
     places = [("table", str(run.path / "front.csv")), ("picture", str(run.path / "front.png"))]
-    say(summary(f"predicted accuracy at shares of the {MEASURES[measure].words}", [*shown, *places]))
+    say(summary(f"predicted accuracy at shares of the {measure.words}", [*shown, *places]))
 
 
 def dominated(row: Mapping[str, float | str], rows: Sequence[Mapping[str, float | str]]) -> bool:

@@ -1,7 +1,7 @@
 """What `tas search` and `tas derive` leave of a network that was found, and what they say of it."""
 
 from tas.cost.count import parameters
-from tas.cost.measures import MEASURES
+from tas.cost.measures import FLOPS
 from tas.runs.card import write_card
 from tas.runs.console import say
 from tas.runs.files import write_text
@@ -30,7 +30,7 @@ def search_result(
         seconds: The time that the search took.
         derived_from: The search, where an earlier one was asked anew.
     """
-    flops_full, params_full = task.full("flops"), parameters(task.network)
+    flops_full, params_full = task.full(FLOPS), parameters(task.network)
     flops, params = found.costs["flops"], parameters(found.network)
     budget, conclusion, shares = task.budgets[0], found.conclusion, task.shares
     around = None if found.reachable is None else tuple(cost / task.full(budget.measure) for cost in found.reachable)
@@ -49,7 +49,7 @@ def search_result(
         val_accuracy=val_accuracy,
         confidence=mean_confidence(conclusion.widths, conclusion.depths),
         likeliest=Likeliest(
-            flops_ratio=MEASURES["flops"].exact(task.space.plan, likeliest) / flops_full,
+            flops_ratio=FLOPS.exact(task.space.plan, likeliest) / flops_full,
             widths=dict(likeliest.widths),
             depths=dict(likeliest.depths),
         ),

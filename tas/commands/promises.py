@@ -22,10 +22,10 @@ def check_reachable(task: SearchTask, prospect: Outlook) -> None:
         return
     target, full = task.options.target, task.space.full.network
     of_flags = {measure: f"--{measure}-target {amount}" for measure, amount in target.amounts().items()}
-    words, missed = MEASURES[short.missed.measure].words, of_flags[short.missed.measure]
+    words, missed = short.missed.measure.words, of_flags[short.missed.measure.name]
     band = f"+- {100 * target.tolerance:g} %"
     shares = " and ".join(f"{cost / task.full(short.missed.measure):.4f} ({cost})" for cost in short.reachable)
-    flags = " and ".join([*(of_flags[budget.measure] for budget in short.beside), missed])
+    flags = " and ".join([*(of_flags[budget.measure.name] for budget in short.beside), missed])
     nothing = "is inside both; inside the first," if short.beside else "is inside;"
     raise TasError(
         f"{flags} {band}: no network of this search {nothing} {shares} of the {words} of {full} can be "
@@ -38,7 +38,7 @@ def space_table(task: SearchTask, prospect: Outlook) -> str:
     space = task.space
     rows = [("what can be found", *(measure.words for measure in MEASURES.values()))]
     for name, network in prospect.networks.items():
-        costs = ((measure.exact(space.plan, network), task.full(key)) for key, measure in MEASURES.items())
+        costs = ((measure.exact(space.plan, network), task.full(measure)) for measure in MEASURES.values())
         rows.append((name, *(f"{cost:,} ({cost / full:.1%})" for cost, full in costs)))
     sizes = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes)).rstrip() for row in rows]
@@ -53,7 +53,7 @@ def target_lines(target: Target, budgets: Sequence[Budget], prospect: Outlook) -
         outcome = f"cannot be met{together}; the nearest network is handed over"
     return [
         f"target {amount} +- {100 * target.tolerance:g} %, {math.ceil(budget.low):,} to {int(budget.high):,} "
-        f"{MEASURES[budget.measure].words}: {outcome}"
+        f"{budget.measure.words}: {outcome}"
         for amount, budget in zip(target.amounts().values(), budgets)
     ]
 
@@ -68,7 +68,7 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
     missed = []
     for measure, amount in target.amounts().items():
         cost, full = costs[measure], fulls[measure]
-        if not Budget(amount.cost(full), target.tolerance, measure).holds(cost):
+        if not Budget(amount.cost(full), target.tolerance, MEASURES[measure]).holds(cost):
             reached = str(cost) if amount.absolute else f"{cost / full:.4g}"
             missed.append(f"{measure} {reached}, aimed at {amount} +- {100 * target.tolerance:g} %")
     shares = " and ".join(f"{share:.4f}" for share in result.reachable or ())

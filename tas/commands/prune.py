@@ -94,7 +94,7 @@ def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult
     params_full, params = parameters(task.network), parameters(pruned.network)
     zeros, shares = method_of(options.pruning.method).leaves_zeros, shares_of(options.target, task.plan, task.full)
     # By the network itself, and not by what a method says of it, but where that is of its zeros.
-    counted = pruned.cost if zeros else {"flops": dense, "params": params}[task.budget.measure]
+    counted = pruned.cost if zeros else {"flops": dense, "params": params}[task.budget.measure.name]
     met = task.budget.holds(counted)
     result = PruneResult(
         flops=dense,

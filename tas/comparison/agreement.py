@@ -111,6 +111,7 @@ def agreements(methods: Sequence[FoundBySeeds], tolerance: float) -> list[Agreem
 
 def random_distance(space: SearchSpace, measure: str, target: float, tolerance: float) -> float:
     """The mean distance between random networks of a cost."""
-    budget = Budget(target * MEASURES[measure].exact(space.plan, space.full), tolerance, measure)
+    cost = MEASURES[measure]
+    budget = Budget(target * cost.exact(space.plan, space.full), tolerance, cost)
     generator = torch.Generator().manual_seed(0)
     return mean_distance(space, [random_architecture(space, [budget], generator) for _ in range(DRAWN)])

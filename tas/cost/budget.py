@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from tas.architecture import Architecture
-from tas.cost.measures import MEASURES
-from tas.errors import TasError
+from tas.cost.measures import FLOPS, Measure
 from tas.reading.plan import Plan
 
 
@@ -19,14 +18,10 @@ class Budget:
     """In units of the measure: multiply-adds for one image, parameters."""
     tolerance: float = 0.05
     """How far below the target the band reaches, as a share of it."""
-    measure: str = "flops"
-    """What is measured: a name in `tas.cost.measures.MEASURES`."""
+    measure: Measure = FLOPS
+    """What is measured."""
     excess: float | None = None
     """How far above it; None: as far as below."""
-
-    def __post_init__(self) -> None:
-        if self.measure not in MEASURES:
-            raise TasError(f"measure is {self.measure!r}; allowed: {', '.join(MEASURES)}")
 
     @property
     def low(self) -> float:
@@ -53,7 +48,7 @@ class Budget:
 
     def cost(self, plan: Plan, architecture: Architecture) -> int:
         """What an architecture costs, from the plan of the unpruned network."""
-        return MEASURES[self.measure].exact(plan, architecture)
+        return self.measure.exact(plan, architecture)
 
 
 def all_hold(budgets: Sequence[Budget], plan: Plan, architecture: Architecture) -> bool:

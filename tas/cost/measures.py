@@ -26,8 +26,6 @@ class Measure:
     """In tables and messages."""
     terms: Callable[[Plan], Iterator[Term]]
     """What a network of this plan pays."""
-    count: Callable[[nn.Module, Sequence[int]], int]
-    """The same of a network as it is, given (C, H, W) of one image."""
 
     def tables(
         self, plan: Plan, widths: Mapping[str, tuple[int, ...] | Tensor], depths: Mapping[str, tuple[int, ...]]
@@ -67,8 +65,16 @@ def params_terms(plan: Plan) -> Iterator[Term]:
         yield Term(1, 1, rest.parameters, 0, rest.stage, rest.block)
 
 
-FLOPS = Measure("flops", "FLOPs", flops_terms, flops)
-PARAMS = Measure("params", "parameters", params_terms, lambda network, input_shape: parameters(network))
+@dataclass(frozen=True)
+class CountedMeasure(Measure):
+    """One that can be counted without measuring anything."""
+
+    count: Callable[[nn.Module, Sequence[int]], int]
+    """The cost of a network as it is, given (C, H, W) of one image."""
+
+
+FLOPS = CountedMeasure("flops", "FLOPs", flops_terms, flops)
+PARAMS = CountedMeasure("params", "parameters", params_terms, lambda network, input_shape: parameters(network))
 
 MEASURES = {measure.name: measure for measure in (FLOPS, PARAMS)}
-"""Name -> measure."""
+"""Name -> measure, of those that are counted."""

@@ -33,6 +33,10 @@ class Term:
     if_unequal: bool = False
     """It is paid only where inputs and outputs come out different."""
 
+    def cost(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """What numbers of channels cost, float64: of every one of `inputs` with every one of `outputs`."""
+        return self.each_pair * inputs[:, None] * outputs + self.each_output * outputs
+
 
 @dataclass(frozen=True)
 class CostTable:
@@ -63,7 +67,7 @@ def tables_of(
         for case in plan.cases(term.stage, term.block, term.reads, depths):
             reads, writes = case.reads, term.writes
             inputs, outputs = channels(reads, widths), channels(writes, widths)
-            cost = term.each_pair * inputs[:, None] * outputs + term.each_output * outputs
+            cost = term.cost(inputs, outputs)
             if term.if_unequal:
                 cost = cost * (inputs[:, None] != outputs)
             if reads == writes:

@@ -24,8 +24,8 @@ def budgets_for(target: Target, plan: Plan, full: Architecture) -> tuple[Budget,
     budgets = []
     for measure, amount in target.amounts().items():
         check_below_full(f"{measure}_target", measure, amount, plan, full)
-        cost = amount.cost(MEASURES[measure].exact(plan, full))
-        budgets.append(Budget(cost, target.tolerance, measure))
+        cost = MEASURES[measure]
+        budgets.append(Budget(amount.cost(cost.exact(plan, full)), target.tolerance, cost))
     return tuple(budgets)
 
 

@@ -10,7 +10,7 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from tas.cost.measures import MEASURES, Measure
+from tas.cost.measures import Measure
 from tas.pruning.channels import ChannelPruner, make_pruner, readers, writers
 from tas.pruning.task import Pruned, PruneTask
 from tas.pruning.training import Gates, train_here
@@ -53,7 +53,7 @@ class Codes(Gates):
         start = min(math.sqrt(share), 0.95)
         code = math.log(start / (1 - start)) / SLOPES[0]
         super().__init__(nn.ParameterList(torch.full((one.channels,), code) for one in gated))
-        self.plan, self.measure = task.plan, MEASURES[task.budget.measure]
+        self.plan, self.measure = task.plan, task.budget.measure
         self.gated = gated
         self.target = share * soft_cost(self.measure, self.plan, {})
         self.slope = SLOPES[0]

@@ -153,10 +153,12 @@ def pruner_options(task: PruneTask, network: nn.Module) -> dict[str, object]:
 
 def check_same(task: PruneTask, architecture: Architecture, network: nn.Module) -> None:
     """TasError unless a pruned network is what the architecture builds."""
-    measure = MEASURES[task.budget.measure]
-    planned, counted = task.cost(architecture), measure.count(network, task.input_shape)
+    as_planned = (
+        measure.count(network, task.input_shape) == measure.exact(task.plan, architecture)
+        for measure in MEASURES.values()
+    )
     built = {name: tensor.shape for name, tensor in build(architecture).state_dict().items()}
-    if planned != counted or built != {name: tensor.shape for name, tensor in network.state_dict().items()}:
+    if not all(as_planned) or built != {name: tensor.shape for name, tensor in network.state_dict().items()}:
         raise refusal(task, "torch_pruning removes other channels of it than TAS would")
 
 

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from tas.cost.budget import Budget, cost_loss
 from tas.cost.expected import ExpectedCost
-from tas.cost.measures import MEASURES
 from tas.supernet.supernet import Supernet
 
 
@@ -31,9 +30,9 @@ class BudgetedCost:
     """
 
     def __init__(self, supernet: Supernet, budget: Budget) -> None:
-        space, measure = supernet.space, MEASURES[budget.measure]
+        space, measure = supernet.space, budget.measure
         self.supernet = supernet
-        self.name = budget.measure
+        self.name = budget.measure.name
         self.budget = budget
         self.full = measure.exact(space.plan, space.full)
         self.expected = ExpectedCost(measure.tables(space.plan, space.widths, space.depths), space.widths, space.depths)

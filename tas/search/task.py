@@ -12,7 +12,7 @@ from tas.config.files import read_yaml
 from tas.config.groups import Target
 from tas.config.parsing import from_values
 from tas.cost.budget import Budget
-from tas.cost.measures import MEASURES
+from tas.cost.measures import Measure
 from tas.cost.targets import budgets_for, shares_of
 from tas.cutting.importance import sorted_by_importance
 from tas.data.images import SearchData
@@ -42,9 +42,9 @@ class SearchTask:
     source: str
     """Where the weights are from, in words."""
 
-    def full(self, measure: str) -> int:
+    def full(self, measure: Measure) -> int:
         """What the unpruned network costs."""
-        return MEASURES[measure].exact(self.space.plan, self.space.full)
+        return measure.exact(self.space.plan, self.space.full)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -105,7 +105,7 @@ def budgets_of(target: Target, space: SearchSpace) -> tuple[Budget, ...]:
     """
     budgets = budgets_for(target, space.plan, space.full)
     for budget, amount in zip(budgets, target.amounts().values()):
-        cost = MEASURES[budget.measure]
+        cost = budget.measure
         full, smallest = cost.exact(space.plan, space.full), cost.exact(space.plan, space.smallest())
         if smallest > budget.high:
             raise TasError(

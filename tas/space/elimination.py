@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tas.cost.budget import Budget
-from tas.cost.measures import MEASURES
 from tas.space.milp import Array, Scores
 from tas.space.space import SearchSpace
 
@@ -184,7 +183,7 @@ def cost_tables(space: SearchSpace, budget: Budget) -> tuple[list[Table], float]
     paid. Tables of the same choices are one."""
     merged: dict[tuple[str, ...], Array] = {}
     always = 0.0
-    for table in MEASURES[budget.measure].tables(space.plan, space.widths, space.depths):
+    for table in budget.measure.tables(space.plan, space.widths, space.depths):
         values = table.cost.numpy() / budget.target
         names = tuple(end for end in (table.reads, table.writes) if isinstance(end, str))
         values = values.reshape([len(space.widths[name]) for name in names])

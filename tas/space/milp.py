@@ -11,7 +11,6 @@ from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.measures import MEASURES
 from tas.cost.tables import CostTable, Probabilities
 from tas.reading.plan import Width
 from tas.space.space import SearchSpace
@@ -58,7 +57,7 @@ class Milp:
         for choice in (*self.widths.values(), *self.depths.values()):
             self.rows.add(choice, [1.0] * len(choice), 1, 1)
         self.pairs: dict[tuple[object, ...], NDArray[np.int64]] = {}
-        tables = [MEASURES[budget.measure].tables(space.plan, space.widths, space.depths) for budget in budgets]
+        tables = [budget.measure.tables(space.plan, space.widths, space.depths) for budget in budgets]
         self.costs = [
             (
                 np.concatenate([self.pair(table).ravel() for table in own]),

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.measures import MEASURES
 from tas.cost.tables import CostTable
 from tas.reading.plan import Width
 from tas.space.derivation import derive
@@ -32,7 +31,7 @@ def random_architecture(space: SearchSpace, budgets: Sequence[Budget], generator
         budgets: What the network may cost.
         generator: Source of the draw, on the CPU.
     """
-    tables = [MEASURES[budget.measure].tables(space.plan, space.widths, space.depths) for budget in budgets]
+    tables = [budget.measure.tables(space.plan, space.widths, space.depths) for budget in budgets]
     choices = {**space.widths, **space.depths}
     for _ in range(BATCHES):
         drawn = {

@@ -51,7 +51,7 @@ def make_task(tmp_path: Path, few_digits: None) -> Callable[..., PruneTask]:
         shape = (data.in_channels, data.image_size, data.image_size)
         plan = read_plan(network, shape, name)
         full = Architecture(name, 10, data.in_channels, data.image_size, plan.widths, plan.depths())
-        budget = Budget(share * MEASURES[measure].exact(plan, full), 0.02, measure)
+        budget = Budget(share * MEASURES[measure].exact(plan, full), 0.02, MEASURES[measure])
         settings = {"epochs": 1, "accelerator": "cpu", **options}
         settings |= {"candidates": 2} if method == "random" and "candidates" not in options else {}
         settings |= {"network": name, "method": method, f"{measure}_target": share}

@@ -217,7 +217,7 @@ def test_where_no_network_is_inside_the_nearest_is_found_and_no_control() -> Non
 def test_under_two_budgets_the_best_inside_both_is_found() -> None:
     space, every, costs = little_space()
     truth, params = truth_of(space, 2), np.array([PARAMS.exact(space.plan, one) for one in every])
-    budgets = [budget_at(0.6), Budget(0.7 * params.max(), 0.05, "params")]
+    budgets = [budget_at(0.6), Budget(0.7 * params.max(), 0.05, PARAMS)]
     inside = np.all([(b.low <= c) & (c <= b.target) for b, c in zip(budgets, (costs, params))], axis=0)
     assert inside.any()
     found = conclude(scored_by(truth, 1e-4), budgets, 2, 0)

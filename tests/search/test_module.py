@@ -378,7 +378,7 @@ def test_after_a_step_every_parameter_can_learn_again() -> None:
 
 def test_of_two_budgets_each_pulls_its_own_cost() -> None:
     full, network, plan, space = planned()
-    budgets = [Budget(1.0 * FLOPS.exact(plan, full)), Budget(0.3 * PARAMS.exact(plan, full), measure="params")]
+    budgets = [Budget(1.0 * FLOPS.exact(plan, full)), Budget(0.3 * PARAMS.exact(plan, full), measure=PARAMS)]
     recipe, strategy = Recipe(epochs=1), Strategy(strategy="gumbel-mixture", warmup=0.0, cost_weight=1e4, arch_lr=1e-4)
     torch.manual_seed(0)
     module = SearchModule(Supernet(network, space), budgets, recipe, strategy)

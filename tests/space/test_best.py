@@ -10,6 +10,7 @@ import tas.space.best
 import tas.space.elimination
 from tas.architecture import Architecture
 from tas.cost.budget import Budget, all_hold
+from tas.cost.measures import MEASURES, PARAMS
 from tas.space.best import best, best_of_many, choices_of, chosen, count_of
 from tas.space.milp import Array, Milp, Scores
 from tas.space.space import SearchSpace
@@ -37,7 +38,7 @@ def budgets_around(seed: int, measures: Sequence[str], quantile: float, toleranc
     """Around what one network costs, which is so far up in the order of the costs."""
     _, every, costs = whole_space(seed)
     place = np.argsort(costs[measures[0]], kind="stable")[int(quantile * (len(every) - 1))]
-    return [Budget(float(costs[measure][place]), tolerance, measure) for measure in measures]
+    return [Budget(float(costs[measure][place]), tolerance, MEASURES[measure]) for measure in measures]
 
 
 def log_linear_scores(space: SearchSpace, rows: int, seed: int = 0) -> list[dict[str, Array]]:
@@ -115,7 +116,7 @@ def test_where_no_network_is_inside_it_is_the_nearest_to_the_target(seed: int, m
     gap = int(np.diff(own).argmax())
     middle = float(0.4 * own[gap] + 0.6 * own[gap + 1])
     for target in (0.5 * own[0], middle, 2.0 * own[-1]):
-        budget = Budget(float(target), 1e-9, measure)
+        budget = Budget(float(target), 1e-9, MEASURES[measure])
         assert not inside_of([budget], costs).any()
         found = best(space, random_scores(space, seed), [budget])
         assert abs(budget.cost(space.plan, found) - target) == pytest.approx(np.abs(own - target).min(), rel=1e-6)
@@ -123,10 +124,10 @@ def test_where_no_network_is_inside_it_is_the_nearest_to_the_target(seed: int, m
 
 def test_of_two_budgets_that_exclude_one_another_neither_is_left_far() -> None:
     space, _, costs = whole_space(0)
-    budgets = [Budget(float(costs["flops"].max()), 0.01), Budget(float(costs["params"].min()), 0.01, "params")]
+    budgets = [Budget(float(costs["flops"].max()), 0.01), Budget(float(costs["params"].min()), 0.01, PARAMS)]
     assert not inside_of(budgets, costs).any()
     found = best(space, random_scores(space, 0), budgets)
-    apart = sum(abs(costs[b.measure] / b.target - 1) for b in budgets)
+    apart = sum(abs(costs[b.measure.name] / b.target - 1) for b in budgets)
     own = sum(abs(b.cost(space.plan, found) / b.target - 1) for b in budgets)
     assert own == pytest.approx(apart.min(), rel=1e-6)
 

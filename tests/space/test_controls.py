@@ -8,6 +8,7 @@ import pytest
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
+from tas.cost.measures import MEASURES
 from tas.space.controls import balanced_network, layers_of_widths, narrowing_steps, shallow_network, uniform_network
 from tas.space.space import SearchSpace
 from tests.space.test_elimination import allowed_of, budget_at, whole_space
@@ -35,7 +36,7 @@ def test_balanced_has_the_largest_sum_of_log_widths_inside(seed: int, measures: 
     narrower = 0
     for quantile in (0.2, 0.6, 0.9):
         place = np.argsort(np.where(at_depths, costs[measures[0]], np.inf))[int(quantile * (at_depths.sum() - 1))]
-        budgets = [Budget(float(costs[measure][place]), 0.005, measure) for measure in measures]
+        budgets = [Budget(float(costs[measure][place]), 0.005, MEASURES[measure]) for measure in measures]
         inside = at_depths & allowed_of(
             budgets, {name: np.where(at_depths, own, np.inf) for name, own in costs.items()}
         )

@@ -72,7 +72,7 @@ def costs_of(space: SearchSpace, networks: Iterable[Architecture], measure: str 
 
 
 def budget_at(space: SearchSpace, share: float, tolerance: float = 0.05, measure: str = "flops") -> Budget:
-    return Budget(share * MEASURES[measure].exact(space.plan, space.full), tolerance, measure)
+    return Budget(share * MEASURES[measure].exact(space.plan, space.full), tolerance, MEASURES[measure])
 
 
 @cache

@@ -25,7 +25,7 @@ def test_a_network_drawn_under_two_budgets_is_inside_both() -> None:
     space = paper_space(unpruned("resnet20", 10))
     budgets = [
         Budget(0.5 * FLOPS.exact(space.plan, space.full), 0.05),
-        Budget(0.4 * PARAMS.exact(space.plan, space.full), 0.05, "params"),
+        Budget(0.4 * PARAMS.exact(space.plan, space.full), 0.05, PARAMS),
     ]
     drawn = random_architecture(space, budgets, torch.Generator().manual_seed(0))
     assert all(budget.holds(budget.cost(space.plan, drawn)) for budget in budgets)
