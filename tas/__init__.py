@@ -53,10 +53,10 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not follow `__ge
     from tas.supernet.supernet import Supernet as Supernet
 
 HOMES = {
-    "FLOPS": "tas.cost.measures",
-    "PARAMS": "tas.cost.measures",
     "Architecture": "tas.architecture",
     "Budget": "tas.cost.budget",
+    "FLOPS": "tas.cost.measures",
+    "PARAMS": "tas.cost.measures",
     "Recipe": "tas.config.groups",
     "SearchModule": "tas.search.module",
     "SearchSpace": "tas.space.space",

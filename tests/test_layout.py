@@ -18,6 +18,7 @@ FLOORS = """
     tas.comparison
     tas.commands
     tas.search tas.pruning tas.profiling
+    tas.timing
     tas.training tas.exports
     tas.supernet tas.distillation
     tas.runs

@@ -23,12 +23,12 @@ from tas.errors import TasError
 from tas.exports.check import Parity, check_parity
 from tas.exports.formats import FORMATS, check_installed, quietly, write_file
 from tas.exports.preprocessing import Preprocessed
-from tas.profiling.interleaved import Spread, interleaved
 from tas.runs.console import say
 from tas.runs.load import load
 from tas.runs.results import read_record
 from tas.runs.run import Run
 from tas.runs.summary import millions, percent, summary
+from tas.timing.interleaved import Spread, interleaved
 
 CALIBRATED_AT_ONCE = 64
 """Images in a batch of those that calibrate."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.config.groups import Target
+from tas.config.targets import Target
 from tas.cost.budget import Budget
 from tas.cost.measures import MEASURES
 from tas.errors import TargetMissedError, TasError

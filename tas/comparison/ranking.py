@@ -15,8 +15,9 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.architecture import Architecture
 from tas.config import SearchOptions
-from tas.config.groups import OTHER_RUN, Dataset, Keeping, Machine, Ranking, Recipe, Source, Space, Target
+from tas.config.groups import OTHER_RUN, Dataset, Keeping, Machine, Ranking, Recipe, Source, Space
 from tas.config.options import Options
+from tas.config.targets import Target
 from tas.cutting.build import build
 from tas.data.images import SearchData
 from tas.data.opening import open_dataset

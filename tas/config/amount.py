@@ -6,11 +6,23 @@ from decimal import Decimal
 
 from tas.config.checks import inside
 
-AMOUNTS = "a share above 0, at most 1, or a number with k, M or G, e.g. 40M"
-"""What is allowed."""
+COUNTS = {"G": 10**9, "M": 10**6, "k": 10**3}
+"""Units of what is counted, the largest first. K is taken for k too; m and g, which stand for other things elsewhere,
+are not."""
 
-UNITS = {"G": 10**9, "M": 10**6, "k": 10**3}
-"""The largest first. K is taken for k too; m and g, which stand for other things elsewhere, are not."""
+TIMES = {"s": 10**9, "ms": 10**6, "us": 10**3}
+"""Units of times, in nanoseconds."""
+
+UNITS = {"latency": TIMES}
+"""Measure -> its units, of those that are not counted."""
+
+SHARE = "a share above 0, at most 1, or "
+
+AMOUNTS = SHARE + "a number with k, M or G, e.g. 40M"
+"""What is allowed of what is counted."""
+
+TIMED_AMOUNTS = SHARE + "a time with s, ms or us, e.g. 3.5ms"
+"""What is allowed of times."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +32,24 @@ class Amount:
     value: float
     """A share, or a count in units of the measure: multiply-adds for one image, parameters."""
     absolute: bool = False
-    """Whether it is a count."""
+    """Whether it is a count, or a time."""
+    measure: str = "flops"
+    """Of what."""
 
     @classmethod
     def read(cls, key: str, given: float | str) -> "Amount":
-        """The amount that an option has. TasError, naming its flag, if it is none."""
+        """The amount that an option MEASURE_target(s) has. TasError, naming its flag, if it is none."""
+        measure = key.partition("_")[0]
+        units = UNITS.get(measure, COUNTS)
+        allowed = TIMED_AMOUNTS if units is TIMES else AMOUNTS
         if not isinstance(given, str):
-            inside(key, given, 0 < given <= 1, AMOUNTS)
-            return cls(given)
-        found = re.fullmatch(r"(\d+\.?\d*|\.\d+) ?([kKMG])", given.strip())
-        count = Decimal(found[1]) * UNITS[found[2].replace("K", "k")] if found else Decimal()
-        inside(key, given, 0 < count < 10**18, AMOUNTS)
-        return cls(float(count), absolute=True)
+            inside(key, given, 0 < given <= 1, allowed)
+            return cls(given, measure=measure)
+        found = re.fullmatch(r"(\d+\.?\d*|\.\d+) ?([a-zA-Z]+)", given.strip())
+        unit = units.get(found[2].replace("K", "k")) if found else None
+        count = Decimal(found[1]) * unit if found and unit else Decimal()
+        inside(key, given, 0 < count < 10**18, allowed)
+        return cls(float(count), absolute=True, measure=measure)
 
     def cost(self, full: int) -> float:
         """What it comes to where the unpruned network costs `full`, in units of the measure."""
@@ -50,5 +68,6 @@ class Amount:
         """As people write it, a share to six digits: 0.5, 40M. What folders of comparisons are named for."""
         if not self.absolute:
             return f"{self.value:g}"
-        unit = next((unit for unit, size in UNITS.items() if self.value >= size), "k")
-        return f"{(Decimal(str(self.value)) / UNITS[unit]).normalize():f}{unit}"
+        units = UNITS.get(self.measure, COUNTS)
+        unit = next((unit for unit, size in units.items() if self.value >= size), list(units)[-1])
+        return f"{(Decimal(str(self.value)) / units[unit]).normalize():f}{unit}"

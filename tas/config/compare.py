@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tas.config.checks import above, at_least, distinct, inside, named
-from tas.config.groups import Dataset, Machine, Ranking, Recipe, Source, Targets
+from tas.config.groups import Dataset, Machine, Ranking, Recipe, Source
 from tas.config.options import Options
+from tas.config.targets import Targets
 from tas.errors import TasError
 
 TRAININGS = ("scratch-e", "scratch-b", "finetune", "init")

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from tas.config.checks import at_least, inside
-from tas.config.groups import OTHER_RUN, WHERE, Machine, Target
+from tas.config.groups import OTHER_RUN, WHERE, Machine
 from tas.config.options import Options
+from tas.config.targets import Target, Timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +13,7 @@ class DeriveOptions(Options):
     """Answer another budget from a finished search, in seconds: tas derive RUN --flops-target 0.3."""
 
     target: Target = Target()
+    timing: Timing = Timing()
     machine: Machine = Machine()
     run: str | None = field(default=None, metadata=OTHER_RUN)
     """The finished search; its directory may stand first, without the flag."""

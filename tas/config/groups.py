@@ -7,8 +7,7 @@ are the fields' names, without the group's: they stay flat.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tas.config.amount import Amount
-from tas.config.checks import above, at_least, distinct, inside
+from tas.config.checks import above, at_least, inside
 from tas.config.functions import is_own
 from tas.errors import TasError
 
@@ -131,65 +130,6 @@ class Machine:
     def __post_init__(self) -> None:
         at_least(0, workers=self.workers)
         at_least(1, num_nodes=self.num_nodes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tolerance:
-    """Budget."""
-
-    tolerance: float = 0.05
-    """How far the found network may be from the target, as a share of the target."""
-
-    def __post_init__(self) -> None:
-        inside("tolerance", self.tolerance, 0.001 <= self.tolerance < 1, "from 0.001 to below 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target(Tolerance):
-    """Budget."""
-
-    flops_target: float | str | None = None
-    """FLOPs to keep: a share of the unpruned network's, above 0, at most 1, or a count of multiply-adds with k, M or G,
-    such as 40M. None is 0.5, unless another target is given."""
-    params_target: float | str | None = None
-    """Parameters to keep, likewise; beside --flops-target or instead of it."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.amounts()
-
-    def amounts(self) -> dict[str, Amount]:
-        """Measure -> what to keep of it, of those that have a target. TasError, naming the flag, where that is none."""
-        given = {"flops": self.flops_target, "params": self.params_target}
-        read = {name: Amount.read(f"{name}_target", one) for name, one in given.items() if one is not None}
-        return read or {"flops": Amount(0.5)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Targets(Tolerance):
-    """Budgets."""
-
-    tolerance: float = 0.02
-    """How far a found network may be from its target, as a share of the target."""
-    flops_targets: tuple[float | str, ...] | None = None
-    """FLOPs to keep: shares of the unpruned network's, above 0, at most 1, or counts of multiply-adds with k, M or G,
-    e.g. --flops-targets [0.5,40M]. None is 0.5, unless another target is given."""
-    params_targets: tuple[float | str, ...] = ()
-    """Parameters to keep, likewise: networks are found for each of these targets alone, too."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # As folders are named for them: 0.50000001 and 0.5 would share one, and so would 40M and 40000k.
-        amounts = self.amounts()
-        for name in ("flops", "params"):
-            distinct(f"{name}_targets", [str(one) for measure, one in amounts if measure == name], may_be_empty=True)
-        inside("flops_targets", "empty", bool(amounts), "one target or more, of FLOPs or of parameters")
-
-    def amounts(self) -> list[tuple[str, Amount]]:
-        """Measure, and what to keep of it, of every target. TasError, naming the flag, where that is none."""
-        flops = (() if self.params_targets else (0.5,)) if self.flops_targets is None else self.flops_targets
-        given = {"flops": flops, "params": self.params_targets}
-        return [(name, Amount.read(f"{name}_targets", one)) for name, many in given.items() for one in many]
 
 
 @dataclass(frozen=True, kw_only=True)

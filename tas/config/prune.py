@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from tas.config.checks import at_least
-from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source, Target
+from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source
 from tas.config.methods import Pruning
 from tas.config.options import Options
+from tas.config.targets import Target, Timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,7 @@ class PruneOptions(Options):
     source: Source = Source()
     dataset: Dataset = Dataset()
     target: Target = Target(tolerance=0.02)
+    timing: Timing = Timing()
     pruning: Pruning = Pruning()
     recipe: Recipe = Recipe(epochs=10)
     machine: Machine = Machine()

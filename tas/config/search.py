@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tas.config.checks import inside
-from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source, Space, Strategy, Target
+from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source, Space, Strategy
 from tas.config.options import Options
+from tas.config.targets import Target, Timing
 from tas.errors import TasError
 
 
@@ -16,6 +17,7 @@ class SearchOptions(Options):
     source: Source = Source()
     dataset: Dataset = Dataset()
     target: Target = Target()
+    timing: Timing = Timing()
     space: Space = Space()
     strategy: Strategy = Strategy()
     recipe: Recipe = Recipe(epochs=40)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tas.architecture import Architecture
 from tas.cost.count import flops, parameters
-from tas.cost.tables import CostTable, Term, tables_of
+from tas.cost.tables import CostTable, Term, bilinear, tables_of
 from tas.reading.plan import Plan
 
 
@@ -46,7 +46,7 @@ def flops_terms(plan: Plan) -> Iterator[Term]:
         scale = layer.taps * layer.positions * layer.writes.repeat
         for segment in layer.reads:
             ends = segment.source, layer.writes.source
-            yield Term(*ends, scale * segment.repeat, 0, layer.stage, layer.block, layer.if_unequal)
+            yield Term(*ends, bilinear(scale * segment.repeat), layer.stage, layer.block, layer.if_unequal)
 
 
 def params_terms(plan: Plan) -> Iterator[Term]:
@@ -56,13 +56,13 @@ def params_terms(plan: Plan) -> Iterator[Term]:
         for segment in layer.reads:
             scale = layer.taps * layer.writes.repeat * segment.repeat
             ends = segment.source, layer.writes.source
-            yield Term(*ends, scale, each_output, layer.stage, layer.block, layer.if_unequal)
+            yield Term(*ends, bilinear(scale, each_output), layer.stage, layer.block, layer.if_unequal)
             each_output = 0  # once, however many parts it reads
     for item in plan.channelwise:
         for part in item.segments:
-            yield Term(part.source, 1, item.parameters * part.repeat, 0, item.stage, item.block)
+            yield Term(part.source, 1, bilinear(item.parameters * part.repeat), item.stage, item.block)
     for rest in plan.rest:
-        yield Term(1, 1, rest.parameters, 0, rest.stage, rest.block)
+        yield Term(1, 1, bilinear(rest.parameters), rest.stage, rest.block)
 
 
 @dataclass(frozen=True)

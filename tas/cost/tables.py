@@ -5,7 +5,7 @@ expectation over distributions, and the search for the best architecture inside 
 same tables.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,23 +19,25 @@ Probabilities = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Term:
-    """A part of a network's cost: each_pair x inputs x outputs + each_output x outputs."""
+    """A part of a network's cost, which two numbers of channels decide."""
 
     reads: ChannelSource
     """Where its inputs come from."""
     writes: Width
     """Where its outputs come from."""
-    each_pair: int
-    each_output: int = 0
+    cost: Callable[[Tensor, Tensor], Tensor]
+    """From numbers of input channels, (I,) float64, and of output channels, (O,), to what each of the one with each of
+    the other costs, (I, O)."""
     stage: str | None = None
     """The stage it stands in; it is paid if that stage keeps more than `block` blocks. None: it always is."""
     block: int = 0
     if_unequal: bool = False
     """It is paid only where inputs and outputs come out different."""
 
-    def cost(self, inputs: Tensor, outputs: Tensor) -> Tensor:
-        """What numbers of channels cost, float64: of every one of `inputs` with every one of `outputs`."""
-        return self.each_pair * inputs[:, None] * outputs + self.each_output * outputs
+
+def bilinear(each_pair: int, each_output: int = 0) -> Callable[[Tensor, Tensor], Tensor]:
+    """The cost of a term: each_pair x inputs x outputs + each_output x outputs."""
+    return lambda inputs, outputs: each_pair * inputs[:, None] * outputs + each_output * outputs
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from tas.profiling.conditions import name_of_device
+from tas.timing.conditions import name_of_device
 
 MARK = "tas.profiling"
 """What the names of the ranges begin with."""

@@ -11,11 +11,11 @@ from tas.cost.count import flops, nonzero_flops, parameters
 from tas.errors import TasError
 from tas.exports.formats import EXTRA
 from tas.profiling.coding import CodedSize, coded_size, saved_size
-from tas.profiling.conditions import Conditions, accelerator, conditions_here, name_of_device, threads_of_torch
-from tas.profiling.interleaved import Spread, interleaved, ratios
 from tas.profiling.layers import LayerTable, layer_times
 from tas.profiling.memory import peak_activations
-from tas.profiling.onnx_runtime import OnnxNetwork, OnnxRuntimeError, runtime_version
+from tas.timing.conditions import Conditions, accelerator, conditions_here, name_of_device, threads_of_torch
+from tas.timing.interleaved import Spread, in_eager, interleaved, ratios
+from tas.timing.onnx_runtime import OnnxNetwork, OnnxRuntimeError, runtime_version
 from tas.training.compiling import compiler_blamed
 
 
@@ -183,19 +183,6 @@ def in_onnx_runtime(
     return [
         latency("ONNX Runtime", [network.call(batch) for network in made], batch, effort, progress) for batch in batches
     ]
-
-
-def in_eager(network: Callable[[Tensor], Tensor], images: Tensor) -> Callable[[], object]:
-    """What judges images, and waits for the device that does it, when it is called."""
-    elsewhere = images.device.type != "cpu"
-
-    def call() -> None:
-        with torch.inference_mode():
-            network(images)
-            if elsewhere:
-                torch.accelerator.synchronize()
-
-    return call
 
 
 def latency(

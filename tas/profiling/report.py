@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tas.profiling.interleaved import Spread
 from tas.profiling.layers import LayerTime
 from tas.profiling.measure import Figure, Latency, Profile, counted
 from tas.profiling.verdict import arrived, verdict
 from tas.runs.summary import millions
+from tas.timing.interleaved import Spread
 
 
 def profile_json(profile: Profile, title: str) -> dict[str, Any]:

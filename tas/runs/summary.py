@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tas.config.groups import Target
+from tas.config.targets import Target
 from tas.cost.measures import MEASURES
 
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from tas.config import SearchOptions
 from tas.config.files import read_yaml
-from tas.config.groups import Target
 from tas.config.parsing import from_values
+from tas.config.targets import Target
 from tas.cost.budget import Budget
 from tas.cost.measures import Measure
 from tas.cost.targets import budgets_for, shares_of

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import tas
-from tas.profiling.onnx_runtime import NEEDED
 from tas.runs.run import Run
+from tas.timing.onnx_runtime import NEEDED
 from tests.commands.test_train_compiled import TINY
 from tests.conftest import environment
 

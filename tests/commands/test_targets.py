@@ -20,8 +20,8 @@ from tas.commands.found import search_result
 from tas.commands.promises import check_kept, check_reachable
 from tas.config import SearchOptions
 from tas.config.amount import Amount
-from tas.config.groups import Target
 from tas.config.parsing import parse
+from tas.config.targets import Target
 from tas.errors import TargetMissedError, TasError
 from tas.runs.run import Run
 from tas.search.conclusion import Scored, conclude

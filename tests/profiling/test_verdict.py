@@ -2,10 +2,10 @@
 
 import pytest
 
-from tas.profiling.interleaved import Spread
 from tas.profiling.layers import LayerTable, LayerTime
 from tas.profiling.measure import Latency
 from tas.profiling.verdict import arrived, stayed, verdict
+from tas.timing.interleaved import Spread
 
 TABLE = LayerTable("CPU", 64, (LayerTime("conv", "Conv2d", 3.0, 3.0), LayerTime("bn", "BatchNorm2d", 1.0, 1.0)))
 

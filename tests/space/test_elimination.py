@@ -85,7 +85,7 @@ def whole_space(seed: int) -> tuple[SearchSpace, list[Architecture], dict[str, A
 
 def inside_of(budgets: Sequence[Budget], costs: Mapping[str, Array]) -> NDArray[np.bool_]:
     """Whether each of the listed networks is inside all budgets."""
-    return np.all([(b.low <= costs[b.measure]) & (costs[b.measure] <= b.high) for b in budgets], axis=0)
+    return np.all([(b.low <= costs[b.measure.name]) & (costs[b.measure.name] <= b.high) for b in budgets], axis=0)
 
 
 def allowed_of(budgets: Sequence[Budget], costs: Mapping[str, Array]) -> NDArray[np.bool_]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.benchmark import Timer
 
 LEAST_ROUNDS = 5
@@ -58,6 +60,19 @@ def interleaved(
             found[place].append(timers[place].timeit(numbers[place]).median)
         order.reverse()
     return tuple(map(tuple, found))
+
+
+def in_eager(network: Callable[[Tensor], Tensor], images: Tensor) -> Callable[[], object]:
+    """What judges images, and waits for the device that does it, when it is called."""
+    elsewhere = images.device.type != "cpu"
+
+    def call() -> None:
+        with torch.inference_mode():
+            network(images)
+            if elsewhere:
+                torch.accelerator.synchronize()
+
+    return call
 
 
 def ratios(before: Sequence[float], after: Sequence[float]) -> Spread:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tas.profiling import onnx_runtime
-from tas.profiling.onnx_runtime import NEEDED, OnnxNetwork, OnnxRuntimeError, runtime_version
+from tas.timing.onnx_runtime import NEEDED, OnnxNetwork, OnnxRuntimeError, runtime_version
 
 
 @pytest.mark.parametrize("missing", NEEDED)

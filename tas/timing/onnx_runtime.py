@@ -26,6 +26,14 @@ def runtime_version() -> str | None:
         return None
 
 
+def session_of(content: bytes, threads: int) -> Any:
+    """A session of ONNX Runtime on the CPU, of a serialised model."""
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
 class OnnxNetwork:
     """A network, exported once for batches of any size, on the CPU in ONNX Runtime.
 
@@ -39,14 +47,11 @@ class OnnxNetwork:
     """
 
     def __init__(self, network: nn.Module, image: Tensor, threads: int) -> None:
-        runtime = import_module("onnxruntime")
         # Two images that differ: an exporter takes a dimension of 1 for a constant.
         pair = torch.cat([image, image.flip(-1)])
         try:
             content = onnx_model(network, pair).SerializeToString()
-            options = runtime.SessionOptions()
-            options.intra_op_num_threads = threads
-            self.session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.session = session_of(content, threads)
             self.input = self.session.get_inputs()[0].name
             with torch.no_grad():
                 expected = network(pair)

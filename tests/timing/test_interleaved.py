@@ -3,7 +3,7 @@
 import time
 from itertools import groupby
 
-from tas.profiling.interleaved import LEAST_ROUNDS, Spread, interleaved, ratios
+from tas.timing.interleaved import LEAST_ROUNDS, Spread, interleaved, ratios
 
 
 def test_the_order_turns_round_with_every_round() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from tas.profiling.onnx_runtime import runtime_version
 from tas.runs.provenance import code_version
+from tas.timing.onnx_runtime import runtime_version
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""Times measured before, in files of the user's cache directory: one for each setting, machine and version."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+
+from tas.runs.console import warn
+from tas.runs.files import write_text
+from tas.timing.conditions import gpu_name, processor_name
+from tas.timing.onnx_runtime import runtime_version
+from tas.timing.setting import Setting
+
+
+@dataclass
+class LatencyCache:
+    """Times in seconds. Those that are added are kept when it is written."""
+
+    path: Path
+    measured_on: dict[str, Any]
+    """Setting, machine and versions of libraries, which the file's name stands for."""
+    layers: dict[str, float] = field(default_factory=dict)
+    """Layer by itself -> its time."""
+    networks: dict[str, list[float]] = field(default_factory=dict)
+    """Space -> the times of the unpruned network and of some others of it."""
+
+    @classmethod
+    def of(cls, setting: Setting, directory: Path | None = None) -> "LatencyCache":
+        """What is known for a setting on this machine; a file that cannot be read is said, and begun anew.
+
+        Args:
+            setting: What is measured on.
+            directory: Where the files are; None: in the user's cache directory.
+        """
+        measured_on = {
+            **vars(setting),
+            "processor": processor_name(),
+            "gpu": gpu_name() if setting.device != "cpu" else None,
+            "torch": torch.__version__,
+            "onnxruntime": runtime_version() if setting.runtime == "onnxruntime" else None,
+        }
+        digest = hashlib.sha256(json.dumps(measured_on).encode()).hexdigest()[:16]
+        home = directory or Path(platformdirs.user_cache_path("tas")) / "latency"
+        cache = cls(home / f"{digest}.json", measured_on)
+        try:
+            content = json.loads(cache.path.read_text(encoding="utf-8"))
+            cache.layers, cache.networks = (
+                checked(content["layers"]),
+                {name: list(checked(dict(enumerate(times))).values()) for name, times in content["networks"].items()},
+            )
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            warn("latency", f"{cache.path}: no whole file of measured times ({type(error).__name__}); measured anew")
+        return cache
+
+    def write(self) -> None:
+        """Keep all; where that cannot be, it is said, and measured again another time."""
+        content = {"measured_on": self.measured_on, "layers": self.layers, "networks": self.networks}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self.path, json.dumps(content, indent=1) + "\n")
+        except OSError as error:
+            warn("latency", f"{self.path}: cannot be written ({error.strerror}); the measured times are not kept")
+
+
+def checked(times: dict[Any, Any]) -> dict[Any, float]:
+    """Times, each a number of seconds above 0. ValueError if one is none."""
+    if not all(isinstance(time, float) and 0 < time < math.inf for time in times.values()):
+        raise ValueError("not a time")
+    return times

@@ -1,0 +1,128 @@
+"""The latency of every network of a space, from the times of its layers and of some whole networks."""
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from tas.architecture import Architecture
+from tas.cost.latency import NANOSECONDS, Latency
+from tas.cutting.cut import cut
+from tas.space.space import SearchSpace
+from tas.timing.interleaved import interleaved, ratios
+from tas.timing.latency_cache import LatencyCache
+from tas.timing.layer_table import layer_grids
+from tas.timing.setting import Setting
+
+SAMPLES = 20
+"""Random networks that are measured whole."""
+
+FOLDS = 5
+"""Parts of them, each of which is predicted by the others."""
+
+SAMPLE_SECONDS, SAMPLE_ROUNDS = 0.5, 15
+"""Time for each, by turns with the unpruned network, and measurements, at most."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PredictedLatency:
+    """The latency of every network of a space, and how far such predictions are off."""
+
+    setting: Setting
+    latency: Latency
+    full_seconds: float
+    """What the unpruned network takes, measured."""
+    median_error: float
+    """Of `SAMPLES` random networks, each predicted without it: the median of |predicted / measured - 1|."""
+    worst_error: float
+    """The largest."""
+
+
+def predicted_latency(
+    network: nn.Module,
+    space: SearchSpace,
+    setting: Setting,
+    cache: LatencyCache,
+    progress: Progress = lambda words: None,
+) -> PredictedLatency:
+    """Measure what the cache does not know, and fit.
+
+    Args:
+        network: The unpruned one, on the CPU; it is not changed.
+        space: Around it.
+        setting: What is measured on.
+        cache: Of that setting; what is measured is kept in it.
+        progress: Told in words what is being measured.
+
+    Raises:
+        OnnxRuntimeError: The networks cannot be run there.
+    """
+    known = len(cache.layers)
+    grids = layer_grids(network, space, setting, cache.layers, lambda place, of: progress(f"layer {place + 1} of {of}"))
+    if len(cache.layers) > known:
+        cache.write()
+    key, networks = key_of_space(space), sample(space, SAMPLES)
+    if len(cache.networks.get(key, ())) != SAMPLES + 1:
+        cache.networks[key] = whole_times(network, space, networks, setting, progress)
+        cache.write()
+    full_seconds, *times = cache.networks[key]
+    latency = Latency(grids, setting.batch)
+    errors = held_out_errors(latency, space, networks, times)
+    fitted = latency.fitted(space.plan, [space.full, *networks], [full_seconds, *times])
+    return PredictedLatency(setting, fitted, full_seconds, float(np.median(errors)), max(errors))
+
+
+def sample(space: SearchSpace, count: int) -> list[Architecture]:
+    """Networks from all over a space, always the same: about as many near its smallest as near the unpruned one."""
+    generator = random.Random(0)
+    found = []
+    for place in range(count):
+        level = (place + 0.5) / count
+        chosen = {
+            name: candidates[round(min(1.0, max(0.0, level + generator.gauss(0.0, 0.25))) * (len(candidates) - 1))]
+            for name, candidates in {**space.widths, **space.depths}.items()
+        }
+        found.append(space.choose({n: chosen[n] for n in space.widths}, {n: chosen[n] for n in space.depths}))
+    return found
+
+
+def key_of_space(space: SearchSpace) -> str:
+    """A space as a key in files: another network, image or candidate is another key."""
+    words = f"{space.full} {space.plan.layers} {dict(space.widths)} {dict(space.depths)}"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def whole_times(
+    network: nn.Module, space: SearchSpace, networks: Sequence[Architecture], setting: Setting, progress: Progress
+) -> list[float]:
+    """What the unpruned network takes, then each of the others: seconds."""
+    image_shape = space.full.in_channels, space.full.image_size, space.full.image_size
+    full = setting.network_call(cut(network, space.plan, space.full).eval(), image_shape)
+    alone, shares = list[float](), list[float]()
+    for place, architecture in enumerate(networks):
+        progress(f"random network {place + 1} of {len(networks)}")
+        call = setting.network_call(cut(network, space.plan, architecture).eval(), image_shape)
+        times = interleaved([full, call], setting.threads, SAMPLE_SECONDS, SAMPLE_ROUNDS)
+        alone += times[0]
+        shares.append(ratios(*times).median)
+    whole = float(np.median(alone))
+    return [whole, *(share * whole for share in shares)]
+
+
+def held_out_errors(
+    latency: Latency, space: SearchSpace, networks: Sequence[Architecture], times: Sequence[float]
+) -> list[float]:
+    """The relative error for each network, predicted by a fit of the other folds."""
+    errors = [0.0] * len(networks)
+    for fold in range(FOLDS):
+        kept = [place for place in range(len(networks)) if place % FOLDS != fold]
+        fitted = latency.fitted(space.plan, [networks[place] for place in kept], [times[place] for place in kept])
+        for place in range(fold, len(networks), FOLDS):
+            predicted = fitted.measure.exact(space.plan, networks[place]) / NANOSECONDS
+            errors[place] = abs(predicted / times[place] - 1)
+    return errors
