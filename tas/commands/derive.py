@@ -24,6 +24,7 @@ from tas.search.pictures import draw_front
 from tas.search.probing import probes_of
 from tas.search.task import SearchTask, budgets_of, reopen_search
 from tas.space.outlook import outlook
+from tas.timing.latency_model import predicted_for
 from tas.training.curves import csv_lines
 from tas.training.short import evaluate
 from tas.training.trainer import open_trainer, quiet
@@ -45,10 +46,11 @@ def derive_run(options: DeriveOptions) -> Run:
     elsewhere = asdict(options.machine) | ({"data_dir": options.data_dir} if options.data_dir else {})
     task, module = reopen_search(origin, **elsewhere)
     draws = options.draws or task.options.strategy.draws
-    wanted = task.options.changed(**asdict(options.target), output=options.output)
+    wanted = task.options.changed(**asdict(options.target), **asdict(options.timing), output=options.output)
     if task.options.strategy.strategy == "sandwich":
         wanted = wanted.changed(draws=draws)
-    task = replace(task, options=wanted, budgets=budgets_of(options.target, task.space))
+    predicted = predicted_for(options.target, options.timing, task.network, task.space)
+    task = replace(task, options=wanted, budgets=budgets_of(options.target, task.space, predicted), predicted=predicted)
     name = label(wanted.source.name, str(wanted.dataset.data))
     run = Run.of(Keeping(output=options.output), "derive", name)
     run.check_free()
@@ -78,7 +80,7 @@ def derive_run(options: DeriveOptions) -> Run:
     images = task.halves.train_dataloader()["weights"]
     torch.manual_seed(seed)  # of the augmentation
     few = islice(images, max(1, STATISTICS_IMAGES // wanted.recipe.batch_size))
-    found = hand_over(module, task.network, task.budgets, conclusion, few, device)
+    found = hand_over(module, task.network, task.budgets, conclusion, few, device, task.promise())
     accuracy = evaluate(found.network, judging, device)
     run.start(wanted)
     result = search_result(task, found, accuracy, time.monotonic() - began, str(origin.path))

@@ -8,7 +8,7 @@ from tas.runs.files import write_text
 from tas.runs.picture import draw_architecture
 from tas.runs.results import Likeliest, SearchResult, Standing
 from tas.runs.run import Run
-from tas.runs.summary import aimed, change, missed, percent, summary
+from tas.runs.summary import aimed, change, latency_words, missed, percent, summary
 from tas.search.confidence import mean_confidence
 from tas.search.finish import Found
 from tas.search.pictures import draw_elasticities
@@ -46,6 +46,9 @@ def search_result(
         params_target=shares.get("params"),
         target_met=found.met,
         reachable=around,
+        latency=found.timed,
+        latency_target=shares.get("latency"),
+        latency_errors=None if task.predicted is None else (task.predicted.median_error, task.predicted.worst_error),
         val_accuracy=val_accuracy,
         confidence=mean_confidence(conclusion.widths, conclusion.depths),
         likeliest=Likeliest(
@@ -89,6 +92,7 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
         ("FLOPs", change(result.flops_full, result.flops)),
         ("target", f"{aimed(options.target)}: {outcome}"),
         ("parameters", change(result.params_full, result.params)),
+        *([] if result.latency is None else [("latency", latency_words(result.latency))]),
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(result.val_accuracy)} on the {part}, with the supernet's weights"),
         *([] if result.standing is None else standing_rows(result.standing, found.met)),

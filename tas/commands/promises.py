@@ -7,12 +7,14 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.config.targets import Target
 from tas.cost.budget import Budget
+from tas.cost.latency import NANOSECONDS, in_time_units
 from tas.cost.measures import MEASURES
 from tas.errors import TargetMissedError, TasError
-from tas.runs.results import FoundResult
+from tas.runs.results import FoundResult, TimedLatency
 from tas.runs.run import Run
 from tas.search.task import SearchTask
 from tas.space.outlook import Outlook
+from tas.timing.latency_model import SAMPLES, PredictedLatency
 
 
 def check_reachable(task: SearchTask, prospect: Outlook) -> None:
@@ -24,7 +26,9 @@ def check_reachable(task: SearchTask, prospect: Outlook) -> None:
     of_flags = {measure: f"--{measure}-target {amount}" for measure, amount in target.amounts().items()}
     words, missed = short.missed.measure.words, of_flags[short.missed.measure.name]
     band = f"+- {100 * target.tolerance:g} %"
-    shares = " and ".join(f"{cost / task.full(short.missed.measure):.4f} ({cost})" for cost in short.reachable)
+    shares = " and ".join(
+        f"{cost / task.full(short.missed.measure):.4f} ({short.missed.measure.write(cost)})" for cost in short.reachable
+    )
     flags = " and ".join([*(of_flags[budget.measure.name] for budget in short.beside), missed])
     nothing = "is inside both; inside the first," if short.beside else "is inside;"
     raise TasError(
@@ -36,13 +40,15 @@ def check_reachable(task: SearchTask, prospect: Outlook) -> None:
 def space_table(task: SearchTask, prospect: Outlook) -> str:
     """The ends of a space in every cost, and whether each target can be met."""
     space = task.space
-    rows = [("what can be found", *(measure.words for measure in MEASURES.values()))]
+    measures = task.measures.values()
+    rows = [("what can be found", *(measure.words for measure in measures))]
     for name, network in prospect.networks.items():
-        costs = ((measure.exact(space.plan, network), task.full(measure)) for measure in MEASURES.values())
-        rows.append((name, *(f"{cost:,} ({cost / full:.1%})" for cost, full in costs)))
+        costs = [(measure, measure.exact(space.plan, network)) for measure in measures]
+        rows.append((name, *(f"{one.write(cost)} ({cost / task.full(one):.1%})" for one, cost in costs)))
     sizes = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes)).rstrip() for row in rows]
-    return "\n".join([*lines, *target_lines(task.options.target, task.budgets, prospect)])
+    said = [] if task.predicted is None else [predicted_line(task.predicted)]
+    return "\n".join([*lines, *target_lines(task.options.target, task.budgets, prospect), *said])
 
 
 def target_lines(target: Target, budgets: Sequence[Budget], prospect: Outlook) -> list[str]:
@@ -52,10 +58,18 @@ def target_lines(target: Target, budgets: Sequence[Budget], prospect: Outlook) -
     if short is not None:
         outcome = f"cannot be met{together}; the nearest network is handed over"
     return [
-        f"target {amount} +- {100 * target.tolerance:g} %, {math.ceil(budget.low):,} to {int(budget.high):,} "
-        f"{budget.measure.words}: {outcome}"
+        f"target {amount} +- {100 * target.tolerance:g} %, {budget.measure.write(math.ceil(budget.low))} to "
+        f"{budget.measure.told(int(budget.high))}: {outcome}"
         for amount, budget in zip(target.amounts().values(), budgets)
     ]
+
+
+def predicted_line(predicted: PredictedLatency) -> str:
+    """How far predicted latencies are off."""
+    return (
+        f"latency: {predicted.setting}; predicted from layers, off by {predicted.median_error:.1%} (median) and "
+        f"{predicted.worst_error:.1%} (worst) for {SAMPLES} random networks measured whole; what is found is measured"
+    )
 
 
 @rank_zero_only
@@ -67,10 +81,23 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
     costs = {"flops": result.flops if result.flops_nonzero is None else result.flops_nonzero, "params": result.params}
     missed = []
     for measure, amount in target.amounts().items():
+        if measure not in costs:
+            continue
         cost, full = costs[measure], fulls[measure]
         if not Budget(amount.cost(full), target.tolerance, MEASURES[measure]).holds(cost):
             reached = str(cost) if amount.absolute else f"{cost / full:.4g}"
             missed.append(f"{measure} {reached}, aimed at {amount} +- {100 * target.tolerance:g} %")
+    if result.latency is not None and not latency_kept(target, result.latency):
+        amount, timed = target.amounts()["latency"], result.latency
+        reached = in_time_units(timed.seconds * NANOSECONDS) if amount.absolute else f"{timed.ratio:.4g}"
+        missed.append(f"latency {reached}, aimed at {amount} +- {100 * target.tolerance:g} %, as measured")
     shares = " and ".join(f"{share:.4f}" for share in result.reachable or ())
     reach = f"; {shares} can be reached" if shares else ""
     raise TargetMissedError(f"{'; '.join(missed)}: the nearest network is in {run.path}{reach}")
+
+
+def latency_kept(target: Target, timed: TimedLatency) -> bool:
+    """Whether a measured latency is inside the band of its target."""
+    amount = target.amounts()["latency"]
+    cost = timed.seconds * NANOSECONDS if amount.absolute else timed.ratio
+    return Budget(amount.value, target.tolerance).holds(cost)

@@ -53,7 +53,7 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
     """Carry out a search and leave its results in the directory of a run."""
     options, halves, targets = task.options, task.halves, task.shares
     choose_threads(task.space.plan, task.space.full, options.recipe.batch_size)
-    module, timer, distributions = task.module(), Timer(), Distributions(list(targets))
+    module, timer, distributions = task.module(), Timer(), Distributions([task.measures[name] for name in targets])
     trainer = make_trainer(
         options.machine,
         options.recipe.epochs,
@@ -87,6 +87,7 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
             halves.train_dataloader()["weights"],
             device,
             lambda: halves.probing_batches(options.strategy.probe_images),
+            task.promise(),
         )
         # Earlier epochs of a search that was gone on with count, and so does what comes after the last.
         seconds = timer.time_elapsed("train") + time.monotonic() - trained

@@ -19,6 +19,7 @@ from tas.comparison.scheduler import executor_for, run_all
 from tas.config import CompareOptions, SearchOptions
 from tas.config.files import read_yaml
 from tas.config.groups import Space
+from tas.cost.measures import MEASURES
 from tas.cost.targets import check_below_full
 from tas.data.opening import open_dataset
 from tas.errors import TasError, blame
@@ -46,7 +47,7 @@ def compare(options: CompareOptions) -> None:
     check_home(home, jobs)
     original = open_unpruned(options)
     for measure, amount in options.targets.amounts():
-        check_below_full(f"{measure}_targets", measure, amount, original.plan, original.full)
+        check_below_full(f"{measure}_targets", MEASURES[measure], amount, original.plan, original.full)
     with locked(home.path):
         start_home(home, options)
         for sentence in remarks(options, jobs):

@@ -13,9 +13,6 @@ are not."""
 TIMES = {"s": 10**9, "ms": 10**6, "us": 10**3}
 """Units of times, in nanoseconds."""
 
-UNITS = {"latency": TIMES}
-"""Measure -> its units, of those that are not counted."""
-
 SHARE = "a share above 0, at most 1, or "
 
 AMOUNTS = SHARE + "a number with k, M or G, e.g. 40M"
@@ -33,23 +30,22 @@ class Amount:
     """A share, or a count in units of the measure: multiply-adds for one image, parameters."""
     absolute: bool = False
     """Whether it is a count, or a time."""
-    measure: str = "flops"
-    """Of what."""
+    timed: bool = False
+    """Whether it is of a time."""
 
     @classmethod
     def read(cls, key: str, given: float | str) -> "Amount":
         """The amount that an option MEASURE_target(s) has. TasError, naming its flag, if it is none."""
-        measure = key.partition("_")[0]
-        units = UNITS.get(measure, COUNTS)
-        allowed = TIMED_AMOUNTS if units is TIMES else AMOUNTS
+        timed = key.startswith("latency")
+        units, allowed = (TIMES, TIMED_AMOUNTS) if timed else (COUNTS, AMOUNTS)
         if not isinstance(given, str):
             inside(key, given, 0 < given <= 1, allowed)
-            return cls(given, measure=measure)
+            return cls(given, timed=timed)
         found = re.fullmatch(r"(\d+\.?\d*|\.\d+) ?([a-zA-Z]+)", given.strip())
         unit = units.get(found[2].replace("K", "k")) if found else None
         count = Decimal(found[1]) * unit if found and unit else Decimal()
         inside(key, given, 0 < count < 10**18, allowed)
-        return cls(float(count), absolute=True, measure=measure)
+        return cls(float(count), absolute=True, timed=timed)
 
     def cost(self, full: int) -> float:
         """What it comes to where the unpruned network costs `full`, in units of the measure."""
@@ -68,6 +64,6 @@ class Amount:
         """As people write it, a share to six digits: 0.5, 40M. What folders of comparisons are named for."""
         if not self.absolute:
             return f"{self.value:g}"
-        units = UNITS.get(self.measure, COUNTS)
+        units = TIMES if self.timed else COUNTS
         unit = next((unit for unit, size in units.items() if self.value >= size), list(units)[-1])
         return f"{(Decimal(str(self.value)) / units[unit]).normalize():f}{unit}"

@@ -41,7 +41,7 @@ class LayerGrid:
 
 
 @dataclass(frozen=True)
-class Weights:
+class LatencyWeights:
     """What brings the sum of the layers' own times to the time of the whole network."""
 
     own: float = 0.0
@@ -54,24 +54,24 @@ class Weights:
     """Seconds once."""
 
 
-ALONE = tuple(Weights(**{name: 1.0}) for name in Weights.__dataclass_fields__)
+ALONE = tuple(LatencyWeights(**{name: 1.0}) for name in LatencyWeights.__dataclass_fields__)
 """One weight at a time: what each is the weight of."""
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyCost:
     """The times of a network's layers, and how they make up that of the whole."""
 
     grids: Mapping[str, LayerGrid]
     """Layer -> its own time."""
     batch: int = 1
     """Images."""
-    weights: Weights = Weights(own=1.0)
+    weights: LatencyWeights = LatencyWeights(own=1.0)
 
     @property
     def measure(self) -> Measure:
         """The latency as a cost."""
-        return Measure("latency", "latency", self.terms)
+        return Measure("latency", "latency", self.terms, in_time_units)
 
     def terms(self, plan: Plan) -> Iterator[Term]:
         """What a network of this plan pays, in nanoseconds."""
@@ -92,7 +92,7 @@ class Latency:
         exact = (replace(self, weights=one).measure.exact(plan, architecture) for one in ALONE)
         return tuple(value / NANOSECONDS for value in exact)
 
-    def fitted(self, plan: Plan, networks: Sequence[Architecture], seconds: Sequence[float]) -> "Latency":
+    def fitted(self, plan: Plan, networks: Sequence[Architecture], seconds: Sequence[float]) -> "LatencyCost":
         """With the weights of the least squares of relative errors, none below 0.
 
         Args:
@@ -103,7 +103,12 @@ class Latency:
         rows, times = np.array([self.parts(plan, network) for network in networks]), np.array(seconds)
         scale = rows.max(0).clip(1e-12)
         found, _ = nnls(rows / scale / times[:, None], np.ones(len(times)))
-        return replace(self, weights=Weights(*map(float, found / scale)))
+        return replace(self, weights=LatencyWeights(*map(float, found / scale)))
+
+
+def in_time_units(cost: float) -> str:
+    """Nanoseconds as people write them: 22800000 is 22.8 ms."""
+    return f"{cost / 1e6:.3g} ms" if cost >= 1e4 else f"{cost / 1e3:.3g} us"
 
 
 Price = Callable[[Tensor, Tensor], Tensor]

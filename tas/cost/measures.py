@@ -6,7 +6,7 @@ shifts of norms.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -26,6 +26,12 @@ class Measure:
     """In tables and messages."""
     terms: Callable[[Plan], Iterator[Term]]
     """What a network of this plan pays."""
+    write: Callable[[float], str] = "{:,.0f}".format
+    """A cost as people write it, with its unit where it has one."""
+
+    def told(self, cost: float) -> str:
+        """A cost in words."""
+        return f"{self.write(cost)} {self.words}"
 
     def tables(
         self, plan: Plan, widths: Mapping[str, tuple[int, ...] | Tensor], depths: Mapping[str, tuple[int, ...]]
@@ -69,12 +75,12 @@ def params_terms(plan: Plan) -> Iterator[Term]:
 class CountedMeasure(Measure):
     """One that can be counted without measuring anything."""
 
-    count: Callable[[nn.Module, Sequence[int]], int]
+    count: Callable[[nn.Module, Sequence[int]], int] = field(kw_only=True)
     """The cost of a network as it is, given (C, H, W) of one image."""
 
 
-FLOPS = CountedMeasure("flops", "FLOPs", flops_terms, flops)
-PARAMS = CountedMeasure("params", "parameters", params_terms, lambda network, input_shape: parameters(network))
+FLOPS = CountedMeasure("flops", "FLOPs", flops_terms, count=flops)
+PARAMS = CountedMeasure("params", "parameters", params_terms, count=lambda network, input_shape: parameters(network))
 
 MEASURES = {measure.name: measure for measure in (FLOPS, PARAMS)}
 """Name -> measure, of those that are counted."""

@@ -70,6 +70,25 @@ class Result(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimedLatency:
+    """What a found network takes, measured by turns with the unpruned one."""
+
+    measured_on: str
+    """Runtime, device and batch, in words."""
+    seconds: float
+    """For a batch, the median."""
+    seconds_full: float
+    """Of the unpruned network."""
+    ratio: float
+    """The first as a share of the second: the median over the rounds."""
+    ratio_low: float
+    """First quartile."""
+    ratio_high: float
+    """Third quartile."""
+    rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class FoundResult(Result):
     """What the commands measure that find a network."""
 
@@ -81,6 +100,13 @@ class FoundResult(Result):
     """Whether the network is inside every budget."""
     reachable: tuple[float, ...] | None
     """Where a single one is not met: the shares next to its target that can be reached."""
+    latency: TimedLatency | None = None
+    """Where a latency is aimed at."""
+    latency_target: float | None = None
+    """The share of the unpruned network's that is aimed at."""
+    latency_errors: tuple[float, float] | None = None
+    """How far the latencies are off that the choice was made by: the median and the largest relative error, of random
+    networks measured whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +254,8 @@ def read_record(run: Run) -> Record:
     try:
         values = json.loads(run.metrics.read_text(encoding="utf-8"))
         kind = KINDS[values.pop("command")]
+        if values.get("latency") is not None:
+            values["latency"] = TimedLatency(**values["latency"])
         if kind is SearchResult:
             values["likeliest"] = Likeliest(**values["likeliest"])
             own = {key: values.pop(key) for key in Standing.__dataclass_fields__ if key in values}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tas.config.targets import Target
 from tas.cost.measures import MEASURES
+from tas.runs.results import TimedLatency
 
 
 def summary(title: str, rows: Sequence[tuple[str, str]]) -> str:
@@ -24,6 +25,14 @@ def change(before: float, after: float) -> str:
     return f"{millions(before)} -> {millions(after)} ({after / before:.1%})"
 
 
+def latency_words(timed: TimedLatency) -> str:
+    """What was measured, and on what."""
+    return (
+        f"{timed.seconds_full * 1e3:.3g} -> {timed.seconds * 1e3:.3g} ms ({timed.ratio:.1%}, quartiles "
+        f"{timed.ratio_low:.1%} to {timed.ratio_high:.1%} of {timed.rounds} rounds by turns; {timed.measured_on})"
+    )
+
+
 def percent(share: float | None) -> str:
     """A share as a percentage."""
     return "-" if share is None else f"{share:.2%}"
@@ -33,7 +42,8 @@ def aimed(target: Target) -> str:
     """The targets, as they were given, and the tolerance: "0.5 +- 5%" where it is a share of the FLOPs."""
     amounts = target.amounts()
     parts = [
-        f"{amount}{'' if amount.absolute else ' of the'} {MEASURES[name].words}" for name, amount in amounts.items()
+        f"{amount}{'' if amount.absolute else ' of the'} {MEASURES[name].words if name in MEASURES else name}"
+        for name, amount in amounts.items()
     ]
     if list(amounts) == ["flops"] and not amounts["flops"].absolute:
         parts = [str(amounts["flops"])]

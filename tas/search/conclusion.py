@@ -43,6 +43,10 @@ class Conclusion:
     """None where a strategy measures no scores."""
     probes: tuple[Probe, ...] = ()
     """What was measured, from which any budget can be answered."""
+    draws: int = 0
+    """Of the scores, of which the distributions are shares."""
+    seed: int = 0
+    """Of the draws."""
 
 
 class Scored:
@@ -161,6 +165,8 @@ def conclude(scored: Scored, budgets: Sequence[Budget], draws: int, seed: int) -
         depths=depths,
         standing=replace(scored.standing(), predicted_gain=gains, control=strongest if as_good else None),
         probes=tuple(scored.probes),
+        draws=draws,
+        seed=seed,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -13,9 +14,11 @@ from tas.cost.measures import MEASURES
 from tas.cutting.cut import cut
 from tas.data.loaders import Batch
 from tas.errors import TasError
-from tas.search.conclusion import Conclusion
+from tas.runs.results import TimedLatency
+from tas.search.conclusion import Conclusion, Scored, conclude
 from tas.search.module import SearchModule
 from tas.space.derivation import reachable
+from tas.timing.promise import LatencyPromise
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Found:
     """Measure -> what the architecture costs, of all measures."""
     reachable: tuple[int, ...] | None
     """Where a single budget is not met: the costs next to its target that the space does hold."""
+    timed: TimedLatency | None
+    """What was measured of its latency, where there is a budget of that."""
     conclusion: Conclusion
     """What it was chosen by: distributions, and, where the strategy measures scores, how sure they are."""
 
@@ -43,6 +48,7 @@ def finish_search(
     images: Iterable[object],
     device: torch.device = torch.device("cpu"),  # noqa: B008  # a value
     judging: Callable[[], Iterable[Batch]] | None = None,
+    promise: LatencyPromise | None = None,
 ) -> Found:
     """Choose the architecture, set the supernet to it, take its norms' statistics anew, and cut the network out.
 
@@ -54,6 +60,7 @@ def finish_search(
         device: Where these are computed.
         judging: Makes batches (images, labels) that the weights have not seen, drawn at random, the same each time; the
             strategy sandwich asks networks by them, the others need none.
+        promise: Measures latency, where one of the budgets is of that.
 
     Raises:
         TasError: The strategy asks networks, and `judging` is missing.
@@ -61,8 +68,8 @@ def finish_search(
     if module.strategy.measures_scores and judging is None:
         raise TasError("judging is missing: images by which networks are asked, which their weights have not seen")
     module.supernet.float().to(device).compute_by("sliced")
-    conclusion = module.strategy.conclude(budgets, judging or tuple, device)
-    return hand_over(module, network, budgets, conclusion, images, device)
+    first = module.strategy.conclude(budgets, judging or tuple, device)
+    return hand_over(module, network, budgets, first, images, device, promise)
 
 
 def hand_over(
@@ -72,16 +79,26 @@ def hand_over(
     conclusion: Conclusion,
     images: Iterable[object],
     device: torch.device,
+    promise: LatencyPromise | None = None,
 ) -> Found:
-    """The network of a conclusion, with the supernet's weights.
+    """The network of a conclusion, with the supernet's weights; of another one where the latency asks for that.
 
     The running statistics of a search are those of many sampled networks; the one that is found needs its own. The
     supernet ends on the device, in single precision, set to what was found. Arguments as for `finish_search`.
     """
     supernet, space = module.supernet.float().to(device), module.supernet.space
     supernet.compute_by("sliced")
+    timed = None
+    if promise is not None:
+        conclusion, timed = promise.keep(
+            partial(conclude_again, module, conclusion, budgets),
+            lambda one: one.architecture,
+            space.plan,
+            budgets,
+        )
     found = conclusion.architecture
-    met = all_hold(budgets, space.plan, found)
+    counted = [budget for budget in budgets if promise is None or budget != promise.budget]
+    met = all_hold(counted, space.plan, found) and (promise is None or timed is None or promise.kept(timed))
     supernet.force(found)
     update_bn(images, supernet, device)
     return Found(
@@ -89,6 +106,25 @@ def hand_over(
         network=cut(network, space.plan, found, supernet.weights(found)),
         met=met,
         costs={name: measure.exact(space.plan, found) for name, measure in MEASURES.items()},
+        timed=timed,
         reachable=None if met or len(budgets) > 1 else reachable(space, budgets[0]),
         conclusion=conclusion,
     )
+
+
+def conclude_again(
+    module: SearchModule, first: Conclusion, asked: Sequence[Budget], budgets: Sequence[Budget]
+) -> Conclusion:
+    """What has been learned, asked for other budgets: nothing is measured anew.
+
+    Args:
+        module: The search, at its end.
+        first: What it came to.
+        asked: For which budgets.
+        budgets: Those that count now.
+    """
+    if list(budgets) == list(asked):
+        return first
+    if first.probes:
+        return conclude(Scored(module.supernet.space, first.probes), budgets, first.draws, first.seed)
+    return module.strategy.conclude(budgets, tuple, torch.device("cpu"))

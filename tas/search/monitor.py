@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
 
-from tas.cost.measures import MEASURES
+from tas.cost.measures import FLOPS, Measure
 from tas.cost.tables import Probabilities
 from tas.data.images import SearchData
 from tas.runs.results import Standing
@@ -64,7 +64,7 @@ class Distributions(pl.Callback):
         measures: The costs that have a budget.
     """
 
-    def __init__(self, measures: Sequence[str] = ("flops",)) -> None:
+    def __init__(self, measures: Sequence[Measure] = (FLOPS,)) -> None:
         self.measures = measures
         self.last = 0
         """The epoch, counted from 1, of the last rows of distributions.csv."""
@@ -79,8 +79,8 @@ class Distributions(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         curves = ("expected_ratio", "derived_ratio", "band_low", "band_high")
         bands = {
-            f"{MEASURES[name].words} ratio and target band": ["Multiline", [f"{name}/{curve}" for curve in curves]]
-            for name in self.measures
+            f"{one.words} ratio and target band": ["Multiline", [f"{one.name}/{curve}" for curve in curves]]
+            for one in self.measures
         }
         assert isinstance(module, SearchModule)
         turns = {key: ["Multiline", [f"weights/{key}", f"architecture/{key}"]] for key in ("loss", "accuracy")}

@@ -1,5 +1,6 @@
 """What a search works on, made from its options: by the search itself, and by what looks at it afterwards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from tas.config.files import read_yaml
 from tas.config.parsing import from_values
 from tas.config.targets import Target
 from tas.cost.budget import Budget
-from tas.cost.measures import Measure
+from tas.cost.measures import MEASURES, Measure
 from tas.cost.targets import budgets_for, shares_of
 from tas.cutting.importance import sorted_by_importance
 from tas.data.images import SearchData
@@ -27,6 +28,9 @@ from tas.space.of_network import check_cuts
 from tas.space.space import SearchSpace
 from tas.supernet.check import check_masked, check_supernet, same_numbers
 from tas.supernet.supernet import Supernet
+from tas.timing.latency_model import PredictedLatency, predicted_for
+from tas.timing.promise import LatencyPromise
+from tas.timing.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,13 @@ class SearchTask:
     halves: SearchData
     source: str
     """Where the weights are from, in words."""
+    predicted: PredictedLatency | None = None
+    """What latencies are predicted by, where one is aimed at."""
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """Name -> measure, of all that are known."""
+        return MEASURES if self.predicted is None else {**MEASURES, "latency": self.predicted.measure}
 
     def full(self, measure: Measure) -> int:
         """What the unpruned network costs."""
@@ -49,7 +60,16 @@ class SearchTask:
     @property
     def shares(self) -> dict[str, float]:
         """Measure -> the share of the unpruned network's cost that is aimed at."""
-        return shares_of(self.options.target, self.space.plan, self.space.full)
+        return shares_of(self.options.target, self.space.plan, self.space.full, self.measures)
+
+    def promise(self) -> LatencyPromise | None:
+        """What holds a budget of latency to what is measured, where there is one."""
+        if self.predicted is None:
+            return None
+        (budget,) = (one for one in self.budgets if one.measure.name == "latency")
+        full = self.full(budget.measure)
+        watch = Stopwatch(self.network, self.space.plan, self.space.full, self.predicted.setting)
+        return LatencyPromise(budget, self.options.target.amounts()["latency"].absolute, full, watch.time)
 
     def module(self) -> SearchModule:
         """The search, at its start."""
@@ -88,30 +108,37 @@ def open_search(options: SearchOptions) -> SearchTask:
         network, source = open_network(name, data.num_classes, data.in_channels), "fresh weights"
     elif original.trained:
         network.load_state_dict(sorted_by_importance(network.state_dict(), original.plan))
-    budgets = budgets_of(options.target, space)
+    predicted = predicted_for(options.target, options.timing, network, space)
+    budgets = budgets_of(options.target, space, predicted)
     if not sandwich and how.samples == 1 and options.space.search != "depth":
         warn("search", "with --samples 1 the loss gives the widths no gradient; only the cost moves them")
     if space.plan.widths and not any(layer.norm for layer in space.plan.layers):
         warn("search", f"{name} has no batch norm after any layer that is searched; widths are compared without one")
     warn_uncounted("search", name, network, data.input_shape)
-    return SearchTask(options, network, space, budgets, halves, source)
+    return SearchTask(options, network, space, budgets, halves, source, predicted)
 
 
-def budgets_of(target: Target, space: SearchSpace) -> tuple[Budget, ...]:
+def budgets_of(target: Target, space: SearchSpace, predicted: PredictedLatency | None = None) -> tuple[Budget, ...]:
     """The budgets of a search, one for each target.
+
+    Args:
+        target: What is aimed at.
+        space: The candidates.
+        predicted: What latencies are predicted by, where one is aimed at.
 
     Raises:
         TasError: A target is above what the unpruned network costs, or the space has nothing as small.
     """
-    budgets = budgets_for(target, space.plan, space.full)
+    measures = MEASURES if predicted is None else {**MEASURES, "latency": predicted.measure}
+    budgets = budgets_for(target, space.plan, space.full, measures)
     for budget, amount in zip(budgets, target.amounts().values()):
         cost = budget.measure
         full, smallest = cost.exact(space.plan, space.full), cost.exact(space.plan, space.smallest())
         if smallest > budget.high:
             raise TasError(
                 f"--{cost.name}-target {amount}: the smallest network that this search can find keeps "
-                f"{smallest / full:.4f} of the {cost.words} of {space.full.network}, {smallest}; give at least that, "
-                "or --ratios with smaller shares"
+                f"{smallest / full:.4f} of the {cost.words} of {space.full.network}, {cost.write(smallest)}; give at "
+                "least that, or --ratios with smaller shares"
             )
     return budgets
 

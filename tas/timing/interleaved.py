@@ -34,7 +34,7 @@ class Spread:
 
 
 def interleaved(
-    calls: Sequence[Callable[[], object]], threads: int, seconds: float, rounds: int
+    calls: Sequence[Callable[[], object]], threads: int, seconds: float, rounds: int, least: int = LEAST_ROUNDS
 ) -> tuple[tuple[float, ...], ...]:
     """The time of each call in seconds, in each round: (calls, rounds), by `torch.utils.benchmark`.
 
@@ -45,14 +45,15 @@ def interleaved(
         calls: What is timed; a call returns when its work is done.
         threads: Of torch, on the CPU.
         seconds: Time for all together, about.
-        rounds: So many, unless the seconds are over before; `LEAST_ROUNDS` in any case.
+        rounds: So many, unless the seconds are over before.
+        least: So many in any case.
     """
     timers = [Timer("call()", globals={"call": call}, num_threads=threads) for call in calls]
     first = [timer.timeit(WARM_UP).median for timer in timers]
     share = seconds / rounds / len(calls)
     numbers = [max(1, int(share / max(time, 1e-9)) - WARM_UP) for time in first]
     needed = sum((number + WARM_UP) * time for number, time in zip(numbers, first, strict=True))
-    planned = max(LEAST_ROUNDS, min(rounds, int(seconds / needed)))
+    planned = max(least, min(rounds, int(seconds / needed)))
     found: list[list[float]] = [[] for _ in calls]
     order = list(range(len(calls)))
     for _ in range(planned):

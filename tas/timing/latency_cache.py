@@ -27,7 +27,7 @@ class LatencyCache:
     layers: dict[str, float] = field(default_factory=dict)
     """Layer by itself -> its time."""
     networks: dict[str, list[float]] = field(default_factory=dict)
-    """Space -> the times of the unpruned network and of some others of it."""
+    """Network of a space -> the time of the unpruned one beside it, and its own as a share of that."""
 
     @classmethod
     def of(cls, setting: Setting, directory: Path | None = None) -> "LatencyCache":

@@ -2,20 +2,25 @@
 
 import hashlib
 import random
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import nn
 
 from tas.architecture import Architecture
-from tas.cost.latency import NANOSECONDS, Latency
-from tas.cutting.cut import cut
+from tas.config.targets import Target, Timing
+from tas.cost.latency import NANOSECONDS, LatencyCost
+from tas.cost.measures import Measure
+from tas.errors import blame
 from tas.space.space import SearchSpace
-from tas.timing.interleaved import interleaved, ratios
+from tas.timing.interleaved import ratios
 from tas.timing.latency_cache import LatencyCache
 from tas.timing.layer_table import layer_grids
 from tas.timing.setting import Setting
+from tas.timing.stopwatch import Stopwatch
 
 SAMPLES = 20
 """Random networks that are measured whole."""
@@ -34,13 +39,18 @@ class PredictedLatency:
     """The latency of every network of a space, and how far such predictions are off."""
 
     setting: Setting
-    latency: Latency
+    latency: LatencyCost
     full_seconds: float
     """What the unpruned network takes, measured."""
     median_error: float
     """Of `SAMPLES` random networks, each predicted without it: the median of |predicted / measured - 1|."""
     worst_error: float
     """The largest."""
+
+    @property
+    def measure(self) -> Measure:
+        """The predicted latency as a cost."""
+        return self.latency.measure
 
 
 def predicted_latency(
@@ -66,15 +76,31 @@ def predicted_latency(
     grids = layer_grids(network, space, setting, cache.layers, lambda place, of: progress(f"layer {place + 1} of {of}"))
     if len(cache.layers) > known:
         cache.write()
-    key, networks = key_of_space(space), sample(space, SAMPLES)
-    if len(cache.networks.get(key, ())) != SAMPLES + 1:
-        cache.networks[key] = whole_times(network, space, networks, setting, progress)
-        cache.write()
-    full_seconds, *times = cache.networks[key]
-    latency = Latency(grids, setting.batch)
+    networks = sample(space, SAMPLES)
+    full_seconds, times = whole_times(network, space, networks, setting, cache, progress)
+    latency = LatencyCost(grids, setting.batch)
     errors = held_out_errors(latency, space, networks, times)
     fitted = latency.fitted(space.plan, [space.full, *networks], [full_seconds, *times])
     return PredictedLatency(setting, fitted, full_seconds, float(np.median(errors)), max(errors))
+
+
+def predicted_for(target: Target, timing: Timing, network: nn.Module, space: SearchSpace) -> PredictedLatency | None:
+    """What latencies are predicted by, where one is aimed at: as measured on this machine before, or now.
+
+    Raises:
+        TasError: It cannot be measured here.
+    """
+    if "latency" not in target.amounts():
+        return None
+    setting = Setting.of(timing)
+    with blame("--latency-target"):
+        return predicted_latency(network, space, setting, LatencyCache.of(setting), partial(progress_line, setting))
+
+
+def progress_line(setting: Setting, words: str) -> None:
+    """Say how far measuring is, on one line of a terminal."""
+    if sys.stderr.isatty():
+        print(f"\rmeasuring latency ({setting}): {words} ", end="", file=sys.stderr, flush=True)
 
 
 def sample(space: SearchSpace, count: int) -> list[Architecture]:
@@ -98,24 +124,29 @@ def key_of_space(space: SearchSpace) -> str:
 
 
 def whole_times(
-    network: nn.Module, space: SearchSpace, networks: Sequence[Architecture], setting: Setting, progress: Progress
-) -> list[float]:
-    """What the unpruned network takes, then each of the others: seconds."""
-    image_shape = space.full.in_channels, space.full.image_size, space.full.image_size
-    full = setting.network_call(cut(network, space.plan, space.full).eval(), image_shape)
-    alone, shares = list[float](), list[float]()
-    for place, architecture in enumerate(networks):
-        progress(f"random network {place + 1} of {len(networks)}")
-        call = setting.network_call(cut(network, space.plan, architecture).eval(), image_shape)
-        times = interleaved([full, call], setting.threads, SAMPLE_SECONDS, SAMPLE_ROUNDS)
-        alone += times[0]
-        shares.append(ratios(*times).median)
-    whole = float(np.median(alone))
-    return [whole, *(share * whole for share in shares)]
+    network: nn.Module,
+    space: SearchSpace,
+    networks: Sequence[Architecture],
+    setting: Setting,
+    cache: LatencyCache,
+    progress: Progress,
+) -> tuple[float, list[float]]:
+    """What the unpruned network takes, and what each of the others: seconds."""
+    key, watch = key_of_space(space), None
+    names = [f"{key} {place}" for place in range(len(networks))]
+    for name, architecture in zip(names, networks):
+        if name not in cache.networks:
+            progress(f"random network {names.index(name) + 1} of {len(names)}")
+            watch = watch or Stopwatch(network, space.plan, space.full, setting)
+            times = watch.times(architecture, SAMPLE_SECONDS, SAMPLE_ROUNDS)
+            cache.networks[name] = [float(np.median(times[0])), ratios(*times).median]
+            cache.write()
+    full_seconds = float(np.median([cache.networks[name][0] for name in names]))
+    return full_seconds, [full_seconds * cache.networks[name][1] for name in names]
 
 
 def held_out_errors(
-    latency: Latency, space: SearchSpace, networks: Sequence[Architecture], times: Sequence[float]
+    latency: LatencyCost, space: SearchSpace, networks: Sequence[Architecture], times: Sequence[float]
 ) -> list[float]:
     """The relative error for each network, predicted by a fit of the other folds."""
     errors = [0.0] * len(networks)

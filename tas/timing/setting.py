@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from tas.config.targets import Timing
+from tas.errors import TasError
+from tas.exports.formats import EXTRA
 from tas.timing.interleaved import in_eager
-from tas.timing.onnx_runtime import OnnxNetwork, session_of
+from tas.timing.onnx_runtime import OnnxNetwork, runtime_version, session_of
 
 COPIES = 4
 """Of a layer, side by side, where it is run by itself in ONNX Runtime: a call of its own takes as long as a layer."""
@@ -26,6 +29,16 @@ class Setting:
     """Images."""
     threads: int = 1
     """On the CPU."""
+
+    @classmethod
+    def of(cls, timing: Timing) -> Self:
+        """As options say. TasError if this machine has no such device, or ONNX Runtime is not installed."""
+        if timing.latency_device == "cuda" and not torch.cuda.is_available():
+            raise TasError("--latency-device cuda: this machine has no such device; allowed: cpu")
+        if timing.latency_runtime == "onnxruntime" and runtime_version() is None:
+            raise TasError(f"--latency-runtime onnxruntime: it is not installed; {EXTRA}")
+        threads = timing.latency_threads or torch.get_num_threads()
+        return cls(timing.latency_device, timing.latency_runtime, timing.latency_batch, threads)
 
     def __str__(self) -> str:
         """In words."""

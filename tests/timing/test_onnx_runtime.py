@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tas.profiling import onnx_runtime
+from tas.timing import onnx_runtime
 from tas.timing.onnx_runtime import NEEDED, OnnxNetwork, OnnxRuntimeError, runtime_version
 
 
