@@ -13,12 +13,12 @@ are not."""
 TIMES = {"s": 10**9, "ms": 10**6, "us": 10**3}
 """Units of times, in nanoseconds."""
 
-SHARE = "a share above 0, at most 1, or "
+ANY_SHARE = "a share above 0, at most 1, or "
 
-AMOUNTS = SHARE + "a number with k, M or G, e.g. 40M"
+AMOUNTS = ANY_SHARE + "a number with k, M or G, e.g. 40M"
 """What is allowed of what is counted."""
 
-TIMED_AMOUNTS = SHARE + "a time with s, ms or us, e.g. 3.5ms"
+TIMED_AMOUNTS = ANY_SHARE + "a time with s, ms or us, e.g. 3.5ms"
 """What is allowed of times."""
 
 

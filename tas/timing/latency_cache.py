@@ -49,10 +49,10 @@ class LatencyCache:
         cache = cls(home / f"{digest}.json", measured_on)
         try:
             content = json.loads(cache.path.read_text(encoding="utf-8"))
-            cache.layers, cache.networks = (
-                checked(content["layers"]),
-                {name: list(checked(dict(enumerate(times))).values()) for name, times in content["networks"].items()},
-            )
+            layers, networks = times_checked(content["layers"]), content["networks"]
+            for pair in networks.values():
+                times_checked(dict(zip(("full", "share"), pair, strict=True)))
+            cache.layers, cache.networks = layers, networks
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -69,7 +69,7 @@ class LatencyCache:
             warn("latency", f"{self.path}: cannot be written ({error.strerror}); the measured times are not kept")
 
 
-def checked(times: dict[Any, Any]) -> dict[Any, float]:
+def times_checked(times: dict[Any, Any]) -> dict[Any, float]:
     """Times, each a number of seconds above 0. ValueError if one is none."""
     if not all(isinstance(time, float) and 0 < time < math.inf for time in times.values()):
         raise ValueError("not a time")

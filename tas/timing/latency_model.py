@@ -2,13 +2,13 @@
 
 import hashlib
 import random
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from torch import nn
+from tqdm import tqdm
 
 from tas.architecture import Architecture
 from tas.config.targets import Target, Timing
@@ -25,13 +25,14 @@ from tas.timing.stopwatch import Stopwatch
 SAMPLES = 20
 """Random networks that are measured whole."""
 
-FOLDS = 5
+SAMPLE_FOLDS = 5
 """Parts of them, each of which is predicted by the others."""
 
 SAMPLE_SECONDS, SAMPLE_ROUNDS = 0.5, 15
 """Time for each, by turns with the unpruned network, and measurements, at most."""
 
-Progress = Callable[[str], None]
+Progress = Callable[[Sequence[str]], Iterable[str]]
+"""Shows how far a loop over names has come, as tqdm does."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def predicted_latency(
     space: SearchSpace,
     setting: Setting,
     cache: LatencyCache,
-    progress: Progress = lambda words: None,
+    progress: Progress = iter,
 ) -> PredictedLatency:
     """Measure what the cache does not know, and fit.
 
@@ -67,16 +68,16 @@ def predicted_latency(
         space: Around it.
         setting: What is measured on.
         cache: Of that setting; what is measured is kept in it.
-        progress: Told in words what is being measured.
+        progress: Shows how far measuring has come.
 
     Raises:
         OnnxRuntimeError: The networks cannot be run there.
     """
     known = len(cache.layers)
-    grids = layer_grids(network, space, setting, cache.layers, lambda place, of: progress(f"layer {place + 1} of {of}"))
+    grids = layer_grids(network, space, setting, cache.layers, progress)
     if len(cache.layers) > known:
         cache.write()
-    networks = sample(space, SAMPLES)
+    networks = sampled_networks(space, SAMPLES)
     full_seconds, times = whole_times(network, space, networks, setting, cache, progress)
     latency = LatencyCost(grids, setting.batch)
     errors = held_out_errors(latency, space, networks, times)
@@ -94,16 +95,11 @@ def predicted_for(target: Target, timing: Timing, network: nn.Module, space: Sea
         return None
     setting = Setting.of(timing)
     with blame("--latency-target"):
-        return predicted_latency(network, space, setting, LatencyCache.of(setting), partial(progress_line, setting))
+        shown = partial(tqdm, desc=f"latency, {setting}", unit="part", leave=False)
+        return predicted_latency(network, space, setting, LatencyCache.of(setting), shown)
 
 
-def progress_line(setting: Setting, words: str) -> None:
-    """Say how far measuring is, on one line of a terminal."""
-    if sys.stderr.isatty():
-        print(f"\rmeasuring latency ({setting}): {words} ", end="", file=sys.stderr, flush=True)
-
-
-def sample(space: SearchSpace, count: int) -> list[Architecture]:
+def sampled_networks(space: SearchSpace, count: int) -> list[Architecture]:
     """Networks from all over a space, always the same: about as many near its smallest as near the unpruned one."""
     generator = random.Random(0)
     found = []
@@ -132,13 +128,13 @@ def whole_times(
     progress: Progress,
 ) -> tuple[float, list[float]]:
     """What the unpruned network takes, and what each of the others: seconds."""
-    key, watch = key_of_space(space), None
+    key = key_of_space(space)
     names = [f"{key} {place}" for place in range(len(networks))]
-    for name, architecture in zip(names, networks):
-        if name not in cache.networks:
-            progress(f"random network {names.index(name) + 1} of {len(names)}")
-            watch = watch or Stopwatch(network, space.plan, space.full, setting)
-            times = watch.times(architecture, SAMPLE_SECONDS, SAMPLE_ROUNDS)
+    missing = [name for name in names if name not in cache.networks]
+    if missing:
+        watch = Stopwatch(network, space.plan, space.full, setting)
+        for name in progress(missing):
+            times = watch.times(networks[names.index(name)], SAMPLE_SECONDS, SAMPLE_ROUNDS)
             cache.networks[name] = [float(np.median(times[0])), ratios(*times).median]
             cache.write()
     full_seconds = float(np.median([cache.networks[name][0] for name in names]))
@@ -150,10 +146,10 @@ def held_out_errors(
 ) -> list[float]:
     """The relative error for each network, predicted by a fit of the other folds."""
     errors = [0.0] * len(networks)
-    for fold in range(FOLDS):
-        kept = [place for place in range(len(networks)) if place % FOLDS != fold]
+    for fold in range(SAMPLE_FOLDS):
+        kept = [place for place in range(len(networks)) if place % SAMPLE_FOLDS != fold]
         fitted = latency.fitted(space.plan, [networks[place] for place in kept], [times[place] for place in kept])
-        for place in range(fold, len(networks), FOLDS):
+        for place in range(fold, len(networks), SAMPLE_FOLDS):
             predicted = fitted.measure.exact(space.plan, networks[place]) / NANOSECONDS
             errors[place] = abs(predicted / times[place] - 1)
     return errors

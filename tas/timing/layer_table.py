@@ -1,6 +1,6 @@
 """The times of a network's layers by themselves, at the widths that a search chooses between."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from itertools import product
 
 import torch
@@ -31,7 +31,7 @@ def layer_grids(
     space: SearchSpace,
     setting: Setting,
     known: MutableMapping[str, float],
-    progress: Callable[[int, int], None],
+    progress: Callable[[Sequence[str]], Iterable[str]],
 ) -> dict[str, LayerGrid]:
     """The times of all layers at the widths of a space.
 
@@ -39,35 +39,38 @@ def layer_grids(
         network: The unpruned one; it tells linear layers.
         space: Its candidates.
         setting: What is measured on.
-        known: Times measured before, by `key_of`, in seconds; those that are missing are measured and added.
-        progress: Told how many of how many are measured.
+        known: Times measured before, by `key_of_layer`, in seconds; those that are missing are measured and added.
+        progress: Shows how far measuring has come, as tqdm does.
     """
     modules, plan = dict(network.named_modules()), space.plan
     axes: dict[str, tuple[LayerKind, list[int], list[int]]] = {}
     for layer in plan.layers:
         linear = isinstance(modules.get(layer.name), nn.Linear) or len(layer.resolution) not in (1, 2, 3)
-        axes[layer.name] = LayerKind.of(layer, plan, linear), inputs_of(layer, space), outputs_of(layer, space)
+        axes[layer.name] = (
+            LayerKind.of(layer, plan, linear),
+            inputs_measured(layer, space),
+            outputs_measured(layer, space),
+        )
     points = {
-        key_of(kind, *pair): (kind, *pair)
+        key_of_layer(kind, *pair): (kind, *pair)
         for kind, inputs, outputs in axes.values()
         for pair in product(inputs, outputs)
     }
     missing = [key for key in points if key not in known]
     with torch.random.fork_rng(devices=[]):
-        for place, key in enumerate(missing):
-            progress(place, len(missing))
+        for key in progress(missing) if missing else ():
             known[key] = time_of(*points[key], setting)
     return {
         name: LayerGrid(
             tuple(inputs),
             tuple(outputs),
-            tuple(tuple(known[key_of(kind, one, other)] for other in outputs) for one in inputs),
+            tuple(tuple(known[key_of_layer(kind, one, other)] for other in outputs) for one in inputs),
         )
         for name, (kind, inputs, outputs) in axes.items()
     }
 
 
-def key_of(kind: LayerKind, inputs: int, outputs: int) -> str:
+def key_of_layer(kind: LayerKind, inputs: int, outputs: int) -> str:
     """A layer as a key in files."""
     return f"{kind} {inputs} {outputs}"
 
@@ -81,7 +84,7 @@ def time_of(kind: LayerKind, inputs: int, outputs: int, setting: Setting) -> flo
     return float(min(timer.timeit(number).median for _ in range(BLOCKS))) / times
 
 
-def inputs_of(layer: Layer, space: SearchSpace) -> list[int]:
+def inputs_measured(layer: Layer, space: SearchSpace) -> list[int]:
     """Numbers of channels that an output channel may read, ascending; of several parts together the full number."""
     if len(layer.reads) > 1:
         return [sum(channels_read(space.plan, layer))]
@@ -91,7 +94,7 @@ def inputs_of(layer: Layer, space: SearchSpace) -> list[int]:
     return spaced({segment.repeat * one for source in sources for one in candidates_of(source, space.widths)})
 
 
-def outputs_of(layer: Layer, space: SearchSpace) -> list[int]:
+def outputs_measured(layer: Layer, space: SearchSpace) -> list[int]:
     """Numbers of output channels, ascending."""
     return spaced({layer.writes.repeat * one for one in candidates_of(layer.writes.source, space.widths)})
 

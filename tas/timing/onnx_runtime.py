@@ -26,7 +26,7 @@ def runtime_version() -> str | None:
         return None
 
 
-def session_of(content: bytes, threads: int) -> Any:
+def onnx_session(content: bytes, threads: int) -> Any:
     """A session of ONNX Runtime on the CPU, of a serialised model."""
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
@@ -51,7 +51,7 @@ class OnnxNetwork:
         pair = torch.cat([image, image.flip(-1)])
         try:
             content = onnx_model(network, pair).SerializeToString()
-            self.session = session_of(content, threads)
+            self.session = onnx_session(content, threads)
             self.input = self.session.get_inputs()[0].name
             with torch.no_grad():
                 expected = network(pair)

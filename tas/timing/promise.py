@@ -1,6 +1,7 @@
 """A latency that was predicted is measured, and the choice made again where the two are apart."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ ATTEMPTS = 6
 CENTRE = 0.5
 """The part of the band, around its target, in which no other choice is tried: times are measured with an error."""
 
-Found = TypeVar("Found")
+Finding = TypeVar("Finding")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class LatencyPromise:
 
     def keep(
         self,
-        find: Callable[[Sequence[Budget]], Found],
-        architecture_of: Callable[[Found], Architecture],
+        find: Callable[[Sequence[Budget]], Finding],
+        architecture_of: Callable[[Finding], Architecture],
         plan: Plan,
         budgets: Sequence[Budget],
-    ) -> tuple[Found, TimedLatency]:
+    ) -> tuple[Finding, TimedLatency]:
         """What is found inside budgets, of which that of latency is moved by as much as predictions are off.
 
         Args:
@@ -58,21 +59,34 @@ class LatencyPromise:
         Returns:
             What comes nearest to the target by what is measured, and what is measured.
         """
-        aimed, tried = self.budget, list[tuple[float, Found, TimedLatency]]()
-        seen = list[Architecture]()
+        aimed, tried = self.budget, list[tuple[float, Finding, TimedLatency]]()
+        points = dict[float, float]()
         for _ in range(ATTEMPTS):
             found = find([aimed if budget == self.budget else budget for budget in budgets])
             architecture = architecture_of(found)
-            if architecture in seen:
+            predicted = math.log(self.budget.cost(plan, architecture))
+            if predicted in points:  # as near as the networks lie
                 break
-            seen.append(architecture)
             timed = self.time(architecture)
-            cost = self.cost(timed)
-            apart = abs(cost / self.budget.target - 1)
-            tried.append((apart, found, timed))
-            if apart <= CENTRE * self.budget.tolerance:
+            points[predicted] = math.log(self.cost(timed))
+            tried.append((abs(self.cost(timed) / self.budget.target - 1), found, timed))
+            if tried[-1][0] <= CENTRE * self.budget.tolerance:
                 break
-            predicted = self.budget.cost(plan, architecture)
-            aimed = replace(self.budget, target=self.budget.target * predicted / cost)
+            aimed = replace(self.budget, target=math.exp(corrected(points, math.log(self.budget.target))))
         _, found, timed = min(tried, key=lambda one: one[0])
         return found, timed
+
+
+def corrected(points: Mapping[float, float], target: float) -> float:
+    """What to aim at, by the secant through the last two points, or along the diagonal through a single one.
+
+    Args:
+        points: Logarithms of predicted costs -> those of the measured ones, in the order of their making.
+        target: Logarithm of what is to be measured.
+    """
+    predicted, measured = list(points.items())[-1]
+    slope = 1.0
+    if len(points) > 1:
+        before, then = list(points.items())[-2]
+        slope = min(3.0, max(0.5, (measured - then) / (predicted - before)))  # errors of times may turn it round
+    return predicted + (target - measured) / slope

@@ -11,7 +11,7 @@ from tas.config.targets import Timing
 from tas.errors import TasError
 from tas.exports.formats import EXTRA
 from tas.timing.interleaved import in_eager
-from tas.timing.onnx_runtime import OnnxNetwork, runtime_version, session_of
+from tas.timing.onnx_runtime import OnnxNetwork, onnx_session, runtime_version
 
 COPIES = 4
 """Of a layer, side by side, where it is run by itself in ONNX Runtime: a call of its own takes as long as a layer."""
@@ -102,5 +102,5 @@ def onnx_layer(layer: nn.Module, given: Tensor, threads: int) -> Callable[[], An
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, list(given.shape))
     graph = helper.make_graph(nodes, "layer", [images], outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    session, numbers = session_of(model.SerializeToString(), threads), given.numpy()
+    session, numbers = onnx_session(model.SerializeToString(), threads), given.numpy()
     return lambda: session.run(None, {"images": numbers})

@@ -10,10 +10,10 @@ from tas.runs.results import TimedLatency
 from tas.timing.interleaved import Spread, interleaved, ratios
 from tas.timing.setting import Setting
 
-ROUNDS, SECONDS = 60, 6.0
-"""Measurements of each network by which a promise is kept, at most, and time for them; `LEAST` in any case."""
+MOST_ROUNDS, SECONDS = 60, 6.0
+"""Measurements of each network by which a promise is kept, at most, and time for them; `PROMISE_ROUNDS` in any case."""
 
-LEAST = 30
+PROMISE_ROUNDS = 30
 """Measurements, at least."""
 
 
@@ -44,7 +44,7 @@ class Stopwatch:
 
     def time(self, architecture: Architecture) -> TimedLatency:
         """What is promised of a network, measured."""
-        times = self.times(architecture, SECONDS, ROUNDS, LEAST)
+        times = self.times(architecture, SECONDS, MOST_ROUNDS, PROMISE_ROUNDS)
         ratio, own = ratios(*times), Spread.of(times[1])
         return TimedLatency(
             measured_on=str(self.setting),
