@@ -9,6 +9,7 @@ from typing import Any
 
 from tas.config.checks import above, at_least, inside
 from tas.config.functions import import_function, is_own
+from tas.config.groups import Rounding
 from tas.errors import TasError
 
 
@@ -33,19 +34,24 @@ class Method:
         return import_function(self.function)
 
 
+RULE = ("blocks", "round_to")
+"""Options of the rules that ask nothing."""
+
 METHODS = {
-    "uniform": Method("tas.pruning.rules:uniform", needs_weights=False, seedless=True, options=("blocks",)),
-    "shallow": Method("tas.pruning.rules:shallow", needs_weights=False, seedless=True, options=("blocks",)),
-    "balanced": Method("tas.pruning.rules:balanced", needs_weights=False, seedless=True, options=("blocks",)),
-    "random": Method("tas.pruning.random_search:random_search", needs_weights=False, options=("candidates",)),
-    "l1": Method("tas.pruning.importance:l1"),
-    "fpgm": Method("tas.pruning.importance:fpgm"),
-    "taylor": Method("tas.pruning.importance:taylor"),
-    "slimming": Method("tas.pruning.slimming:slimming", options=("sparsity_weight",)),
+    "uniform": Method("tas.pruning.rules:uniform", needs_weights=False, seedless=True, options=RULE),
+    "shallow": Method("tas.pruning.rules:shallow", needs_weights=False, seedless=True, options=RULE),
+    "balanced": Method("tas.pruning.rules:balanced", needs_weights=False, seedless=True, options=RULE),
+    "random": Method(
+        "tas.pruning.random_search:random_search", needs_weights=False, options=("candidates", "round_to")
+    ),
+    "l1": Method("tas.pruning.importance:l1", options=("round_to",)),
+    "fpgm": Method("tas.pruning.importance:fpgm", options=("round_to",)),
+    "taylor": Method("tas.pruning.importance:taylor", options=("round_to",)),
+    "slimming": Method("tas.pruning.slimming:slimming", options=("sparsity_weight", "round_to")),
     "sss": Method("tas.pruning.blocks:sss", options=("sparsity_weight",)),
-    "thinet": Method("tas.pruning.reconstruction:thinet"),
-    "reconstruction": Method("tas.pruning.reconstruction:reconstruction"),
-    "autopruner": Method("tas.pruning.autopruner:autopruner"),
+    "thinet": Method("tas.pruning.reconstruction:thinet", options=("round_to",)),
+    "reconstruction": Method("tas.pruning.reconstruction:reconstruction", options=("round_to",)),
+    "autopruner": Method("tas.pruning.autopruner:autopruner", options=("round_to",)),
     "unstructured": Method("tas.pruning.unstructured:unstructured", leaves_zeros=True),
 }
 """Name -> method."""
@@ -57,7 +63,7 @@ def method_of(name: str) -> Method:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pruning:
+class Pruning(Rounding):
     """Method of pruning."""
 
     method: str = field(default="uniform", metadata={"choices": tuple(METHODS)})
@@ -72,6 +78,7 @@ class Pruning:
     factors of the blocks. None takes the one that shrinks a factor by 1, its starting value, over the training."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         known = is_own(self.method) or self.method in METHODS
         inside("method", self.method, known, ", ".join((*METHODS, "package.module:function")))
         at_least(1, candidates=self.candidates)

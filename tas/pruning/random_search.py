@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from tas.config.groups import Space
 from tas.data.images import SearchData
 from tas.pruning.task import Pruned, PruneTask
 from tas.runs.journal import Journal
@@ -31,15 +32,15 @@ class Candidate:
 def random_search(task: PruneTask) -> Pruned:
     """Draw networks inside the budget, train each, keep the one that is most accurate (the paper's Table 1).
 
-    The space is that of the search: the paper's shares and depths, with equal widths where identity shortcuts add. The
-    networks are trained from random weights on one half of the training images and judged on the other: trained weights
-    may have seen both halves, so they serve for the network that is handed over alone. candidates.json in the run's
-    directory has the candidates that are finished; an interrupted run goes on after them.
+    The space is that of the search: the paper's shares and depths, --round-to, and equal widths where identity
+    shortcuts add. The networks are trained from random weights on one half of the training images and judged on the
+    other: trained weights may have seen both halves, so they serve for the network that is handed over alone.
+    candidates.json in the run's directory has the candidates that are finished; an interrupted run goes on after them.
     """
     options, seed = task.options, task.seed
     halves = SearchData(task.data, seed)
     images = task.data.train_images()
-    space = SearchSpace.of(task.plan, task.full)
+    space = SearchSpace.of(task.plan, task.full, Space(round_to=options.pruning.round_to))
     generator = torch.Generator().manual_seed(seed)
     count = options.pruning.candidates
     drawn = [random_architecture(space, [task.budget], generator) for _ in range(count)]

@@ -1,5 +1,7 @@
 """Rules that ask nothing: uniform widths (the paper's Pre-defined), the same in fewer blocks, balanced widths."""
 
+import math
+
 from tas.config.checks import inside
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.residuals import tie_residuals
@@ -43,7 +45,7 @@ def balanced(task: PruneTask) -> Pruned:
         TasError: No stage has more blocks than --blocks keeps.
     """
     plan, depths = tie_residuals(task.plan), given_depths(task)
-    widths = {name: width_candidates(count, TWENTIETHS, plan.units.get(name, 1)) for name, count in plan.widths.items()}
+    widths = {name: width_candidates(count, TWENTIETHS, multiple_of(task, name)) for name, count in plan.widths.items()}
     space = SearchSpace(plan, task.full, widths, {stage: (count,) for stage, count in depths.items()})
     architecture = controls.balanced_network(space, [task.budget], depths)
     cost = task.cost(architecture)
@@ -52,13 +54,18 @@ def balanced(task: PruneTask) -> Pruned:
 
 
 def all_widths(task: PruneTask) -> SearchSpace:
-    """Every number of channels that a width can have."""
+    """Every number of channels that a width can have: the multiples that --round-to says, and the full number."""
     plan = tie_residuals(task.plan)
     widths = {}
     for name, channels in plan.widths.items():
-        unit = plan.units.get(name, 1)
-        widths[name] = tuple(range(unit, channels + 1, unit))
+        multiple = multiple_of(task, name)
+        widths[name] = (*range(multiple, channels, multiple), channels)
     return SearchSpace(plan, task.full, widths, {s: tuple(range(1, n + 1)) for s, n in task.full.depths.items()})
+
+
+def multiple_of(task: PruneTask, width: str) -> int:
+    """What a width is a multiple of, unless it is the full one: --round-to, and what its grouped convolutions ask."""
+    return math.lcm(task.options.pruning.round_to, task.plan.units.get(width, 1))
 
 
 def given_depths(task: PruneTask) -> dict[str, int]:
