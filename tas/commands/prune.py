@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.commands.promises import check_kept
+from tas.commands.promises import check_kept, check_reachable, space_table
 from tas.config import PruneOptions
 from tas.config.methods import METHODS, method_of
 from tas.cost.count import flops, parameters
@@ -23,6 +23,7 @@ from tas.runs.picture import draw_architecture
 from tas.runs.results import PruneResult
 from tas.runs.run import Run, label
 from tas.runs.summary import aimed, change, missed, summary
+from tas.space.outlook import Outlook
 from tas.training.threads import choose_threads
 
 
@@ -30,41 +31,63 @@ def prune(options: PruneOptions) -> Run:
     """Find a smaller network, leave the results in the run's directory, print a summary; returns the finished run.
 
     Raises:
-        TasError: Something cannot be had or does not go together.
-        TargetMissedError: The run is finished, but its network is not inside the budget.
+        TasError: Something cannot be had or does not go together, or the method has no network inside the budgets.
+        TargetMissedError: The run is finished, but its network is not inside the budgets.
     """
     run = Run.of(options.keeping, "prune", label(options.source.name, str(options.dataset.data)))
-    check_kept(options.target, prune_in(options, run), run)
+    task, original = open_prune(options, run)
+    prospect = method_of(options.pruning.method).look(task)
+    if prospect is not None and not options.keeping.resume:  # what has begun is brought to its end
+        check_reachable(options.target, prospect, options.pruning.method)
+    check_kept(options.target, carry_out(task, original, prospect), run)
     return run
 
 
 def prune_in(options: PruneOptions, run: Run) -> PruneResult:
-    """The same in the directory of a run, as comparisons do it; the result says whether the budget is met."""
+    """The same in the directory of a run, as a part of a comparison: where no network is inside the budgets the nearest
+    is found, and the result says so."""
+    task, original = open_prune(options, run)
+    return carry_out(task, original, method_of(options.pruning.method).look(task))
+
+
+def open_prune(options: PruneOptions, run: Run) -> tuple[PruneTask, Original]:
+    """What a method works on, with a run that has not begun; the generators are seeded on the way.
+
+    Raises:
+        TasError: Something of it cannot be had or does not go together.
+    """
     source, seed = options.source, options.keeping.seed
     with blame("--network"):
         check_name(source.name)
     method = method_of(options.pruning.method)
     with blame("--method"):
-        find = method.load()
+        method.load()
     if method.needs_weights and not source.trained:
         without = ", ".join(name for name, other in METHODS.items() if not other.needs_weights)
         raise TasError(
             f"--method {options.pruning.method} judges trained weights: give --weights RUN or --pretrained; "
             f"allowed without: {without}"
         )
-    if len(options.target.amounts()) > 1:
-        raise TasError("--flops-target and --params-target exclude each other for tas prune; give one")
     pl.seed_everything(seed, workers=True, verbose=False)
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
     original = original_for(data, source)
     choose_threads(original.plan, original.full, options.recipe.batch_size)
     warn_uncounted("prune", source.name, original.network, data.input_shape)
-    (budget,) = budgets_for(options.target, original.plan, original.full)
+    budgets = budgets_for(options.target, original.plan, original.full)
+    full, trained = original.full, original.trained
+    return PruneTask(original.network, original.plan, full, trained, data, budgets, options, run), original
+
+
+def carry_out(task: PruneTask, original: Original, prospect: Outlook | None) -> PruneResult:
+    """Run the method and leave its results; the result says whether the budgets are met."""
+    options, run = task.options, task.run
+    run.check_free()
+    if prospect is not None:
+        say(space_table(options.target, prospect))
     run.start(options)
-    task = PruneTask(original.network, original.plan, original.full, original.trained, data, budget, options, run)
     began = time.monotonic()
     try:
-        pruned = handed_over(task, find(task))
+        pruned = handed_over(task, method_of(options.pruning.method).load()(task))
     except (KeyboardInterrupt, SystemExit):  # Lightning exits after Ctrl-C
         raise Interrupted(f"go on with: tas prune --resume {run.path}") from None
     except Exception:  # the method cannot do this
@@ -94,8 +117,8 @@ def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult
     params_full, params = parameters(task.network), parameters(pruned.network)
     zeros, shares = method_of(options.pruning.method).leaves_zeros, shares_of(options.target, task.plan, task.full)
     # By the network itself, and not by what a method says of it, but where that is of its zeros.
-    counted = pruned.cost if zeros else {"flops": dense, "params": params}[task.budget.measure]
-    met = task.budget.holds(counted)
+    counted = {"flops": pruned.cost if zeros else dense, "params": params}
+    met = all(budget.holds(counted[budget.measure]) for budget in task.budgets)
     result = PruneResult(
         flops=dense,
         flops_full=flops_full,

@@ -26,6 +26,11 @@ class Method:
     """Whether it sets single weights to zero, and leaves the structure whole."""
     seedless: bool = False
     """Whether it finds the same network whatever the seed."""
+    several: bool = False
+    """Whether it keeps several targets at once."""
+    outlook: str | None = None
+    """MODULE:FUNCTION, from a PruneTask to what it can find (`tas.space.outlook.Outlook`), where that is known before
+    it runs."""
     options: tuple[str, ...] = ()
     """Options of the group `Pruning` that it reads, beside --method."""
 
@@ -33,16 +38,33 @@ class Method:
         """The function. TasError if it is one of the user's own, and cannot be imported."""
         return import_function(self.function)
 
+    def look(self, task: Any) -> Any:
+        """What it can find of a PruneTask, an Outlook; None where that shows only when it runs."""
+        return None if self.outlook is None else import_function(self.outlook)(task)
 
-RULE = ("blocks", "round_to")
-"""Options of the rules that ask nothing."""
+
+def rule(name: str) -> Method:
+    """A rule that asks nothing."""
+    return Method(
+        f"tas.pruning.rules:{name}",
+        needs_weights=False,
+        seedless=True,
+        several=True,
+        outlook=f"tas.pruning.rules:{name}_outlook",
+        options=("blocks", "round_to"),
+    )
+
 
 METHODS = {
-    "uniform": Method("tas.pruning.rules:uniform", needs_weights=False, seedless=True, options=RULE),
-    "shallow": Method("tas.pruning.rules:shallow", needs_weights=False, seedless=True, options=RULE),
-    "balanced": Method("tas.pruning.rules:balanced", needs_weights=False, seedless=True, options=RULE),
+    "uniform": rule("uniform"),
+    "shallow": rule("shallow"),
+    "balanced": rule("balanced"),
     "random": Method(
-        "tas.pruning.random_search:random_search", needs_weights=False, options=("candidates", "round_to")
+        "tas.pruning.random_search:random_search",
+        needs_weights=False,
+        several=True,
+        outlook="tas.pruning.random_search:random_outlook",
+        options=("candidates", "round_to"),
     ),
     "l1": Method("tas.pruning.importance:l1", options=("round_to",)),
     "fpgm": Method("tas.pruning.importance:fpgm", options=("round_to",)),
@@ -59,7 +81,7 @@ METHODS = {
 
 def method_of(name: str) -> Method:
     """A method by its name in the table, or package.module:function, one of the user's own."""
-    return Method(name, needs_weights=False) if is_own(name) else METHODS[name]
+    return Method(name, needs_weights=False, several=True) if is_own(name) else METHODS[name]
 
 
 @dataclass(frozen=True, kw_only=True)
