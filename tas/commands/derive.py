@@ -68,11 +68,11 @@ def derive_run(options: DeriveOptions) -> Run:
         leave_front(task, Scored(task.space, probes), options.front, run)
         return run
     prospect = outlook(task.space, task.budgets)
-    check_reachable(task, prospect)
+    check_reachable(options.target, prospect)
     quiet()
     device = open_trainer(options.machine, 1, logger=False, enable_checkpointing=False).strategy.root_device
     seed, judging = wanted.keeping.seed, task.halves.probing_batches(wanted.strategy.probe_images)
-    say(space_table(task, prospect))
+    say(space_table(options.target, prospect, task.predicted))
     if probes:
         conclusion = conclude(Scored(task.space, probes), task.budgets, draws, seed)
     else:

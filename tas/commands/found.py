@@ -48,7 +48,7 @@ def search_result(
         reachable=around,
         latency=found.timed,
         latency_target=shares.get("latency"),
-        latency_errors=None if task.predicted is None else (task.predicted.median_error, task.predicted.worst_error),
+        latency_errors=None if task.predicted is None else task.predicted.errors,
         val_accuracy=val_accuracy,
         confidence=mean_confidence(conclusion.widths, conclusion.depths),
         likeliest=Likeliest(

@@ -1,7 +1,6 @@
 """What commands say of targets: before a run what its space holds, and after it whether the network is inside."""
 
 import math
-from collections.abc import Sequence
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
@@ -12,55 +11,66 @@ from tas.cost.measures import MEASURES
 from tas.errors import TargetMissedError, TasError
 from tas.runs.results import FoundResult, TimedLatency
 from tas.runs.run import Run
-from tas.search.task import SearchTask
 from tas.space.outlook import Outlook
 from tas.timing.latency_model import SAMPLES, PredictedLatency
 
 
-def check_reachable(task: SearchTask, prospect: Outlook) -> None:
-    """TasError, naming the flags and what can be reached, if it is proved that no network is inside all budgets."""
+def check_reachable(target: Target, prospect: Outlook, finder: str = "this search") -> None:
+    """TasError, naming the flags and what can be reached, if it is proved that no network is inside all budgets.
+
+    Args:
+        target: What is aimed at.
+        prospect: Of its budgets.
+        finder: What chooses between the networks, in words.
+    """
     short = prospect.shortfall
     if short is None:
         return
-    target, full = task.options.target, task.space.full.network
-    of_flags = {measure: f"--{measure}-target {amount}" for measure, amount in target.amounts().items()}
-    words, missed = short.missed.measure.words, of_flags[short.missed.measure.name]
+    measure, full = short.missed.measure, prospect.space.full
+    whole = measure.exact(prospect.space.plan, full)
+    of_flags = {name: f"--{name}-target {amount}" for name, amount in target.amounts().items()}
+    missed = of_flags[measure.name]
     band = f"+- {100 * target.tolerance:g} %"
-    shares = " and ".join(
-        f"{cost / task.full(short.missed.measure):.4f} ({short.missed.measure.write(cost)})" for cost in short.reachable
-    )
+    shares = " and ".join(f"{cost / whole:.4f} ({measure.write(cost)})" for cost in short.reachable)
     flags = " and ".join([*(of_flags[budget.measure.name] for budget in short.beside), missed])
     nothing = "is inside both; inside the first," if short.beside else "is inside;"
     raise TasError(
-        f"{flags} {band}: no network of this search {nothing} {shares} of the {words} of {full} can be "
-        f"reached; give {'one of these' if len(short.reachable) > 1 else 'that'}, or more --tolerance"
+        f"{flags} {band}: no network of {finder} {nothing} {shares} of the {measure.words} of {full.network} "
+        f"can be reached; give {'one of these' if len(short.reachable) > 1 else 'that'}, or more --tolerance"
     )
 
 
-def space_table(task: SearchTask, prospect: Outlook) -> str:
-    """The ends of a space in every cost, and whether each target can be met."""
-    space = task.space
-    measures = task.measures.values()
+def space_table(target: Target, prospect: Outlook, predicted: PredictedLatency | None = None) -> str:
+    """The ends of a space in every cost, and whether each target can be met.
+
+    Args:
+        target: What is aimed at.
+        prospect: Of its budgets.
+        predicted: What latencies are predicted by, where one is aimed at.
+    """
+    plan, full = prospect.space.plan, prospect.space.full
+    own = {budget.measure.name: budget.measure for budget in prospect.budgets}
+    measures = {**MEASURES, **own}.values()
     rows = [("what can be found", *(measure.words for measure in measures))]
     for name, network in prospect.networks.items():
-        costs = [(measure, measure.exact(space.plan, network)) for measure in measures]
-        rows.append((name, *(f"{one.write(cost)} ({cost / task.full(one):.1%})" for one, cost in costs)))
+        costs = [(one, one.exact(plan, network), one.exact(plan, full)) for one in measures]
+        rows.append((name, *(f"{one.write(cost)} ({cost / whole:.1%})" for one, cost, whole in costs)))
     sizes = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes)).rstrip() for row in rows]
-    said = [] if task.predicted is None else [predicted_line(task.predicted)]
-    return "\n".join([*lines, *target_lines(task.options.target, task.budgets, prospect), *said])
+    said = [] if predicted is None else [predicted_line(predicted)]
+    return "\n".join([*lines, *target_lines(target, prospect), *said])
 
 
-def target_lines(target: Target, budgets: Sequence[Budget], prospect: Outlook) -> list[str]:
+def target_lines(target: Target, prospect: Outlook) -> list[str]:
     """A line for each target."""
-    short, together = prospect.shortfall, " together" * (len(budgets) > 1)
-    outcome = f"can be met{together}" if prospect.sure else "may be met: no proof either way was found in time"
+    short, together = prospect.shortfall, " together" * (len(prospect.budgets) > 1)
+    outcome = f"can be met{together}" if prospect.sure else prospect.otherwise
     if short is not None:
         outcome = f"cannot be met{together}; the nearest network is handed over"
     return [
         f"target {amount} +- {100 * target.tolerance:g} %, {budget.measure.write(math.ceil(budget.low))} to "
         f"{budget.measure.told(int(budget.high))}: {outcome}"
-        for amount, budget in zip(target.amounts().values(), budgets)
+        for amount, budget in zip(target.amounts().values(), prospect.budgets)
     ]
 
 

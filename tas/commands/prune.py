@@ -1,14 +1,17 @@
 """`tas prune`: from a network, a data set and a budget to an architecture, by another method than the search."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.commands.promises import check_kept
+from tas.commands.promises import check_kept, check_reachable, latency_kept, space_table
 from tas.config import PruneOptions
+from tas.config.groups import Space
 from tas.config.methods import METHODS, method_of
+from tas.cost.budget import Budget
 from tas.cost.count import flops, parameters
 from tas.cost.measures import MEASURES
 from tas.cost.targets import budgets_for, shares_of
@@ -20,9 +23,14 @@ from tas.reading.original import Original, original_for
 from tas.runs.card import write_card
 from tas.runs.console import say, warn_uncounted
 from tas.runs.picture import draw_architecture
-from tas.runs.results import PruneResult
+from tas.runs.results import PruneResult, TimedLatency
 from tas.runs.run import Run, label
-from tas.runs.summary import aimed, change, missed, summary
+from tas.runs.summary import aimed, change, latency_words, missed, summary
+from tas.space.outlook import Outlook
+from tas.space.space import SearchSpace
+from tas.timing.latency_model import known_measures, predicted_for
+from tas.timing.promise import promise_of
+from tas.timing.stopwatch import Subject
 from tas.training.threads import choose_threads
 
 
@@ -30,50 +38,88 @@ def prune(options: PruneOptions) -> Run:
     """Find a smaller network, leave the results in the run's directory, print a summary; returns the finished run.
 
     Raises:
-        TasError: Something cannot be had or does not go together.
-        TargetMissedError: The run is finished, but its network is not inside the budget.
+        TasError: Something cannot be had or does not go together, or the method has no network inside the budgets.
+        TargetMissedError: The run is finished, but its network is not inside the budgets.
     """
     run = Run.of(options.keeping, "prune", label(options.source.name, str(options.dataset.data)))
-    check_kept(options.target, prune_in(options, run), run)
+    task, original = open_prune(options, run)
+    prospect = method_of(options.pruning.method).look(task)
+    if prospect is not None and not options.keeping.resume:  # what has begun is brought to its end
+        check_reachable(options.target, prospect, options.pruning.method)
+    check_kept(options.target, carry_out(task, original, prospect), run)
     return run
 
 
 def prune_in(options: PruneOptions, run: Run) -> PruneResult:
-    """The same in the directory of a run, as comparisons do it; the result says whether the budget is met."""
+    """The same in the directory of a run, as a part of a comparison: where no network is inside the budgets the nearest
+    is found, and the result says so."""
+    task, original = open_prune(options, run)
+    return carry_out(task, original, method_of(options.pruning.method).look(task))
+
+
+def open_prune(options: PruneOptions, run: Run) -> tuple[PruneTask, Original]:
+    """What a method works on, with a run that has not begun; the generators are seeded on the way.
+
+    Raises:
+        TasError: Something of it cannot be had or does not go together.
+    """
     source, seed = options.source, options.keeping.seed
     with blame("--network"):
         check_name(source.name)
     method = method_of(options.pruning.method)
     with blame("--method"):
-        find = method.load()
+        method.load()
     if method.needs_weights and not source.trained:
         without = ", ".join(name for name, other in METHODS.items() if not other.needs_weights)
         raise TasError(
             f"--method {options.pruning.method} judges trained weights: give --weights RUN or --pretrained; "
             f"allowed without: {without}"
         )
-    if len(options.target.amounts()) > 1:
-        raise TasError("--flops-target and --params-target exclude each other for tas prune; give one")
     pl.seed_everything(seed, workers=True, verbose=False)
     data = open_dataset(options.dataset, options.recipe, options.machine, seed)
     original = original_for(data, source)
     choose_threads(original.plan, original.full, options.recipe.batch_size)
     warn_uncounted("prune", source.name, original.network, data.input_shape)
-    (budget,) = budgets_for(options.target, original.plan, original.full)
+    plan, full, trained = original.plan, original.full, original.trained
+    space = SearchSpace.of(plan, full, Space(round_to=options.pruning.round_to))
+    predicted = predicted_for(options.target, options.timing, original.network, space)
+    budgets = budgets_for(options.target, plan, full, known_measures(predicted))
+    return PruneTask(original.network, plan, full, trained, data, budgets, predicted, options, run), original
+
+
+def carry_out(task: PruneTask, original: Original, prospect: Outlook | None) -> PruneResult:
+    """Run the method and leave its results; the result says whether the budgets are met."""
+    options, run = task.options, task.run
+    run.check_free()
+    if prospect is not None:
+        say(space_table(options.target, prospect, task.predicted))
     run.start(options)
-    task = PruneTask(original.network, original.plan, original.full, original.trained, data, budget, options, run)
     began = time.monotonic()
     try:
-        pruned = handed_over(task, find(task))
+        pruned, timed = find_inside(task)
     except (KeyboardInterrupt, SystemExit):  # Lightning exits after Ctrl-C
         raise Interrupted(f"go on with: tas prune --resume {run.path}") from None
     except Exception:  # the method cannot do this
         run.give_up()
         raise
     seconds = time.monotonic() - began + pruned.seconds_before
-    result = prune_result(task, pruned, seconds)
+    result = prune_result(task, pruned, timed, seconds)
     leave_results(task, original, pruned, result)
     return result
+
+
+def find_inside(task: PruneTask) -> tuple[Pruned, TimedLatency | None]:
+    """What the method finds; where a latency is aimed at, for budgets that are moved by as much as predictions are off,
+    and what was measured."""
+    find = method_of(task.options.pruning.method).load()
+    promise = promise_of(task.options.target, task.budgets, task.predicted, Subject(task.network, task.plan, task.full))
+    if promise is None:
+        return handed_over(task, find(task)), None
+
+    def inside(budgets: Sequence[Budget]) -> Pruned:
+        return handed_over(task, find(replace(task, budgets=tuple(budgets))))
+
+    return promise.keep(inside, lambda found: found.architecture, task.plan, task.budgets)
 
 
 @rank_zero_only
@@ -87,15 +133,19 @@ def leave_results(task: PruneTask, original: Original, pruned: Pruned, result: P
     say(summary("pruning finished", prune_rows(task, original, pruned, result)))
 
 
-def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult:
+def prune_result(task: PruneTask, pruned: Pruned, timed: TimedLatency | None, seconds: float) -> PruneResult:
     """What a pruning measured."""
     options, full = task.options, task.cost(task.full)
     flops_full, dense = MEASURES["flops"].exact(task.plan, task.full), flops(pruned.network, task.input_shape)
     params_full, params = parameters(task.network), parameters(pruned.network)
-    zeros, shares = method_of(options.pruning.method).leaves_zeros, shares_of(options.target, task.plan, task.full)
+    zeros, shares = (
+        method_of(options.pruning.method).leaves_zeros,
+        shares_of(options.target, task.plan, task.full, known_measures(task.predicted)),
+    )
     # By the network itself, and not by what a method says of it, but where that is of its zeros.
-    counted = pruned.cost if zeros else {"flops": dense, "params": params}[task.budget.measure.name]
-    met = task.budget.holds(counted)
+    counted = {"flops": pruned.cost if zeros else dense, "params": params}
+    met = all(budget.holds(counted[budget.measure.name]) for budget in task.budgets if budget.measure.name in counted)
+    met = met and (timed is None or latency_kept(options.target, timed))
     result = PruneResult(
         flops=dense,
         flops_full=flops_full,
@@ -107,6 +157,9 @@ def prune_result(task: PruneTask, pruned: Pruned, seconds: float) -> PruneResult
         params_target=shares.get("params"),
         target_met=met,
         reachable=None if met else tuple(cost / full for cost in pruned.around),
+        latency=timed,
+        latency_target=shares.get("latency"),
+        latency_errors=None if task.predicted is None else task.predicted.errors,
         method=options.pruning.method,
         sparsity_weight=pruned.sparsity_weight,
         seconds=seconds,
@@ -134,6 +187,7 @@ def prune_rows(task: PruneTask, original: Original, pruned: Pruned, result: Prun
         ("target", f"{aimed(options.target)}: {outcome}"),
         *([("note", "zeros save nothing on ordinary hardware")] if zeros is not None else []),
         ("parameters", change(result.params_full, result.params)),
+        *([] if result.latency is None else [("latency", latency_words(result.latency))]),
         ("blocks kept", blocks or "all"),
         ("time", f"{result.seconds:.0f} s"),
         ("architecture", str(run.architecture)),

@@ -36,7 +36,7 @@ def search(options: SearchOptions) -> Run:
     task = open_search(options)
     prospect = outlook(task.space, task.budgets)
     if not options.keeping.resume:  # what has begun is brought to its end
-        check_reachable(task, prospect)
+        check_reachable(options.target, prospect)
     run = Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
     check_kept(options.target, conduct(task, prospect, run), run)
     return run
@@ -64,7 +64,7 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
         partial=True,  # of the candidates that are not drawn
     )
     run.check_free()
-    say(space_table(task, prospect))
+    say(space_table(options.target, prospect, task.predicted))
     mixtures = options.strategy.strategy == "gumbel-mixture"
     if mixtures and (warmup := math.ceil(options.strategy.warmup * options.recipe.epochs)):
         say(

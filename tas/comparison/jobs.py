@@ -10,7 +10,7 @@ from tas.comparison.ranking import AloneOptions, RankOptions
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
 from tas.config.amount import Amount
 from tas.config.files import with_recipe
-from tas.config.groups import Distillation, Keeping
+from tas.config.groups import Distillation, Keeping, Rounding
 from tas.config.methods import Pruning
 from tas.config.options import Options
 from tas.config.parsing import check_known, from_values
@@ -194,9 +194,16 @@ def structure_job(options: CompareOptions, method: str, aim: Aim, teacher: Job) 
         fixed |= {"weights": str(teacher.path), "pretrained": False}
         # What other methods alone read is theirs.
         theirs = set(asdict(Pruning())) - set(own.reads) - set(own.fixed)
-        given = {key: value for key, value in given.items() if key not in theirs}
+        given = {key: value for key, value in (searched_widths(options) | given).items() if key not in theirs}
         found = made("prune", PruneOptions, options, fixed, given, varied, method)
     return Job("structure", path, found, teacher.seed, method, aim, needs=needs)
+
+
+def searched_widths(options: CompareOptions) -> Values:
+    """What narrows the searches for the sake of the processor, and so what they are compared with: --round-to."""
+    searches = any(methods_of(options)[method].is_search for method in options.methods)
+    given = section(options.search) if searches else {}
+    return {key: given[key] for key in asdict(Rounding()) if key in given}
 
 
 def training_job(options: CompareOptions, structure: Job, training: str, teachers: Sequence[Job]) -> Job:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from tas.comparison.jobs import Job, section
+from tas.comparison.jobs import Job, searched_widths, section
 from tas.comparison.methods import ComparedMethod, methods_of
 from tas.config import CompareOptions
 from tas.config.checks import flag
@@ -35,7 +35,8 @@ def remarks(options: CompareOptions, jobs: Sequence[Job]) -> list[str]:
     ]
     given = {key for part in (options.search, *(own.varied for own in asked.values())) for key in section(part)}
     others = any(not own.is_search for own in asked.values())
-    if others and (narrowed := [flag(key) for key in asdict(Space()) if key in given]):
+    apart = [key for key in asdict(Space()) if key in given and key not in searched_widths(options)]
+    if others and (narrowed := [flag(key) for key in apart]):
         found.append(f"{', '.join(narrowed)} of the searches: what the other methods may find is not narrowed by it")
     return found + unread(options, asked, {job.kind for job in jobs})
 

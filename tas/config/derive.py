@@ -6,6 +6,7 @@ from tas.config.checks import at_least, inside
 from tas.config.groups import OTHER_RUN, WHERE, Machine
 from tas.config.options import Options
 from tas.config.targets import Target, Timing
+from tas.errors import TasError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,5 +30,8 @@ class DeriveOptions(Options):
 
     def __post_init__(self) -> None:
         inside("front", self.front, self.front == 0 or self.front >= 2, "0, or 2 and more")
+        if self.front and len(targets := self.target.amounts()) > 1:
+            flags = " and ".join(f"--{name}-target" for name in targets)
+            raise TasError(f"--front goes over one cost, not over {flags}; give one of them")
         if self.draws is not None:
             at_least(1, draws=self.draws)

@@ -133,7 +133,18 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class Rounding:
+    """Widths."""
+
+    round_to: int = 1
+    """Widths are multiples of this, or the full ones; 8 suits most processors."""
+
+    def __post_init__(self) -> None:
+        at_least(1, round_to=self.round_to)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space(Rounding):
     """Space: what can be found."""
 
     search: Literal["width", "depth", "both"] = "both"
@@ -143,16 +154,14 @@ class Space:
     identity; or free, each has a width of its own, as in the paper, and a projection comes where they differ."""
     ratios: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Candidate widths, as shares of a convolution's channels, e.g. --ratios [0.25,0.5,1.0]."""
-    round_to: int = 1
-    """Widths are multiples of this, or the full ones; 8 suits most processors."""
     exclude: tuple[str, ...] = ()
     """Layers and stages that keep their full width or depth, e.g. --exclude [conv1,layer4.*]."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         inside("search", self.search, self.search in ("width", "depth", "both"), "width, depth or both")
         usable = bool(self.ratios) and all(0 < ratio <= 1 for ratio in self.ratios) and max(self.ratios) == 1
         inside("ratios", self.ratios, usable, "shares above 0, at most 1, with 1.0 among them")
-        at_least(1, round_to=self.round_to)
 
 
 OF_SANDWICH = ("random_networks", "held_out", "probes", "probe_images", "draws")

@@ -9,6 +9,7 @@ from typing import Any
 
 from tas.config.checks import above, at_least, inside
 from tas.config.functions import import_function, is_own
+from tas.config.groups import Rounding
 from tas.errors import TasError
 
 
@@ -25,6 +26,11 @@ class Method:
     """Whether it sets single weights to zero, and leaves the structure whole."""
     seedless: bool = False
     """Whether it finds the same network whatever the seed."""
+    several: bool = False
+    """Whether it keeps several targets at once."""
+    outlook: str | None = None
+    """MODULE:FUNCTION, from a PruneTask to what it can find (`tas.space.outlook.Outlook`), where that is known before
+    it runs."""
     options: tuple[str, ...] = ()
     """Options of the group `Pruning` that it reads, beside --method."""
 
@@ -32,20 +38,42 @@ class Method:
         """The function. TasError if it is one of the user's own, and cannot be imported."""
         return import_function(self.function)
 
+    def look(self, task: Any) -> Any:
+        """What it can find of a PruneTask, an Outlook; None where that shows only when it runs."""
+        return None if self.outlook is None else import_function(self.outlook)(task)
+
+
+def rule(name: str) -> Method:
+    """A rule that asks nothing."""
+    return Method(
+        f"tas.pruning.rules:{name}",
+        needs_weights=False,
+        seedless=True,
+        several=True,
+        outlook=f"tas.pruning.rules:{name}_outlook",
+        options=("blocks", "round_to"),
+    )
+
 
 METHODS = {
-    "uniform": Method("tas.pruning.rules:uniform", needs_weights=False, seedless=True, options=("blocks",)),
-    "shallow": Method("tas.pruning.rules:shallow", needs_weights=False, seedless=True, options=("blocks",)),
-    "balanced": Method("tas.pruning.rules:balanced", needs_weights=False, seedless=True, options=("blocks",)),
-    "random": Method("tas.pruning.random_search:random_search", needs_weights=False, options=("candidates",)),
-    "l1": Method("tas.pruning.importance:l1"),
-    "fpgm": Method("tas.pruning.importance:fpgm"),
-    "taylor": Method("tas.pruning.importance:taylor"),
-    "slimming": Method("tas.pruning.slimming:slimming", options=("sparsity_weight",)),
+    "uniform": rule("uniform"),
+    "shallow": rule("shallow"),
+    "balanced": rule("balanced"),
+    "random": Method(
+        "tas.pruning.random_search:random_search",
+        needs_weights=False,
+        several=True,
+        outlook="tas.pruning.random_search:random_outlook",
+        options=("candidates", "round_to"),
+    ),
+    "l1": Method("tas.pruning.importance:l1", options=("round_to",)),
+    "fpgm": Method("tas.pruning.importance:fpgm", options=("round_to",)),
+    "taylor": Method("tas.pruning.importance:taylor", options=("round_to",)),
+    "slimming": Method("tas.pruning.slimming:slimming", options=("sparsity_weight", "round_to")),
     "sss": Method("tas.pruning.blocks:sss", options=("sparsity_weight",)),
-    "thinet": Method("tas.pruning.reconstruction:thinet"),
-    "reconstruction": Method("tas.pruning.reconstruction:reconstruction"),
-    "autopruner": Method("tas.pruning.autopruner:autopruner"),
+    "thinet": Method("tas.pruning.reconstruction:thinet", options=("round_to",)),
+    "reconstruction": Method("tas.pruning.reconstruction:reconstruction", options=("round_to",)),
+    "autopruner": Method("tas.pruning.autopruner:autopruner", options=("round_to",)),
     "unstructured": Method("tas.pruning.unstructured:unstructured", leaves_zeros=True),
 }
 """Name -> method."""
@@ -53,11 +81,11 @@ METHODS = {
 
 def method_of(name: str) -> Method:
     """A method by its name in the table, or package.module:function, one of the user's own."""
-    return Method(name, needs_weights=False) if is_own(name) else METHODS[name]
+    return Method(name, needs_weights=False, several=True) if is_own(name) else METHODS[name]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pruning:
+class Pruning(Rounding):
     """Method of pruning."""
 
     method: str = field(default="uniform", metadata={"choices": tuple(METHODS)})
@@ -72,6 +100,7 @@ class Pruning:
     factors of the blocks. None takes the one that shrinks a factor by 1, its starting value, over the training."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         known = is_own(self.method) or self.method in METHODS
         inside("method", self.method, known, ", ".join((*METHODS, "package.module:function")))
         at_least(1, candidates=self.candidates)

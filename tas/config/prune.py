@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from tas.config.checks import at_least
 from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source
-from tas.config.methods import Pruning
+from tas.config.methods import METHODS, Pruning, method_of
 from tas.config.options import Options
 from tas.config.targets import Target, Timing
+from tas.errors import TasError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +25,11 @@ class PruneOptions(Options):
 
     def __post_init__(self) -> None:
         at_least(1, epochs=self.recipe.epochs)
+        method, targets = self.pruning.method, self.target.amounts()
+        if "latency" in targets and not method_of(method).seedless:
+            able = " or ".join(name for name, other in METHODS.items() if other.seedless)
+            raise TasError(f"--latency-target goes with --method {able}, not with {method}")
+        if len(targets) > 1 and not method_of(method).several:
+            flags = " and ".join(f"--{name}-target" for name in targets)
+            able = " or ".join(name for name, other in METHODS.items() if other.several)
+            raise TasError(f"{flags} go together with --method {able}, not with {method}; give one")

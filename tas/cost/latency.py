@@ -77,6 +77,8 @@ class LatencyCost:
         """What a network of this plan pays, in nanoseconds."""
         yield Term(1, 1, price(once=self.weights.network))
         for layer in plan.layers:
+            if layer.if_unequal and layer.name not in self.grids:
+                continue  # a projection, where the space that was timed has none: its widths are tied
             reads, writes = channels_read(plan, layer), layer.writes
             each = self.weights.feature * self.batch * layer.positions * writes.repeat
             for place, segment in enumerate(layer.reads):

@@ -32,14 +32,17 @@ Importance = Callable[[tp.Group], Tensor | None]
 
 
 class Floored:
-    """An importance, asked once for each group, that puts the best channels of every group beyond any threshold.
+    """An importance, asked once for each group, that puts the best channels of every group beyond any threshold, and
+    has the others go by so many that what stays is a multiple.
 
     Args:
         importance: Any.
+        multiple: Of what the channels that stay of a group are a multiple, unless all do.
     """
 
-    def __init__(self, importance: Importance) -> None:
+    def __init__(self, importance: Importance, multiple: int) -> None:
         self.importance = importance
+        self.multiple = multiple
         self.scores: dict[nn.Module, Tensor | None] = {}
 
     def __call__(self, group: tp.Group) -> Tensor | None:
@@ -54,8 +57,9 @@ class Floored:
             return None
         # A group whose channels are all worth nothing comes out as 0/0 where scores are shares of the mean.
         scores = torch.nan_to_num(scores.detach().double().cpu(), nan=0.0)
-        scores[scores.topk(math.ceil(LEAST_SHARE * len(scores))).indices] = math.inf
-        return scores
+        least = self.multiple * math.ceil(LEAST_SHARE * len(scores) / self.multiple)
+        scores[scores.topk(min(least, len(scores))).indices] = math.inf
+        return bundled(scores, self.multiple)
 
     def removable(self) -> int:
         """Channels that may go."""
@@ -64,6 +68,25 @@ class Floored:
     def all(self) -> int:
         """Channels that have a score."""
         return sum(len(scores) for scores in self.scores.values() if scores is not None)
+
+
+def bundled(scores: Tensor, multiple: int) -> Tensor:
+    """Scores by which no threshold leaves another number of channels than all of them, or a multiple.
+
+    From the worst channel on as many share their mean as go together, which are first those that are too many for a
+    multiple.
+
+    Args:
+        scores: Of the channels of a group, (channels,); what is infinite are the best ones, as many as a multiple.
+        multiple: Channels that go together.
+    """
+    order = scores.argsort(stable=True)
+    first = len(scores) % multiple
+    together = [*([first] if first else []), *[multiple] * (len(scores) // multiple)]
+    result = torch.empty_like(scores)
+    for bundle in torch.split(order, together):
+        result[bundle] = scores[bundle].mean()
+    return result
 
 
 class ChannelPruner:
@@ -82,13 +105,15 @@ class ChannelPruner:
         self.task = task
         self.network = network.eval().requires_grad_(True)  # torch_pruning follows gradients through it
         self.names = {module: name for name, module in network.named_modules()}
-        self.importance = Floored(importance)
+        self.importance = Floored(importance, task.options.pruning.round_to)
         self.pruner = make_pruner(task, network, self.importance)
         self.removed: dict[str, list[int]] = {}
         """Layer -> the output channels that it has lost."""
         self.groups(0)
         if not self.importance.removable():
-            raise refusal(task, "there is no channel that it could remove")
+            multiple = task.options.pruning.round_to
+            of_what = f" by multiples of {multiple}, as --round-to asks" if multiple > 1 else ""
+            raise refusal(task, f"there is no channel that it could remove{of_what}")
 
     def groups(self, removed: int) -> list[tp.Group]:
         """The channels that go when `removed` do, by group; nothing is done yet."""
@@ -152,12 +177,16 @@ def pruner_options(task: PruneTask, network: nn.Module) -> dict[str, object]:
 
 
 def check_same(task: PruneTask, architecture: Architecture, network: nn.Module) -> None:
-    """TasError unless a pruned network is what the architecture builds."""
+    """TasError unless a pruned network is what the architecture builds, and that is what was asked for."""
     as_planned = (
         measure.count(network, task.input_shape) == measure.exact(task.plan, architecture)
         for measure in MEASURES.values()
     )
     built = {name: tensor.shape for name, tensor in build(architecture).state_dict().items()}
+    multiple = task.options.pruning.round_to
+    odd = [name for name, kept in architecture.widths.items() if kept % multiple and kept != task.full.widths[name]]
+    if odd:
+        raise refusal(task, f"--round-to {multiple} cannot be kept by {odd[0]}, whose channels are in parts")
     if not all(as_planned) or built != {name: tensor.shape for name, tensor in network.state_dict().items()}:
         raise refusal(task, "torch_pruning removes other channels of it than TAS would")
 

@@ -1,4 +1,4 @@
-"""Random search: networks drawn inside the budget, each trained a little, the best one kept."""
+"""Random search: networks drawn inside the budgets, each trained a little, the best one kept."""
 
 import time
 from collections.abc import Mapping
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
+from tas.config.groups import Space
 from tas.data.images import SearchData
 from tas.pruning.task import Pruned, PruneTask
 from tas.runs.journal import Journal
 from tas.space.derivation import reachable
+from tas.space.outlook import Outlook, outlook
 from tas.space.random_networks import random_architecture
 from tas.space.space import SearchSpace
 from tas.training.short import evaluate, train_apart
@@ -22,27 +24,27 @@ class Candidate:
     val_accuracy: float
     """From 0 to 1, on the images that it was not trained on."""
     cost: int
-    """What counts against the budget."""
+    """What counts against the budget, of several against the first one."""
     seconds: float
     widths: Mapping[str, int]
     depths: Mapping[str, int]
 
 
 def random_search(task: PruneTask) -> Pruned:
-    """Draw networks inside the budget, train each, keep the one that is most accurate (the paper's Table 1).
+    """Draw networks inside the budgets, train each, keep the one that is most accurate (the paper's Table 1).
 
-    The space is that of the search: the paper's shares and depths, with equal widths where identity shortcuts add. The
-    networks are trained from random weights on one half of the training images and judged on the other: trained weights
-    may have seen both halves, so they serve for the network that is handed over alone. candidates.json in the run's
-    directory has the candidates that are finished; an interrupted run goes on after them.
+    The space is that of the search: the paper's shares and depths, --round-to, and equal widths where identity
+    shortcuts add. The networks are trained from random weights on one half of the training images and judged on the
+    other: trained weights may have seen both halves, so they serve for the network that is handed over alone.
+    candidates.json in the run's directory has the candidates that are finished; an interrupted run goes on after them.
     """
     options, seed = task.options, task.seed
     halves = SearchData(task.data, seed)
     images = task.data.train_images()
-    space = SearchSpace.of(task.plan, task.full)
+    space = drawn_space(task)
     generator = torch.Generator().manual_seed(seed)
     count = options.pruning.candidates
-    drawn = [random_architecture(space, [task.budget], generator) for _ in range(count)]
+    drawn = [random_architecture(space, task.budgets, generator) for _ in range(count)]
 
     def tried(number: int) -> Candidate:
         began, architecture = time.monotonic(), drawn[number]
@@ -59,6 +61,15 @@ def random_search(task: PruneTask) -> Pruned:
     before = sum(one.seconds for one in journal.entries)
     judged = journal.up_to(count, tried)
     best = drawn[max(range(count), key=lambda number: judged[number].val_accuracy)]
-    cost = task.cost(best)
-    around = (cost,) if task.budget.holds(cost) else reachable(space, task.budget)
-    return Pruned(best, task.start(best), cost, around, seconds_before=before)
+    around = () if task.met(best) or len(task.budgets) > 1 else reachable(space, task.budget)
+    return Pruned(best, task.start(best), task.cost(best), around, seconds_before=before)
+
+
+def drawn_space(task: PruneTask) -> SearchSpace:
+    """The networks that may be drawn."""
+    return SearchSpace.of(task.plan, task.full, Space(round_to=task.options.pruning.round_to))
+
+
+def random_outlook(task: PruneTask) -> Outlook:
+    """What the space holds for the budgets."""
+    return outlook(drawn_space(task), task.budgets)

@@ -9,7 +9,7 @@ from torch import nn
 
 from tas.architecture import Architecture
 from tas.config import PruneOptions
-from tas.cost.budget import Budget
+from tas.cost.budget import Budget, all_hold
 from tas.cutting.build import build
 from tas.cutting.cut import check_architecture, cut
 from tas.cutting.importance import sorted_by_importance
@@ -18,6 +18,7 @@ from tas.data.loaders import Batch
 from tas.errors import TasError
 from tas.reading.plan import Plan
 from tas.runs.run import Run
+from tas.timing.latency_model import PredictedLatency
 
 JUDGING_IMAGES = 256
 """Training images, at least, by which a method judges what a channel is worth."""
@@ -37,11 +38,14 @@ class PruneTask:
     """Whether its weights are trained."""
     data: ImageData
     """Methods see its training images alone."""
-    budget: Budget
+    budgets: tuple[Budget, ...]
+    """One for each target. Only methods that keep several are given more than one."""
     options: PruneOptions
     """Those of the command; methods read the recipe of their training, and their own settings."""
     run: Run
-    """Where a method keeps what it goes on from after an interruption. It has been started."""
+    """Where a method keeps what it goes on from after an interruption. It has been started when the method runs."""
+    predicted: PredictedLatency | None = None
+    """What latencies are predicted by, where one is aimed at."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -53,9 +57,20 @@ class PruneTask:
         """Of all that the method draws."""
         return self.options.keeping.seed
 
+    @property
+    def budget(self) -> Budget:
+        """The budget, for methods that keep one. TasError where there are several."""
+        if len(self.budgets) > 1:
+            raise TasError(f"--method {self.options.pruning.method} keeps one target; several were given")
+        return self.budgets[0]
+
     def cost(self, architecture: Architecture) -> int:
-        """What counts against the budget."""
-        return self.budget.cost(self.plan, architecture)
+        """What counts against the budget, of several against the first one."""
+        return self.budgets[0].cost(self.plan, architecture)
+
+    def met(self, architecture: Architecture) -> bool:
+        """Whether an architecture is inside all budgets."""
+        return all_hold(self.budgets, self.plan, architecture)
 
     def judging_batches(self) -> list[Batch]:
         """A few shuffled, augmented training batches; the same whenever they are asked for."""
@@ -88,9 +103,11 @@ class Pruned:
     network: nn.Module
     """The network of that architecture, with the weights that it inherits."""
     cost: int
-    """What counts against the budget; where single weights were set to zero, without these."""
+    """What counts against the budget, of several against the first one; where single weights were set to zero, without
+    these."""
     around: tuple[int, ...]
-    """Costs that the method reaches next to the target, ascending; told where the budget is not met."""
+    """Costs that the method reaches next to the target, ascending; told where the budget is not met. Empty where there
+    are several."""
     sparsity_weight: float | None = None
     """Weight of the L1 penalty under which the method trained, if it did."""
     seconds_before: float = 0.0

@@ -96,9 +96,9 @@ class Scored:
         space, budget = self.space, budgets[0]
         # As near to what the network costs as they come; they may be a little outside.
         at = replace(budget, target=float(min(budget.cost(space.plan, network), budget.high)))
-        found = {"uniform": controls.uniform_network(space, at, {s: c[-1] for s, c in space.depths.items()})[0]}
+        found = {"uniform": controls.uniform_network(space, [at], {s: c[-1] for s, c in space.depths.items()})[0]}
         if any(len(candidates) > 1 for candidates in space.depths.values()):
-            found["shallow"] = shallow = controls.shallow_network(space, at)[0]
+            found["shallow"] = shallow = controls.shallow_network(space, [at])[0]
             if not all_hold(budgets, space.plan, shallow):
                 # Shares of few blocks are far apart; the rule that is most often the best must not be lost by that.
                 found["shallow"] = controls.balanced_network(space, budgets, shallow.depths)

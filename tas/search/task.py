@@ -13,7 +13,7 @@ from tas.config.files import read_yaml
 from tas.config.parsing import from_values
 from tas.config.targets import Target
 from tas.cost.budget import Budget
-from tas.cost.measures import MEASURES, Measure
+from tas.cost.measures import Measure
 from tas.cost.targets import budgets_for, shares_of
 from tas.cutting.importance import sorted_by_importance
 from tas.data.images import SearchData
@@ -28,9 +28,9 @@ from tas.space.of_network import check_cuts
 from tas.space.space import SearchSpace
 from tas.supernet.check import check_masked, check_supernet, same_numbers
 from tas.supernet.supernet import Supernet
-from tas.timing.latency_model import PredictedLatency, predicted_for
-from tas.timing.promise import LatencyPromise
-from tas.timing.stopwatch import Stopwatch
+from tas.timing.latency_model import PredictedLatency, known_measures, predicted_for
+from tas.timing.promise import LatencyPromise, promise_of
+from tas.timing.stopwatch import Subject
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class SearchTask:
     @property
     def measures(self) -> Mapping[str, Measure]:
         """Name -> measure, of all that are known."""
-        return MEASURES if self.predicted is None else {**MEASURES, "latency": self.predicted.measure}
+        return known_measures(self.predicted)
 
     def full(self, measure: Measure) -> int:
         """What the unpruned network costs."""
@@ -64,12 +64,8 @@ class SearchTask:
 
     def promise(self) -> LatencyPromise | None:
         """What holds a budget of latency to what is measured, where there is one."""
-        if self.predicted is None:
-            return None
-        (budget,) = (one for one in self.budgets if one.measure.name == "latency")
-        full = self.full(budget.measure)
-        watch = Stopwatch(self.network, self.space.plan, self.space.full, self.predicted.setting)
-        return LatencyPromise(budget, self.options.target.amounts()["latency"].absolute, full, watch.time)
+        plan, full = self.space.plan, self.space.full
+        return promise_of(self.options.target, self.budgets, self.predicted, Subject(self.network, plan, full))
 
     def module(self) -> SearchModule:
         """The search, at its start."""
@@ -129,8 +125,7 @@ def budgets_of(target: Target, space: SearchSpace, predicted: PredictedLatency |
     Raises:
         TasError: A target is above what the unpruned network costs, or the space has nothing as small.
     """
-    measures = MEASURES if predicted is None else {**MEASURES, "latency": predicted.measure}
-    budgets = budgets_for(target, space.plan, space.full, measures)
+    budgets = budgets_for(target, space.plan, space.full, known_measures(predicted))
     for budget, amount in zip(budgets, target.amounts().values()):
         cost = budget.measure
         full, smallest = cost.exact(space.plan, space.full), cost.exact(space.plan, space.smallest())

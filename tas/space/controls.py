@@ -11,7 +11,7 @@ from tas.architecture import Architecture
 from tas.cost.budget import Budget
 from tas.reading.plan import Plan
 from tas.space.best import best
-from tas.space.nearest import Nearest, nearest
+from tas.space.nearest import Nearest, nearest_to_all
 from tas.space.space import SearchSpace
 
 NEARLY = 0.01
@@ -22,12 +22,15 @@ KEPT = 2 / 3
 """The share of a stage's blocks that `shallow` keeps, at least."""
 
 
-def uniform_network(space: SearchSpace, budget: Budget, depths: Mapping[str, int]) -> tuple[Architecture, Nearest]:
-    """All widths the same share of the full ones, the share such that the cost is nearest to the target.
+def uniform_network(
+    space: SearchSpace, budgets: Sequence[Budget], depths: Mapping[str, int]
+) -> tuple[Architecture, Nearest]:
+    """All widths the same share of the full ones, the share such that the costs are nearest to the targets: the largest
+    distance, as a share, is least.
 
     Args:
         space: The candidates of the widths.
-        budget: Its target is aimed at.
+        budgets: Their targets are aimed at.
         depths: Stage -> blocks.
     """
     steps = narrowing_steps(space)
@@ -38,7 +41,11 @@ def uniform_network(space: SearchSpace, budget: Budget, depths: Mapping[str, int
             places[name] -= 1
         return space.choose({name: space.widths[name][place] for name, place in places.items()}, depths)
 
-    found = nearest(lambda count: budget.cost(space.plan, narrowed(count)), len(steps), budget.target)
+    def costs(count: int) -> list[int]:
+        network = narrowed(count)
+        return [budget.cost(space.plan, network) for budget in budgets]
+
+    found = nearest_to_all(costs, len(steps), [budget.target for budget in budgets])
     return narrowed(found.knob), found
 
 
@@ -55,27 +62,30 @@ def narrowing_steps(space: SearchSpace) -> list[str]:
     return [name for _, _, name in sorted(steps)]
 
 
-def shallow_network(space: SearchSpace, budget: Budget, blocks: int | None = None) -> tuple[Architecture, Nearest]:
+def shallow_network(
+    space: SearchSpace, budgets: Sequence[Budget], blocks: int | None = None
+) -> tuple[Architecture, Nearest]:
     """Uniform widths in fewer blocks: at most two thirds of every stage, rounded up, or `blocks` of each.
 
-    Where that is smaller than the target at full width, every stage keeps a block more until it is not.
+    Where that is smaller than a target at full width, every stage keeps a block more until it is not.
 
     Args:
         space: The candidates; of depths between two candidates the next larger one is taken.
-        budget: Its target is aimed at.
+        budgets: Their targets are aimed at.
         blocks: As given by a user: stages keep so many, or all of them where they have no more.
     """
     if blocks is not None:
-        return uniform_network(space, budget, {stage: min(full, blocks) for stage, full in space.full.depths.items()})
+        return uniform_network(space, budgets, {stage: min(full, blocks) for stage, full in space.full.depths.items()})
     wide = {name: candidates[-1] for name, candidates in space.widths.items()}
     for more in range(max(space.full.depths.values(), default=0) + 1):
         depths = {
             stage: next(c for c in candidates if c >= min(math.ceil(KEPT * candidates[-1]) + more, candidates[-1]))
             for stage, candidates in space.depths.items()
         }
-        if budget.cost(space.plan, space.choose(wide, depths)) >= budget.low:
+        largest = space.choose(wide, depths)
+        if all(budget.cost(space.plan, largest) >= budget.low for budget in budgets):
             break
-    return uniform_network(space, budget, depths)
+    return uniform_network(space, budgets, depths)
 
 
 def balanced_network(space: SearchSpace, budgets: Sequence[Budget], depths: Mapping[str, int]) -> Architecture:

@@ -1,12 +1,12 @@
-"""The search for the network nearest to a budget along one knob."""
+"""The search for the network nearest to its budgets along one knob."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """A setting of a knob, and what lies around the target."""
+    """A setting of a knob, and what lies around the target; of several costs by the first one."""
 
     knob: int
     cost: int
@@ -24,14 +24,44 @@ def nearest(cost_at: Callable[[int], int], most: int, target: float) -> Nearest:
         most: The last setting; the first is 0.
         target: The cost aimed at.
     """
-    found = {setting: cost_at(setting) for setting in {0, most}}
+    return bisected(lambda setting: (cost_at(setting),), most, (target,), (1.0,))
+
+
+def nearest_to_all(costs_at: Callable[[int], Sequence[int]], most: int, targets: Sequence[float]) -> Nearest:
+    """The setting whose largest distance from a target, as a share of that, is least; of two as near the larger
+    network. Where bands of one tolerance around all targets hold a setting, it is inside them all.
+
+    Args:
+        costs_at: Setting -> costs, none of which rises with it.
+        most: The last setting; the first is 0.
+        targets: What each cost aims at, above 0.
+    """
+    return bisected(costs_at, most, targets, targets)
+
+
+def bisected(
+    costs_at: Callable[[int], Sequence[int]], most: int, targets: Sequence[float], units: Sequence[float]
+) -> Nearest:
+    """The setting whose largest distance from a target is least.
+
+    Args:
+        costs_at, most, targets: As for `nearest_to_all`.
+        units: In what the distance from each target is measured.
+    """
+    found = {setting: costs_at(setting) for setting in {0, most}}
+
+    def distances(setting: int) -> list[float]:
+        return [(cost - target) / unit for cost, target, unit in zip(found[setting], targets, units, strict=True)]
+
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        found[middle] = cost_at(middle)
-        if found[middle] >= target:
+        found[middle] = costs_at(middle)
+        # As the setting rises, what is most above a target falls, and what is most below one falls further: the largest
+        # distance is least where the two are equal.
+        if max(distances(middle)) + min(distances(middle)) >= 0:
             low = middle
         else:
             high = middle
-    best = min((low, high), key=lambda setting: abs(found[setting] - target))
-    return Nearest(best, found[best], tuple(sorted({found[low], found[high]})))
+    best = min((low, high), key=lambda setting: max(map(abs, distances(setting))))
+    return Nearest(best, found[best][0], tuple(sorted({found[low][0], found[high][0]})))

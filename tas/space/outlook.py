@@ -26,10 +26,16 @@ class Shortfall:
     are such; beside others nearly so."""
 
 
+UNPROVED = "may be met: no proof either way was found in time"
+"""What is said of a target where neither is known."""
+
+
 @dataclass(frozen=True)
 class Outlook:
     """The ends of a space, and whether its budgets can be met."""
 
+    space: SearchSpace
+    budgets: tuple[Budget, ...]
     networks: Mapping[str, Architecture]
     """smallest; balanced, which the rule of that name gives for the budgets at full depths, inside them or next to
     them; full."""
@@ -37,14 +43,17 @@ class Outlook:
     """Whether a network inside all budgets is known."""
     shortfall: Shortfall | None
     """What is proved not to be met; None too where neither was found out in time."""
+    otherwise: str = UNPROVED
+    """What is said of targets for which nothing is known inside, and that are not refused."""
 
 
 def outlook(space: SearchSpace, budgets: Sequence[Budget]) -> Outlook:
     """What a space holds for budgets, each of which it has something as small for."""
     balanced = balanced_network(space, budgets, {stage: choices[-1] for stage, choices in space.depths.items()})
     networks = {"smallest": space.smallest(), "balanced": balanced, "full": space.full}
-    sure = any(all_hold(budgets, space.plan, one) for one in networks.values()) or has_one_inside(space, budgets)
-    return Outlook(networks, sure, None if sure else shortfall_of(space, budgets))
+    known = (networks["smallest"], balanced, space.largest())
+    sure = any(all_hold(budgets, space.plan, one) for one in known) or has_one_inside(space, budgets)
+    return Outlook(space, tuple(budgets), networks, sure, None if sure else shortfall_of(space, budgets))
 
 
 def has_one_inside(space: SearchSpace, budgets: Sequence[Budget]) -> bool:

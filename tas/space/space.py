@@ -79,6 +79,10 @@ class SearchSpace:
         """The narrowest and shallowest network of the space, which is also its cheapest."""
         return self.choose({n: c[0] for n, c in self.widths.items()}, {n: c[0] for n, c in self.depths.items()})
 
+    def largest(self) -> Architecture:
+        """The widest and deepest network of the space."""
+        return self.choose({n: c[-1] for n, c in self.widths.items()}, {n: c[-1] for n, c in self.depths.items()})
+
     def __str__(self) -> str:
         """A table: every width with the layers that share it and its candidates, every depth, what is left alone."""
         rows = [("width", "full", "candidates", "layers that share it")]

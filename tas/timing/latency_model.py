@@ -2,7 +2,8 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,14 +14,15 @@ from tqdm import tqdm
 from tas.architecture import Architecture
 from tas.config.targets import Target, Timing
 from tas.cost.latency import NANOSECONDS, LatencyCost
-from tas.cost.measures import Measure
-from tas.errors import blame
+from tas.cost.measures import MEASURES, Measure
+from tas.errors import TasError
 from tas.space.space import SearchSpace
 from tas.timing.interleaved import ratios
 from tas.timing.latency_cache import LatencyCache
 from tas.timing.layer_table import layer_grids
+from tas.timing.onnx_runtime import OnnxRuntimeError
 from tas.timing.setting import Setting
-from tas.timing.stopwatch import Stopwatch
+from tas.timing.stopwatch import Stopwatch, Subject
 
 SAMPLES = 20
 """Random networks that are measured whole."""
@@ -47,6 +49,11 @@ class PredictedLatency:
     """Of `SAMPLES` random networks, each predicted without it: the median of |predicted / measured - 1|."""
     worst_error: float
     """The largest."""
+
+    @property
+    def errors(self) -> tuple[float, float]:
+        """The median and the largest error."""
+        return self.median_error, self.worst_error
 
     @property
     def measure(self) -> Measure:
@@ -94,9 +101,23 @@ def predicted_for(target: Target, timing: Timing, network: nn.Module, space: Sea
     if "latency" not in target.amounts():
         return None
     setting = Setting.of(timing)
-    with blame("--latency-target"):
+    with latency_blamed():
         shown = partial(tqdm, desc=f"latency, {setting}", unit="part", leave=False)
         return predicted_latency(network, space, setting, LatencyCache.of(setting), shown)
+
+
+@contextmanager
+def latency_blamed() -> Iterator[None]:
+    """TasError, naming --latency-target, where networks cannot be run in what is measured on."""
+    try:
+        yield
+    except OnnxRuntimeError as error:
+        raise TasError(f"--latency-target: ONNX Runtime cannot take this network ({error})") from None
+
+
+def known_measures(predicted: PredictedLatency | None) -> Mapping[str, Measure]:
+    """Name -> measure, of those that are counted, and of latency where that is predicted."""
+    return MEASURES if predicted is None else {**MEASURES, "latency": predicted.measure}
 
 
 def sampled_networks(space: SearchSpace, count: int) -> list[Architecture]:
@@ -132,7 +153,7 @@ def whole_times(
     names = [f"{key} {place}" for place in range(len(networks))]
     missing = [name for name in names if name not in cache.networks]
     if missing:
-        watch = Stopwatch(network, space.plan, space.full, setting)
+        watch = Stopwatch(Subject(network, space.plan, space.full), setting)
         for name in progress(missing):
             times = watch.times(networks[names.index(name)], SAMPLE_SECONDS, SAMPLE_ROUNDS)
             cache.networks[name] = [float(np.median(times[0])), ratios(*times).median]

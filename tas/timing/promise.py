@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tas.architecture import Architecture
+from tas.config.targets import Target
 from tas.cost.budget import Budget
 from tas.cost.latency import NANOSECONDS
 from tas.reading.plan import Plan
 from tas.runs.results import TimedLatency
+from tas.timing.latency_model import PredictedLatency, latency_blamed
+from tas.timing.stopwatch import Stopwatch, Subject
 
 ATTEMPTS = 6
 """Choices that are measured, at most."""
@@ -75,6 +78,29 @@ class LatencyPromise:
             aimed = replace(self.budget, target=math.exp(corrected(points, math.log(self.budget.target))))
         _, found, timed = min(tried, key=lambda one: one[0])
         return found, timed
+
+
+def promise_of(
+    target: Target, budgets: Sequence[Budget], predicted: PredictedLatency | None, subject: Subject
+) -> LatencyPromise | None:
+    """What holds the budget of latency to what is measured; None where there is none.
+
+    Args:
+        target: What is aimed at.
+        budgets: One for each.
+        predicted: What latencies are predicted by, where one is aimed at.
+        subject: What networks are cut from.
+
+    Raises:
+        TasError: The network cannot be run there.
+    """
+    if predicted is None:
+        return None
+    (budget,) = (one for one in budgets if one.measure.name == "latency")
+    full = budget.cost(subject.plan, subject.full)
+    with latency_blamed():
+        watch = Stopwatch(subject, predicted.setting)
+    return LatencyPromise(budget, target.amounts()["latency"].absolute, full, watch.time)
 
 
 def corrected(points: Mapping[float, float], target: float) -> float:

@@ -1,5 +1,7 @@
 """The latency of networks of one space, each timed by turns with the unpruned one."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from torch import nn
 
@@ -17,29 +19,42 @@ PROMISE_ROUNDS = 30
 """Measurements, at least."""
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What networks are cut from."""
+
+    network: nn.Module
+    """The unpruned one, on the CPU; it is not changed."""
+    plan: Plan
+    full: Architecture
+
+    def made(self, architecture: Architecture) -> nn.Module:
+        """A network of it, in eval mode."""
+        return cut(self.network, self.plan, architecture).eval()
+
+
 class Stopwatch:
-    """Times networks of a space as they will be built.
+    """Times networks as they will be built.
 
     Args:
-        network: The unpruned one, on the CPU; it is not changed.
-        plan: Its structure.
-        full: Its widths and depths.
+        subject: What they are cut from.
         setting: What is measured on.
 
     Raises:
-        OnnxRuntimeError: It cannot be run there.
+        OnnxRuntimeError: The unpruned network cannot be run there.
     """
 
-    def __init__(self, network: nn.Module, plan: Plan, full: Architecture, setting: Setting) -> None:
-        self.network, self.plan, self.setting = network, plan, setting
+    def __init__(self, subject: Subject, setting: Setting) -> None:
+        full = subject.full
+        self.subject, self.setting = subject, setting
         self.image_shape = full.in_channels, full.image_size, full.image_size
-        self.full = setting.network_call(cut(network, plan, full).eval(), self.image_shape)
+        self.full = setting.network_call(subject.made(full), self.image_shape)
 
     def times(
         self, architecture: Architecture, seconds: float, rounds: int, least: int = 5
     ) -> tuple[tuple[float, ...], ...]:
         """The times of the unpruned network and of another, round by round, in seconds: (2, rounds)."""
-        call = self.setting.network_call(cut(self.network, self.plan, architecture).eval(), self.image_shape)
+        call = self.setting.network_call(self.subject.made(architecture), self.image_shape)
         return interleaved([self.full, call], self.setting.threads, seconds, rounds, least)
 
     def time(self, architecture: Architecture) -> TimedLatency:

@@ -101,6 +101,11 @@ def test_a_front_is_a_table_and_a_picture(sandwich: tuple[Run, str], cli: Callab
     assert said and said == sorted(said)
 
 
+def test_a_front_goes_over_one_cost(refused: Callable) -> None:
+    line = refused("derive", "x", "--front", 4, "--flops-target", 0.5, "--params-target", 0.5)
+    assert "--front goes over one cost, not over --flops-target and --params-target; give one of them" in line
+
+
 def test_a_search_of_mixtures_answers_other_budgets_too(cli: Callable, few_digits: None, tmp_path: Path) -> None:
     mixture = ("--strategy", "gumbel-mixture", "--epochs", 1, "--batch-size", 32)
     assert cli("search", *mixture, "--output", "found").status == 0

@@ -160,7 +160,6 @@ def test_methods_that_judge_weights_ask_for_them(method: str, refused: Callable)
         (("--method", "l1", "--candidates", 5), "--candidates goes with --method random, not with l1"),
         (("--method", "l1", "--blocks", 1), "--blocks goes with --method uniform or shallow or balanced, not with l1"),
         (("--method", "l1", "--sparsity-weight", 1), "--sparsity-weight goes with --method slimming or sss, not with"),
-        (("--flops-target", 0.5, "--params-target", 0.5), "--flops-target and --params-target exclude each other"),
         (("--params-target", 1.5), "--params-target is 1.5"),
         (("--sparsity-weight", 0), "--sparsity-weight is 0.0; allowed: above 0"),
         (("--flops-target", 1.5), "--flops-target is 1.5"),

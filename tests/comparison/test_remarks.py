@@ -62,6 +62,9 @@ def test_what_no_run_reads_is_said(options: dict[str, Any], said: list[str]) -> 
 
 
 def test_what_narrows_the_searches_alone_is_said() -> None:
-    (line,) = said_of(search={"round-to": 8, "samples": 2}, variants={"b": {"method": "tas", "ratios": [0.5, 1]}})
-    assert line.startswith("--round-to of the searches")
-    assert not said_of(methods=("tas", "tas-depth"), search={"round_to": 8})
+    few = {"ratios": [0.5, 1.0], "samples": 2}
+    (line,) = said_of(search=few, variants={"b": {"method": "tas", "exclude": ["conv1"]}})
+    assert line.startswith("--ratios of the searches")
+    assert not said_of(methods=("tas", "tas-depth"), search=few)
+    # The others have it, too.
+    assert not said_of(search={"round-to": 8})

@@ -58,7 +58,7 @@ def make_task(tmp_path: Path, few_digits: None) -> Callable[..., PruneTask]:
         run = Run(tmp_path / f"{method}-run", go_on=True)
         chosen = PruneOptions.of(**settings)
         run.start(chosen)
-        return PruneTask(network, plan, full, True, data, budget, chosen, run)
+        return PruneTask(network, plan, full, True, data, (budget,), chosen, run)
 
     return make
 

@@ -269,7 +269,7 @@ def test_a_shallow_network_that_misses_the_budget_has_other_widths_inside_it() -
     scored = Scored(space, probes_of(space, truth_of(space, 0), 0.05, 60, 0))
     budget = Budget(0.25 * FLOPS.exact(space.plan, space.full), 0.02)
     at = replace(budget, target=float(FLOPS.exact(space.plan, scored.best([budget]))))
-    assert not budget.holds(FLOPS.exact(space.plan, shallow_network(space, at)[0]))
+    assert not budget.holds(FLOPS.exact(space.plan, shallow_network(space, [at])[0]))
     shallow = scored.controls(scored.best([budget]), [budget])["shallow"]
     assert set(shallow.depths.values()) == {2} and budget.holds(FLOPS.exact(space.plan, shallow))
 

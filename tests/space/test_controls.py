@@ -65,7 +65,7 @@ def test_balanced_is_inside_and_as_deep_as_it_is_told(name: str, share: float, m
     found = balanced_network(space, [budget], space.full.depths)
     assert found.depths == space.full.depths
     assert budget.holds(budget.cost(space.plan, found))
-    uniform = uniform_network(space, budget, space.full.depths)[0]
+    uniform = uniform_network(space, [budget], space.full.depths)[0]
     if budget.cost(space.plan, uniform) <= budget.target:
         assert log_widths(space, found) >= log_widths(space, uniform) - 1e-5
 
@@ -101,7 +101,7 @@ def test_every_width_of_uniform_is_the_candidate_nearest_to_one_share(
     name: str, share: float, options: dict[str, object]
 ) -> None:
     space = space_of(name, **options)
-    found, nearest = uniform_network(space, budget_at(space, share), space.full.depths)
+    found, nearest = uniform_network(space, [budget_at(space, share)], space.full.depths)
     # One share rounds to all widths, but for those that step at the very share and come later in forward order.
     low, high = shares_of(space, found)
     assert low <= high + 1e-9
@@ -120,7 +120,7 @@ def test_no_other_share_brings_uniform_nearer_to_the_target(name: str) -> None:
             places[step] -= 1
     assert all(place == 0 for place in places.values())
     assert all(more >= less for more, less in pairwise(costs))
-    _, found = uniform_network(space, budget, space.full.depths)
+    _, found = uniform_network(space, [budget], space.full.depths)
     assert abs(found.cost - budget.target) == min(abs(cost - budget.target) for cost in costs)
     assert found.around == (
         max(cost for cost in costs if cost < budget.target),
@@ -142,9 +142,9 @@ def test_no_other_share_brings_uniform_nearer_to_the_target(name: str) -> None:
 def test_shallow_keeps_two_thirds_of_every_stage(name: str, depths: dict[str, int]) -> None:
     space = space_of(name)
     budget = budget_at(space, 0.4)
-    found, nearest = shallow_network(space, budget)
+    found, nearest = shallow_network(space, [budget])
     assert found.depths == depths
-    assert (found, nearest) == uniform_network(space, budget, depths)
+    assert (found, nearest) == uniform_network(space, [budget], depths)
     low, high = shares_of(space, found)
     assert low <= high + 1e-9
 
@@ -165,7 +165,7 @@ def test_near_the_unpruned_network_shallow_keeps_as_many_blocks_more_of_every_st
     def enough(depths: dict[str, int]) -> bool:
         return budget.cost(space.plan, space.choose(space.full.widths, depths)) >= budget.low
 
-    found, nearest = shallow_network(space, budget)
+    found, nearest = shallow_network(space, [budget])
     assert found.depths == keeping(next(more for more in range(10) if enough(keeping(more))))
     assert nearest.cost >= 0.9 * budget.target
     if share == 1.0:
@@ -175,17 +175,17 @@ def test_near_the_unpruned_network_shallow_keeps_as_many_blocks_more_of_every_st
 @pytest.mark.parametrize("name", NETWORKS)
 def test_two_thirds_at_full_width_that_are_inside_are_enough(name: str) -> None:
     space = space_of(name)
-    depths = dict(shallow_network(space, budget_at(space, 0.3))[0].depths)
+    depths = dict(shallow_network(space, [budget_at(space, 0.3)])[0].depths)
     cost = budget_at(space, 1.0).cost(space.plan, space.choose(space.full.widths, depths))
     for share, enough in ((0.985, True), (1.015, True), (1.03, False)):
-        found, _ = shallow_network(space, Budget(share * cost, 0.02))
+        found, _ = shallow_network(space, [Budget(share * cost, 0.02)])
         assert (found.depths == depths) == enough
 
 
 def test_near_the_unpruned_network_shallow_keeps_more_than_two_thirds() -> None:
     space = space_of("resnet20")
-    assert dict(shallow_network(space, budget_at(space, 0.95))[0].depths) == dict(space.full.depths)
-    assert set(shallow_network(space, budget_at(space, 0.5))[0].depths.values()) == {2}
+    assert dict(shallow_network(space, [budget_at(space, 0.95)])[0].depths) == dict(space.full.depths)
+    assert set(shallow_network(space, [budget_at(space, 0.5)])[0].depths.values()) == {2}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.95])
@@ -193,7 +193,7 @@ def test_near_the_unpruned_network_shallow_keeps_more_than_two_thirds() -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_shallow_keeps_as_many_blocks_as_it_is_told(name: str, blocks: int, share: float) -> None:
     space = space_of(name)
-    found, _ = shallow_network(space, budget_at(space, share), blocks)
+    found, _ = shallow_network(space, [budget_at(space, share)], blocks)
     assert found.depths == {stage: min(full, blocks) for stage, full in space.full.depths.items()}
 
 
@@ -201,4 +201,4 @@ def test_a_network_without_stages_has_a_shallow_one_that_is_the_uniform_one() ->
     space = space_of("torchvision/squeezenet1_1")
     assert not space.full.depths
     budget = budget_at(space, 0.5)
-    assert shallow_network(space, budget) == uniform_network(space, budget, {})
+    assert shallow_network(space, [budget]) == uniform_network(space, [budget], {})
