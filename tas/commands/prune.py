@@ -84,7 +84,7 @@ def open_prune(options: PruneOptions, run: Run) -> tuple[PruneTask, Original]:
     space = SearchSpace.of(plan, full, Space(round_to=options.pruning.round_to))
     predicted = predicted_for(options.target, options.timing, original.network, space)
     budgets = budgets_for(options.target, plan, full, known_measures(predicted))
-    return PruneTask(original.network, plan, full, trained, data, budgets, predicted, options, run), original
+    return PruneTask(original.network, plan, full, trained, data, budgets, options, run, predicted), original
 
 
 def carry_out(task: PruneTask, original: Original, prospect: Outlook | None) -> PruneResult:
@@ -138,10 +138,8 @@ def prune_result(task: PruneTask, pruned: Pruned, timed: TimedLatency | None, se
     options, full = task.options, task.cost(task.full)
     flops_full, dense = MEASURES["flops"].exact(task.plan, task.full), flops(pruned.network, task.input_shape)
     params_full, params = parameters(task.network), parameters(pruned.network)
-    zeros, shares = (
-        method_of(options.pruning.method).leaves_zeros,
-        shares_of(options.target, task.plan, task.full, known_measures(task.predicted)),
-    )
+    zeros = method_of(options.pruning.method).leaves_zeros
+    shares = shares_of(options.target, task.plan, task.full, known_measures(task.predicted))
     # By the network itself, and not by what a method says of it, but where that is of its zeros.
     counted = {"flops": pruned.cost if zeros else dense, "params": params}
     met = all(budget.holds(counted[budget.measure.name]) for budget in task.budgets if budget.measure.name in counted)
