@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tas.errors import TasError, gist
@@ -161,7 +162,7 @@ def write_openvino(network: nn.Module, batch: Tensor, path: Path, said: Mapping[
 
 
 def openvino_multiply_adds(path: Path, batch: Tensor) -> int:
-    """Of the convolutions and matrix products of an OpenVINO file."""
+    """Of the convolutions, matrix products and attention of an OpenVINO file."""
     import openvino
 
     model = openvino.Core().read_model(path)
@@ -177,14 +178,29 @@ def openvino_multiply_adds(path: Path, batch: Tensor) -> int:
         elif kind == "MatMul":
             turned = node.get_attributes()["transpose_a"]
             total += math.prod(list(node.output(0).get_shape())) * list(node.input(0).get_shape())[-2 if turned else -1]
+        elif kind == "ScaledDotProductAttention":
+            queries, keys, made = node.input(0).get_shape(), node.input(1).get_shape(), node.output(0).get_shape()
+            total += (math.prod(list(queries)) + math.prod(list(made))) * list(keys)[-2]
     return total
 
 
 def multiply_adds_of(network: nn.Module, batch: Tensor) -> int:
     """The multiply-adds of a network for one image, of everything that torch's counter counts."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, without_fused_attention(), torch.no_grad():
         network(batch)
     return counter.get_total_flops() // (2 * len(batch))
+
+
+@contextmanager
+def without_fused_attention() -> Iterator[None]:
+    """Attention by plain products: torch's counter passes over the kernels that fuse them on a CPU."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 FORMATS = {

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from tas.errors import TasError
 from tas.exports import check, formats
@@ -51,6 +52,31 @@ def test_a_file_computes_what_the_network_does_at_the_same_cost(
     assert parity.multiply_adds == MULTIPLY_ADDS
     assert (parity.images, parity.alike) == (6, 6)
     assert parity.difference < 1e-4
+
+
+class Attentive(nn.Module):
+    """A layer of a transformer, which computes attention by kernels of its own, and attention as torch offers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+        self.last = nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x.flatten(2).transpose(1, 2))
+        heads = x.unflatten(2, (4, 4)).transpose(1, 2)
+        return self.last(scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2).mean(1))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch", "openvino"])
+def test_the_products_of_attention_are_counted_in_file_and_network(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, batch = Attentive().eval(), torch.randn(4, 16, 3, 3)
+    products = 9 * (16 * 48 + 16 * 16 + 2 * 16 * 32) + 2 * (2 * 9 * 9 * 16) + 16 * 5
+    assert multiply_adds_of(network, batch) == products
+    file = tmp_path / f"model{FORMATS[kind].suffix}"
+    write_file(kind, network, batch, file, {})
+    assert check_parity(kind, file, network, batch).multiply_adds == products
 
 
 def test_what_computes_something_else_is_seen(mixed: tuple[nn.Module, Tensor], tmp_path: Path) -> None:
