@@ -200,8 +200,15 @@ def python_multiply_adds(path: Path, batch: Tensor) -> int:
 
 def multiply_adds_of(network: nn.Module, batch: Tensor) -> int:
     """The multiply-adds of a network for a batch, of everything that torch's counter counts."""
-    with FlopCounterMode(display=False) as counter, without_fused_attention(), torch.no_grad():
-        network(batch)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    try:
+        for parameter in learning:  # the counter follows gradients, of which there are none
+            parameter.requires_grad_(False)
+        with FlopCounterMode(display=False) as counter, without_fused_attention(), torch.no_grad():
+            network(batch)
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
     return counter.get_total_flops() // 2
 
 

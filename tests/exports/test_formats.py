@@ -64,9 +64,12 @@ class Attentive(nn.Module):
         # Computed of weights alone, which an exporter may do once and for all.
         self.table = nn.Linear(2, 16)
         self.register_buffer("places", torch.randn(9, 2))
+        self.token = nn.Parameter(torch.randn(1, 9, 16))
+        self.norm = nn.LayerNorm(16)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layer(x.flatten(2).transpose(1, 2) + self.table(self.places))
+        token = self.norm(self.token)  # a parameter that goes through a module
+        x = self.layer(x.flatten(2).transpose(1, 2) + token + self.table(self.places))
         heads = x.unflatten(2, (4, 4)).transpose(1, 2)
         return self.last(scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2).mean(1))
 
@@ -80,6 +83,7 @@ def test_the_products_of_attention_are_counted_in_file_and_network(kind: str, tm
     file = tmp_path / f"model{FORMATS[kind].suffix}"
     write_file(kind, network, batch, file, {})
     assert check_parity(kind, file, network, batch).multiply_adds == products
+    assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_what_computes_something_else_is_seen(mixed: tuple[nn.Module, Tensor], tmp_path: Path) -> None:
