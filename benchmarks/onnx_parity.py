@@ -75,7 +75,7 @@ def main() -> None:
     versions = {name: version(name) for name in ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime")}
     machine = {"machine": processor(), "commit": code_version(), **versions}
     done = {row["network"] for row in rows_of(options.rows)}
-    for name in options.networks or all_networks():
+    for name in dict.fromkeys(options.networks or all_networks()):
         if name in done:
             continue
         row = in_a_process(measure, name, SECONDS, "failed") | machine

@@ -68,7 +68,7 @@ class Attentive(nn.Module):
         self.norm = nn.LayerNorm(16)
 
     def forward(self, x: Tensor) -> Tensor:
-        token = self.norm(self.token)  # a parameter that goes through a module
+        token = self.norm(self.token.expand(x.shape[0], -1, -1))  # a view of a parameter, given to a module
         x = self.layer(x.flatten(2).transpose(1, 2) + token + self.table(self.places))
         heads = x.unflatten(2, (4, 4)).transpose(1, 2)
         return self.last(scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2).mean(1))
