@@ -26,19 +26,17 @@ import contextlib
 import io
 import json
 import math
-import multiprocessing
 import os
 import random
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch_pruning as tp
+from apart import Measure, in_a_process
 from networks_document import document
 from search_step import processor
 from torch import Tensor, nn
@@ -97,9 +95,10 @@ def measure(name: str) -> dict[str, Any]:
     """What TAS makes of a network; `refused` says why where it makes nothing."""
     torch.manual_seed(0)
     size, began = size_of(name), time.perf_counter()
-    network = lively(open_network(name, CLASSES, 3).eval())  # some start with a classifier of zeros
-    row: dict[str, Any] = {"network": name, "size": size, "params": parameters(network), "refused": None}
+    row: dict[str, Any] = {"network": name, "size": size, "refused": None}
     try:
+        network = lively(open_network(name, CLASSES, 3).eval())  # some start with a classifier of zeros
+        row["params"] = parameters(network)
         row["flops"] = tas.flops(network, (3, size, size))
         row["uncounted"] = round(uncounted(network, (3, size, size)), 4)
         space = tas.search_space(network, torch.empty(1, 3, size, size), name=name)
@@ -108,6 +107,8 @@ def measure(name: str) -> dict[str, Any]:
         row |= exported(network, space)
     except TasError as error:
         row["refused"] = gist(error, length=300)
+    except Exception as error:  # a fault of TAS, and shown as such
+        row["refused"] = f"a traceback: {gist(error, length=160) or type(error).__name__}"
     return row | {"seconds": round(time.perf_counter() - began, 1)}
 
 
@@ -246,40 +247,10 @@ def by_torch_pruning(name: str) -> dict[str, Any]:
     return {"network": name, "failed": None, "params": round(left[0], 4), "flops": round(left[1], 4)}
 
 
-KINDS: dict[str, Callable[[str], dict[str, Any]]] = {"tas": measure, "torch-pruning": by_torch_pruning}
+KINDS: dict[str, Measure] = {"tas": measure, "torch-pruning": by_torch_pruning}
 
-
-def in_a_process(kind: str, name: str) -> dict[str, Any]:
-    """A measurement by a process of its own; what goes wrong in it is the row."""
-    context = multiprocessing.get_context("fork")  # what is imported need not be imported again
-    given, taken = context.Pipe(duplex=False)
-    process = context.Process(target=send, args=(kind, name, taken))
-    process.start()
-    taken.close()
-    wrong = "refused" if kind == "tas" else "failed"
-    if not given.poll(SECONDS[kind]):
-        process.kill()
-        process.join()
-        return {"network": name, wrong: f"not done in {SECONDS[kind]} s"}
-    try:
-        row: dict[str, Any] = given.recv()
-    except EOFError:
-        process.join()
-        row = {"network": name, wrong: f"its process ended with {process.exitcode}"}
-    process.join()
-    return row
-
-
-def send(kind: str, name: str, connection: Connection) -> None:
-    """Measure, and send the row; an exception's last line is one, too."""
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)  # a process that was forked has no others
-    try:
-        row = KINDS[kind](name)
-    except Exception as error:  # whatever a library says of it; of TAS a traceback is a fault, and shown as such
-        said = gist(error, length=160) or type(error).__name__
-        row = {"network": name, **({"refused": f"a traceback: {said}"} if kind == "tas" else {"failed": said})}
-    connection.send(row)
+WRONG = {"tas": "refused", "torch-pruning": "failed"}
+"""The key of a row for what went wrong."""
 
 
 def rows_of(file: Path) -> list[dict[str, Any]]:
@@ -304,7 +275,7 @@ def main() -> None:
     machine = {"machine": processor(), "commit": code_version(), **versions}
     networks = options.networks or all_networks()
     for kind, name in missing(options.rows, networks):
-        row = {"kind": kind, **in_a_process(kind, name), **machine}
+        row = {"kind": kind, **in_a_process(KINDS[kind], name, SECONDS[kind], WRONG[kind]), **machine}
         with options.rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(*[f"{key} {value}" for key, value in row.items() if key not in machine], sep="  ", flush=True)

@@ -213,3 +213,15 @@ def test_networks_of_libraries_are_measured_beside_another_tool_and_gone_on_with
         assert 0 < ours["smallest"] < ours["searchable"] <= 1 and ours["bytes"][1] < ours["bytes"][0]
         assert theirs["failed"] is None and theirs["flops"] < 1
     assert "| timm | 2 | 2 | 0 (0.0%) | 100% | 2 | 2 of 2 |" in text.read_text()
+
+
+@pytest.mark.slow
+def test_networks_of_libraries_are_exported_to_onnx_and_gone_on_with(tmp_path: Path):
+    file = tmp_path / "rows.jsonl"
+    command = [sys.executable, "benchmarks/onnx_parity.py", "--rows", str(file), "--networks", "timm/starnet_s050"]
+    for more in ([], ["torchvision/squeezenet1_1"]):
+        subprocess.run([*command, *more], cwd=ROOT, env=environment(), check=True, capture_output=True)
+    found = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["network"] for row in found] == ["timm/starnet_s050", "torchvision/squeezenet1_1"]
+    for row in found:
+        assert row["failed"] is None and row["difference"] < 1e-4 and row["multiply_adds"] > 1e6, row

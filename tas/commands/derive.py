@@ -15,7 +15,8 @@ from tas.config.groups import Keeping
 from tas.cost.budget import Budget
 from tas.errors import TasError
 from tas.runs.console import say
-from tas.runs.files import write_text
+from tas.runs.files import write_text, writing
+from tas.runs.picture import save_picture
 from tas.runs.run import Run, label
 from tas.runs.summary import summary
 from tas.search.conclusion import Scored, conclude
@@ -115,14 +116,15 @@ def leave_front(task: SearchTask, scored: Scored, count: int, run: Run) -> None:
                     "widths": " ".join(map(str, network.widths.values())),
                 }
             )
-    run.path.mkdir(parents=True, exist_ok=True)
+    with writing(run.path):
+        run.path.mkdir(parents=True, exist_ok=True)
     lines = [
         [str(key) for key in rows[0]],
         *([f"{v:.6g}" if isinstance(v, float) else v for v in r.values()] for r in rows),
     ]
     write_text(run.path / "front.csv", csv_lines(lines))
     rows = [row for row in rows if row["network"] != "found" or not dominated(row, rows)]
-    draw_front(rows, measure.words).savefig(run.path / "front.png", dpi=150)
+    save_picture(draw_front(rows, measure.words), run.path / "front.png")
     found = [row for row in rows if row["network"] == "found"]
     shown = [(f"{row['share']:.1%}", f"{row['accuracy']:.2%} +- {row['error']:.2%}") for row in found]
     places = [("table", str(run.path / "front.csv")), ("picture", str(run.path / "front.png"))]

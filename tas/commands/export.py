@@ -24,6 +24,7 @@ from tas.exports.check import Parity, check_parity
 from tas.exports.formats import FORMATS, check_installed, quietly, write_file
 from tas.exports.preprocessing import Preprocessed
 from tas.runs.console import say
+from tas.runs.files import writing
 from tas.runs.load import load
 from tas.runs.results import read_record
 from tas.runs.run import Run
@@ -66,7 +67,7 @@ def export(options: ExportOptions) -> Path:
         "images": json.dumps(images, ensure_ascii=False),
     }
     batch = first_of(judged(data, options, test=True), options.images)
-    with tempfile.TemporaryDirectory(dir=made_directory(to)) as place:
+    with writing(to), tempfile.TemporaryDirectory(dir=made_directory(to)) as place:
         draft = Path(place, to.name)
         write_file(options.format, taken, batch, draft, said)
         parity = check_parity(options.format, draft, taken, batch)
@@ -165,6 +166,8 @@ def quantised(options: ExportOptions, draft: Path, to: Path, data: ImageData) ->
     few = first_of(judged(data, options, test=False), options.calibration_images)
     try:
         quantise(draft, small, torch.split(few, CALIBRATED_AT_ONCE))
+    except OSError:
+        raise
     except Exception as error:  # the library raises what it likes
         raise TasError(f"--quantize int8: ONNX Runtime cannot do this network ({type(error).__name__})") from None
     sessions = [session_of(file) for file in (draft, small)]

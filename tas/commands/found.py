@@ -5,7 +5,7 @@ from tas.cost.measures import FLOPS
 from tas.runs.card import write_card
 from tas.runs.console import say
 from tas.runs.files import write_text
-from tas.runs.picture import draw_architecture
+from tas.runs.picture import draw_architecture, save_picture
 from tas.runs.results import Likeliest, SearchResult, Standing
 from tas.runs.run import Run
 from tas.runs.summary import aimed, change, latency_words, missed, percent, summary
@@ -66,12 +66,12 @@ def search_result(
 
 def leave_found(task: SearchTask, found: Found, result: SearchResult, run: Run) -> None:
     """Leave what was found in the run's directory, and print the summary."""
-    draw_architecture(task.space.plan, found.architecture).savefig(run.path / "architecture.png", dpi=150)
+    save_picture(draw_architecture(task.space.plan, found.architecture), run.path / "architecture.png")
     write_text(run.space, f"{task.space}\n")
     conclusion = found.conclusion
     if conclusion.standing is not None:
         write_probes(run, conclusion.probes)
-        draw_elasticities(conclusion.standing.elasticities).savefig(run.path / "elasticities.png", dpi=150)
+        save_picture(draw_elasticities(conclusion.standing.elasticities), run.path / "elasticities.png")
     run.keep(found.architecture, found.network, task.halves.data.described())
     write_card(run, result)
     result.write(run)

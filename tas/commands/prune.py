@@ -22,7 +22,7 @@ from tas.pruning.task import Pruned, PruneTask, handed_over
 from tas.reading.original import Original, original_for
 from tas.runs.card import write_card
 from tas.runs.console import say, warn_uncounted
-from tas.runs.picture import draw_architecture
+from tas.runs.picture import draw_architecture, save_picture
 from tas.runs.results import PruneResult, TimedLatency
 from tas.runs.run import Run, label
 from tas.runs.summary import aimed, change, latency_words, missed, summary
@@ -126,7 +126,7 @@ def find_inside(task: PruneTask) -> tuple[Pruned, TimedLatency | None]:
 def leave_results(task: PruneTask, original: Original, pruned: Pruned, result: PruneResult) -> None:
     """Leave the results and print the summary."""
     run, architecture = task.run, pruned.architecture
-    draw_architecture(original.plan, architecture).savefig(run.path / "architecture.png", dpi=150)
+    save_picture(draw_architecture(original.plan, architecture), run.path / "architecture.png")
     run.keep(architecture, pruned.network, task.data.described())
     write_card(run, result)
     result.write(run)

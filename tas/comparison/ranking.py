@@ -23,6 +23,7 @@ from tas.data.images import SearchData
 from tas.data.opening import open_dataset
 from tas.reading.original import original_for
 from tas.runs.journal import Journal
+from tas.runs.picture import save_picture
 from tas.runs.results import AloneResult, RankingResult
 from tas.runs.run import Run
 from tas.search.ranking import Judged, draw_ranking, forced_loss, kendall_tau
@@ -191,4 +192,4 @@ def rank(options: RankOptions, run: Run) -> None:
 @rank_zero_only
 def draw(judged: list[Judged], found: Judged, run: Run) -> None:
     """Leave the picture."""
-    draw_ranking(judged, found).savefig(run.path / "ranking.png", dpi=150)
+    save_picture(draw_ranking(judged, found), run.path / "ranking.png")

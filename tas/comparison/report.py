@@ -14,6 +14,7 @@ from tas.comparison.structures import read_structures
 from tas.comparison.tables import agreement_table, pooled_table, rank_table, sentence, table
 from tas.config import SearchOptions
 from tas.runs.files import write_text
+from tas.runs.picture import save_picture
 from tas.runs.results import CompareResult
 from tas.runs.run import Run
 
@@ -45,10 +46,10 @@ def write_report(evidence: Evidence) -> str:
             *starts(evidence),
         ]
     if any(row.method != UNPRUNED for row in evidence.comparable()):
-        draw_pareto(means(evidence.comparable())).savefig(home / "pareto.png", dpi=150)
+        save_picture(draw_pareto(means(evidence.comparable())), home / "pareto.png")
         parts.append("![test accuracy against cost](pareto.png)\n")
     if searches := finished_searches(evidence):
-        draw_curves(searches, list(dict(evidence.options.targets.amounts()))).savefig(home / "curves.png", dpi=150)
+        save_picture(draw_curves(searches, list(dict(evidence.options.targets.amounts()))), home / "curves.png")
         parts.append("![cost and confidence over the epochs of the searches](curves.png)\n")
     if evidence.agreements:
         parts += ["## Agreement of seeds\n", agreement_table(evidence.agreements), AGREEMENT]

@@ -16,8 +16,8 @@ class ExportOptions(Options):
     run: str | None = field(default=None, metadata=OTHER_RUN)
     """The finished run; its directory may stand first, without the flag."""
     format: str = "onnx"
-    """onnx, torch (a program of torch.export), safetensors (the weights, and how the network is made of them) or
-    openvino."""
+    """onnx, torch (a program of torch.export), safetensors (the weights, and how the network is made of them),
+    openvino, or python (code that makes the network, and its weights: of resnet20 ... resnet164 and mobilenetv2)."""
     with_preprocessing: bool = False
     """Let the file take bytes, 0 to 255, as uint8, and normalise them itself."""
     quantize: Literal["int8"] | None = None
@@ -33,8 +33,8 @@ class ExportOptions(Options):
     """The file; none writes model and the format's ending into the run's directory."""
 
     def __post_init__(self) -> None:
-        kinds = ("onnx", "torch", "safetensors", "openvino")
-        inside("format", self.format, self.format in kinds, "onnx, torch, safetensors or openvino")
+        kinds = ("onnx", "torch", "safetensors", "openvino", "python")
+        inside("format", self.format, self.format in kinds, "onnx, torch, safetensors, openvino or python")
         inside("quantize", self.quantize, self.quantize in (None, "int8"), "int8")
         at_least(1, images=self.images, calibration_images=self.calibration_images)
         if self.quantize and self.format != "onnx":

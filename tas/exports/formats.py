@@ -1,8 +1,10 @@
 """The formats of exported files: how each is written, and how its FLOPs are counted again."""
 
+import io
 import json
 import logging
 import math
+import runpy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +16,11 @@ from typing import Any
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tas.errors import TasError, gist
+from tas.exports.python_code import write_python
 
 EXTRA = 'pip install "tas[export]"'
 """What installs the libraries that formats need."""
@@ -35,7 +39,7 @@ class Format:
     write: Callable[[nn.Module, Tensor, Path, Mapping[str, str]], None]
     """Writes a network, shown a batch of what it takes, and what there is to say of it."""
     multiply_adds: Callable[[Path, Tensor], int]
-    """Of one image, counted in the file; the batch shows what it takes."""
+    """Of a batch, counted in the file."""
     reloader: str
     """The script that loads the file in a process of its own."""
 
@@ -100,8 +104,9 @@ def onnx_multiply_adds(path: Path, batch: Tensor) -> int:
     import onnx
 
     model = onnx.load(path)
-    # Another length of the batch would need a product of symbols.
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    # Any length of the batch would need a product of symbols.
+    for end in (model.graph.input[0], model.graph.output[0]):
+        end.type.tensor_type.shape.dim[0].dim_value = len(batch)
     del model.graph.value_info[:]
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {one.name: list(one.dims) for one in graph.initializer}
@@ -122,8 +127,10 @@ def onnx_multiply_adds(path: Path, batch: Tensor) -> int:
 
 def write_program(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
     """By torch.export, for programs with torch alone."""
+    buffer = io.BytesIO()
     with quietly():
-        torch.export.save(exported(network, batch), path, extra_files=dict(said))
+        torch.export.save(exported(network, batch), buffer, extra_files=dict(said))
+    path.write_bytes(buffer.getbuffer())  # torch itself would not say why it cannot write it
 
 
 def program_multiply_adds(path: Path, batch: Tensor) -> int:
@@ -157,15 +164,18 @@ def write_openvino(network: nn.Module, batch: Tensor, path: Path, said: Mapping[
     model = openvino.convert_model(exported(network, batch))
     for name, text in said.items():
         model.set_rt_info(text, ["tas", name])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # so it says that the disk is full
+        raise OSError(gist(error)) from None
 
 
 def openvino_multiply_adds(path: Path, batch: Tensor) -> int:
-    """Of the convolutions and matrix products of an OpenVINO file."""
+    """Of the convolutions, matrix products and attention of an OpenVINO file."""
     import openvino
 
     model = openvino.Core().read_model(path)
-    model.reshape([1, *batch.shape[1:]])
+    model.reshape(list(batch.shape))
     total = 0
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
@@ -177,14 +187,41 @@ def openvino_multiply_adds(path: Path, batch: Tensor) -> int:
         elif kind == "MatMul":
             turned = node.get_attributes()["transpose_a"]
             total += math.prod(list(node.output(0).get_shape())) * list(node.input(0).get_shape())[-2 if turned else -1]
+        elif kind == "ScaledDotProductAttention":
+            queries, keys, made = node.input(0).get_shape(), node.input(1).get_shape(), node.output(0).get_shape()
+            total += (math.prod(list(queries)) + math.prod(list(made))) * list(keys)[-2]
     return total
 
 
+def python_multiply_adds(path: Path, batch: Tensor) -> int:
+    """Of the network that a Python file makes."""
+    return multiply_adds_of(runpy.run_path(str(path))["load"](), batch)
+
+
 def multiply_adds_of(network: nn.Module, batch: Tensor) -> int:
-    """The multiply-adds of a network for one image, of everything that torch's counter counts."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(batch)
-    return counter.get_total_flops() // (2 * len(batch))
+    """The multiply-adds of a network for a batch, of everything that torch's counter counts."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    try:
+        for parameter in learning:  # the counter follows gradients, of which there are none
+            parameter.requires_grad_(False)
+        with FlopCounterMode(display=False) as counter, without_fused_attention(), torch.no_grad():
+            network(batch)
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+    return counter.get_total_flops() // 2
+
+
+@contextmanager
+def without_fused_attention() -> Iterator[None]:
+    """Attention by plain products: torch's counter passes over the kernels that fuse them on a CPU."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 FORMATS = {
@@ -192,6 +229,7 @@ FORMATS = {
     "torch": Format(".pt2", (), write_program, program_multiply_adds, "reload_torch.py"),
     "safetensors": Format(".safetensors", (), write_weights, weights_multiply_adds, "reload_safetensors.py"),
     "openvino": Format(".xml", ("openvino",), write_openvino, openvino_multiply_adds, "reload_openvino.py"),
+    "python": Format(".py", (), write_python, python_multiply_adds, "reload_python.py"),
 }
 """--format -> what it is."""
 
@@ -204,10 +242,10 @@ def check_installed(name: str, needs: tuple[str, ...]) -> None:
 
 
 def write_file(kind: str, network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
-    """Write a network in a format. TasError where its exporter cannot do that."""
+    """Write a network in a format. TasError where its exporter cannot do that, OSError where the disk cannot."""
     try:
         FORMATS[kind].write(network, batch, path, said)
-    except OSError as error:
-        raise TasError(f"--output {path}: cannot be written ({error.strerror or gist(error)})") from None
+    except (TasError, OSError):
+        raise
     except Exception as error:  # exporters raise what they like
         raise TasError(f"--format {kind}: its exporter cannot do this network ({gist(error)})") from None

@@ -1,12 +1,20 @@
-"""The picture of an architecture."""
+"""Pictures: that of an architecture, and how all are written."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tas.architecture import Architecture
 from tas.reading.plan import Plan
+from tas.runs.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def save_picture(figure: "Figure", path: Path) -> None:
+    """Write a picture as a PNG file, whole or not at all. TasError if it cannot be written."""
+    with written_whole(path) as draft:
+        figure.savefig(draft, dpi=150, format="png")
 
 
 def draw_architecture(plan: Plan, architecture: Architecture) -> "Figure":

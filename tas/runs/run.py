@@ -16,7 +16,7 @@ from tas.architecture import Architecture
 from tas.config.groups import Keeping
 from tas.config.options import Options
 from tas.errors import TasError
-from tas.runs.files import write_text
+from tas.runs.files import write_text, written_whole
 from tas.runs.weights_file import save_state
 
 ROOT = Path("runs")
@@ -116,7 +116,8 @@ class Run:
             images: What its images must be like, and the names of its classes, in the order of the logits.
         """
         write_text(self.images, json.dumps(images, ensure_ascii=False) + "\n")
-        architecture.save(self.architecture)
+        with written_whole(self.architecture) as draft:
+            architecture.save(draft)
         save_state(self.weights, network.cpu().state_dict())
 
 

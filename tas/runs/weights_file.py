@@ -18,16 +18,25 @@ OBJECTS = "objects"
 """The key of the file's metadata that names entries which are no tensors, as JSON."""
 
 
+def torch_bytes(content: object) -> bytes:
+    """What torch.save writes; where it writes a file itself it does not say why it cannot."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state dict whole or not at all. What is no tensor, as a module's extra state, becomes bytes."""
+    """Write a state dict whole or not at all. What is no tensor, as a module's extra state, becomes bytes.
+
+    Raises:
+        TasError: It cannot be written.
+    """
     tensors: dict[str, Tensor] = {}
     objects, places = [], set()
     for name, entry in state.items():
         if not isinstance(entry, Tensor):
             objects.append(name)
-            buffer = io.BytesIO()
-            torch.save(entry, buffer)
-            entry = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+            entry = torch.frombuffer(bytearray(torch_bytes(entry)), dtype=torch.uint8)
         entry = entry.detach().cpu().contiguous()
         # The library takes no two tensors in one place, as tied weights are.
         shared = entry.untyped_storage().data_ptr() in places

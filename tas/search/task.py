@@ -22,7 +22,9 @@ from tas.errors import TasError, blame
 from tas.networks import check_name, open_network
 from tas.reading.original import normalise_as, original_for
 from tas.runs.console import warn, warn_uncounted
+from tas.runs.files import written_whole
 from tas.runs.run import Run
+from tas.runs.weights_file import torch_bytes
 from tas.search.module import SearchModule
 from tas.space.of_network import check_cuts
 from tas.space.space import SearchSpace
@@ -141,7 +143,8 @@ def budgets_of(target: Target, space: SearchSpace, predicted: PredictedLatency |
 def keep_checkpoint(run: Run, module: SearchModule) -> None:
     """Keep a search that trained nothing as others are kept by Lightning, for `reopen_search`."""
     run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": module.state_dict()}, run.checkpoint)
+    with written_whole(run.checkpoint) as draft:
+        draft.write_bytes(torch_bytes({"state_dict": module.state_dict()}))
 
 
 def reopen_search(run: Run, **elsewhere: Any) -> tuple[SearchTask, SearchModule]:

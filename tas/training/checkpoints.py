@@ -1,6 +1,5 @@
 """Checkpoints: written whole or not at all, checked before they are gone on from."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,15 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from tas.errors import TasError, gist
+from tas.runs.files import written_whole
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside the old one and then puts it in its place, so that one of them is always whole."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        draft = f"{path}.part"
-        super().save_checkpoint(checkpoint, draft, storage_options)
-        os.replace(draft, path)
+        with written_whole(Path(path)) as draft:
+            super().save_checkpoint(checkpoint, draft, storage_options)
 
 
 def check_readable(checkpoint: Path) -> None:

@@ -11,7 +11,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers.logger import Logger
 
-from tas.runs.files import write_text
+from tas.runs.files import write_text, writing
 
 
 class GrowingCsv:
@@ -52,7 +52,7 @@ class GrowingCsv:
         names = [*self.first, *sorted({*header, *(name for row in rows for name in row)} - {*self.first})]
         new = csv_lines([[cell(row.get(name, "")) for name in names] for row in rows])
         if names == header:
-            with self.path.open("a", encoding="utf-8") as file:
+            with writing(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(new)
             return
         old: list[list[str]] = []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from tas.errors import TasError
 from tas.exports import check, formats
@@ -53,6 +54,38 @@ def test_a_file_computes_what_the_network_does_at_the_same_cost(
     assert parity.difference < 1e-4
 
 
+class Attentive(nn.Module):
+    """A layer of a transformer, which computes attention by kernels of its own, and attention as torch offers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+        self.last = nn.Linear(16, 5)
+        # Computed of weights alone, which an exporter may do once and for all.
+        self.table = nn.Linear(2, 16)
+        self.register_buffer("places", torch.randn(9, 2))
+        self.token = nn.Parameter(torch.randn(1, 9, 16))
+        self.norm = nn.LayerNorm(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        token = self.norm(self.token.expand(x.shape[0], -1, -1))  # a view of a parameter, given to a module
+        x = self.layer(x.flatten(2).transpose(1, 2) + token + self.table(self.places))
+        heads = x.unflatten(2, (4, 4)).transpose(1, 2)
+        return self.last(scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2).mean(1))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch", "openvino"])
+def test_the_products_of_attention_are_counted_in_file_and_network(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, batch = Attentive().eval(), torch.randn(4, 16, 3, 3)
+    products = 9 * (16 * 48 + 16 * 16 + 2 * 16 * 32) + 2 * (2 * 9 * 9 * 16) + 16 * 5
+    assert multiply_adds_of(network, batch) == 4 * products + 9 * 2 * 16
+    file = tmp_path / f"model{FORMATS[kind].suffix}"
+    write_file(kind, network, batch, file, {})
+    assert check_parity(kind, file, network, batch).multiply_adds == products
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
 def test_what_computes_something_else_is_seen(mixed: tuple[nn.Module, Tensor], tmp_path: Path) -> None:
     network, batch = mixed
     write_file("torch", network, batch, tmp_path / "model.pt2", {})
@@ -67,7 +100,7 @@ def test_what_costs_something_else_is_seen(
 ) -> None:
     network, batch = mixed
     write_file("torch", network, batch, tmp_path / "model.pt2", {})
-    monkeypatch.setattr(check, "multiply_adds_of", lambda *_: 7)
+    monkeypatch.setattr(check, "multiply_adds_of", lambda _, images: 7 * len(images))
     with pytest.raises(TasError, match=f"the file has {MULTIPLY_ADDS} multiply-adds, the network 7"):
         check_parity("torch", tmp_path / "model.pt2", network, batch)
 

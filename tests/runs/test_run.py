@@ -58,7 +58,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", cut_off)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TasError, match=r"cannot be written \(.*No space left"):
         write_text(path, "new and long")
     assert path.read_text() == "old"
 
@@ -181,7 +181,7 @@ def test_metrics_are_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError("No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TasError, match=r"cannot be written \(.*No space left"):
         finish(run, train_result())
     assert not run.finished()
 

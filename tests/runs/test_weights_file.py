@@ -42,7 +42,7 @@ def test_a_full_disk_leaves_the_earlier_file_whole(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TasError, match=r"cannot be written \(.*No space left"):
         save_state(file, {"a": torch.zeros(2)})
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
