@@ -340,7 +340,7 @@ def test_runs_at_once_end_as_runs_one_after_another(
         (["--flops-targets", "0.5", "1.5", "--output", "out"], "--flops-targets is 1.5; allowed: a share above 0"),
         (["--params-targets", "2", "--output", "out"], "--params-targets is 2.0; allowed: a share above 0"),
         (["--flops-targets", "x", "--output", "out"], "--flops-targets is x; allowed: a share above 0"),
-        (["--flops-targets", "0.5", "1G", "--output", "out"], "--flops-targets 1G: resnet20 has 2532992 FLOPs"),
+        (["--flops-targets", "0.5", "1G", "--output", "out"], "--flops-targets 1G: resnet20 has 2,532,992 FLOPs"),
         (["--rank", "1", "--output", "out"], "--rank is 1; allowed: 0, or 2 and more"),
         (["--rank", "2", "--ranked", "l1", "--output", "out"], "--ranked is l1; allowed: tas, tas-width, tas-depth"),
         (["--devices", "2", "--output", "out"], "--devices and --num-nodes: every run of a comparison takes one"),
