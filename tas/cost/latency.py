@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor
 
@@ -17,6 +18,8 @@ from tas.architecture import Architecture
 from tas.cost.measures import Measure
 from tas.cost.tables import Term
 from tas.reading.plan import Layer, Plan
+
+Times = NDArray[np.float64]
 
 NANOSECONDS = 1e9
 """In a second."""
@@ -95,17 +98,36 @@ class LatencyCost:
         return tuple(value / NANOSECONDS for value in exact)
 
     def fitted(self, plan: Plan, networks: Sequence[Architecture], seconds: Sequence[float]) -> "LatencyCost":
-        """With the weights of the least squares of relative errors, none below 0.
+        """With the weights of `latency_fit`.
 
         Args:
             plan: Of the unpruned network.
             networks: Some that were timed whole.
             seconds: What they take.
         """
-        rows, times = np.array([self.parts(plan, network) for network in networks]), np.array(seconds)
-        scale = rows.max(0).clip(1e-12)
-        found, _ = nnls(rows / scale / times[:, None], np.ones(len(times)))
-        return replace(self, weights=LatencyWeights(*map(float, found / scale)))
+        rows = np.array([self.parts(plan, network) for network in networks])
+        return replace(self, weights=LatencyWeights(*map(float, latency_fit(rows, np.array(seconds)))))
+
+
+def latency_fit(rows: Times, seconds: Times) -> Times:
+    """The weights of the least squares of relative errors, none below 0.
+
+    Args:
+        rows: What each weight is the weight of, in each network, (networks, weights).
+        seconds: What these networks take, (networks,).
+    """
+    scale = rows.max(0).clip(1e-12)
+    found, _ = nnls(rows / scale / seconds[:, None], np.ones(len(seconds)))
+    return np.asarray(found / scale)
+
+
+def held_out_errors(rows: Times, seconds: Times, folds: int) -> Times:
+    """The relative error for each network, predicted by a fit of the other folds. Arguments as for `latency_fit`."""
+    places, predicted = np.arange(len(seconds)) % folds, np.zeros(len(seconds))
+    for fold in range(folds):
+        out = places == fold
+        predicted[out] = rows[out] @ latency_fit(rows[~out], seconds[~out])
+    return np.asarray(np.abs(predicted / seconds - 1))
 
 
 def in_time_units(cost: float) -> str:

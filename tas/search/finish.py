@@ -34,7 +34,7 @@ class Found:
     costs: Mapping[str, int]
     """Measure -> what the architecture costs, of all measures."""
     reachable: tuple[int, ...] | None
-    """Where a single budget is not met: the costs next to its target that the space does hold."""
+    """Where a single budget, of what is counted, is not met: the costs next to its target that the space does hold."""
     timed: TimedLatency | None
     """What was measured of its latency, where there is a budget of that."""
     conclusion: Conclusion
@@ -107,7 +107,7 @@ def hand_over(
         met=met,
         costs={name: measure.exact(space.plan, found) for name, measure in MEASURES.items()},
         timed=timed,
-        reachable=None if met or len(budgets) > 1 else reachable(space, budgets[0]),
+        reachable=None if met or promise is not None or len(budgets) > 1 else reachable(space, budgets[0]),
         conclusion=conclusion,
     )
 

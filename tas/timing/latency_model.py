@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tas.architecture import Architecture
 from tas.config.targets import Target, Timing
-from tas.cost.latency import NANOSECONDS, LatencyCost
+from tas.cost.latency import LatencyCost, held_out_errors
 from tas.cost.measures import MEASURES, Measure
 from tas.errors import TasError
 from tas.space.space import SearchSpace
@@ -87,9 +87,10 @@ def predicted_latency(
     networks = sampled_networks(space, SAMPLES)
     full_seconds, times = whole_times(network, space, networks, setting, cache, progress)
     latency = LatencyCost(grids, setting.batch)
-    errors = held_out_errors(latency, space, networks, times)
+    rows = np.array([latency.parts(space.plan, network) for network in networks])
+    errors = held_out_errors(rows, np.array(times), SAMPLE_FOLDS)
     fitted = latency.fitted(space.plan, [space.full, *networks], [full_seconds, *times])
-    return PredictedLatency(setting, fitted, full_seconds, float(np.median(errors)), max(errors))
+    return PredictedLatency(setting, fitted, full_seconds, float(np.median(errors)), float(errors.max()))
 
 
 def predicted_for(target: Target, timing: Timing, network: nn.Module, space: SearchSpace) -> PredictedLatency | None:
@@ -160,17 +161,3 @@ def whole_times(
             cache.write()
     full_seconds = float(np.median([cache.networks[name][0] for name in names]))
     return full_seconds, [full_seconds * cache.networks[name][1] for name in names]
-
-
-def held_out_errors(
-    latency: LatencyCost, space: SearchSpace, networks: Sequence[Architecture], times: Sequence[float]
-) -> list[float]:
-    """The relative error for each network, predicted by a fit of the other folds."""
-    errors = [0.0] * len(networks)
-    for fold in range(SAMPLE_FOLDS):
-        kept = [place for place in range(len(networks)) if place % SAMPLE_FOLDS != fold]
-        fitted = latency.fitted(space.plan, [networks[place] for place in kept], [times[place] for place in kept])
-        for place in range(fold, len(networks), SAMPLE_FOLDS):
-            predicted = fitted.measure.exact(space.plan, networks[place]) / NANOSECONDS
-            errors[place] = abs(predicted / times[place] - 1)
-    return errors
