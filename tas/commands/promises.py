@@ -9,6 +9,7 @@ from tas.config.targets import Target
 from tas.cost.budget import Budget
 from tas.cost.latency import NANOSECONDS, in_time_units
 from tas.cost.measures import MEASURES
+from tas.cost.memory import size_of
 from tas.errors import TargetMissedError, TasError
 from tas.runs.results import FoundResult, TimedLatency
 from tas.runs.run import Run
@@ -25,7 +26,7 @@ def check_reachable(task: SearchTask, prospect: Outlook) -> None:
     target, full = task.options.target, task.space.full.network
     of_flags = {measure: f"--{measure}-target {amount}" for measure, amount in target.amounts().items()}
     words, missed = short.missed.measure.words, of_flags[short.missed.measure.name]
-    band = f"+- {100 * target.tolerance:g} %"
+    band = band_of(target, short.missed.measure.name)
     shares = " and ".join(
         f"{cost / task.full(short.missed.measure):.4f} ({short.missed.measure.write(cost)})" for cost in short.reachable
     )
@@ -58,10 +59,20 @@ def target_lines(target: Target, budgets: Sequence[Budget], prospect: Outlook) -
     if short is not None:
         outcome = f"cannot be met{together}; the nearest network is handed over"
     return [
-        f"target {amount} +- {100 * target.tolerance:g} %, {budget.measure.write(math.ceil(budget.low))} to "
-        f"{budget.measure.told(int(budget.high))}: {outcome}"
-        for amount, budget in zip(target.amounts().values(), budgets)
+        f"target {amount} {band_of(target, name)}, {ends_of(budget)}: {outcome}"
+        for (name, amount), budget in zip(target.amounts().items(), budgets)
     ]
+
+
+def band_of(target: Target, measure: str) -> str:
+    """How far from a target a cost may be."""
+    return f"{'+' if measure == 'memory' else '+-'} {100 * target.tolerance:g} %"
+
+
+def ends_of(budget: Budget) -> str:
+    """The costs inside a budget."""
+    low = "at most" if budget.measure.maximum else f"{budget.measure.write(math.ceil(budget.low))} to"
+    return f"{low} {budget.measure.told(int(budget.high))}"
 
 
 def predicted_line(predicted: PredictedLatency) -> str:
@@ -87,6 +98,10 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
         if not Budget(amount.cost(full), target.tolerance, MEASURES[measure]).holds(cost):
             reached = str(cost) if amount.absolute else f"{cost / full:.4g}"
             missed.append(f"{measure} {reached}, aimed at {amount} +- {100 * target.tolerance:g} %")
+    if result.memory is not None and not memory_kept(target, result.memory, result.memory_full):
+        amount = target.amounts()["memory"]
+        reached = size_of(result.memory) if amount.absolute else f"{result.memory_ratio:.4g}"
+        missed.append(f"memory {reached}, aimed at at most {amount} {band_of(target, 'memory')}")
     if result.latency is not None and not latency_kept(target, result.latency):
         amount, timed = target.amounts()["latency"], result.latency
         reached = in_time_units(timed.seconds * NANOSECONDS) if amount.absolute else f"{timed.ratio:.4g}"
@@ -94,6 +109,12 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
     shares = " and ".join(f"{share:.4f}" for share in result.reachable or ())
     reach = f"; {shares} can be reached" if shares else ""
     raise TargetMissedError(f"{'; '.join(missed)}: the nearest network is in {run.path}{reach}")
+
+
+def memory_kept(target: Target, peak: int, full: int | None) -> bool:
+    """Whether a counted peak, in bytes, is at most its target; `full` is the unpruned network's."""
+    assert full is not None, "both are counted, or neither"
+    return peak <= (1 + target.tolerance) * target.amounts()["memory"].cost(full)
 
 
 def latency_kept(target: Target, timed: TimedLatency) -> bool:

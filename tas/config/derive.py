@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from tas.config.checks import at_least, inside
 from tas.config.groups import OTHER_RUN, WHERE, Machine
 from tas.config.options import Options
-from tas.config.targets import Target, Timing
+from tas.config.targets import SearchTarget, Timing
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeriveOptions(Options):
     """Answer another budget from a finished search, in seconds: tas derive RUN --flops-target 0.3."""
 
-    target: Target = Target()
+    target: SearchTarget = SearchTarget()
     timing: Timing = Timing()
     machine: Machine = Machine()
     run: str | None = field(default=None, metadata=OTHER_RUN)
