@@ -25,7 +25,8 @@ from tas.search.pictures import draw_front
 from tas.search.probing import probes_of
 from tas.search.task import SearchTask, budgets_of, reopen_search
 from tas.space.outlook import outlook
-from tas.timing.latency_model import predicted_for
+from tas.space.peak_memory import peak_for
+from tas.timing.latency_model import known_measures, predicted_for
 from tas.training.curves import csv_lines
 from tas.training.short import evaluate
 from tas.training.trainer import open_trainer, quiet
@@ -51,7 +52,9 @@ def derive_run(options: DeriveOptions) -> Run:
     if task.options.strategy.strategy == "sandwich":
         wanted = wanted.changed(draws=draws)
     predicted = predicted_for(options.target, options.timing, task.network, task.space)
-    task = replace(task, options=wanted, budgets=budgets_of(options.target, task.space, predicted), predicted=predicted)
+    peak = peak_for(options.target, task.network, task.space)
+    budgets = budgets_of(options.target, task.space, known_measures(predicted, peak))
+    task = replace(task, options=wanted, budgets=budgets, predicted=predicted, peak=peak)
     name = label(wanted.source.name, str(wanted.dataset.data))
     run = Run.of(Keeping(output=options.output), "derive", name)
     run.check_free()

@@ -2,11 +2,12 @@
 
 from tas.cost.count import parameters
 from tas.cost.measures import FLOPS
+from tas.cost.memory import size_of
 from tas.runs.card import write_card
 from tas.runs.console import say
 from tas.runs.files import write_text
 from tas.runs.picture import draw_architecture, save_picture
-from tas.runs.results import Likeliest, SearchResult, Standing
+from tas.runs.results import FoundResult, Likeliest, SearchResult, Standing
 from tas.runs.run import Run
 from tas.runs.summary import aimed, change, latency_words, missed, percent, summary
 from tas.search.confidence import mean_confidence
@@ -34,7 +35,7 @@ def search_result(
     flops, params = found.costs["flops"], parameters(found.network)
     budget, conclusion, shares = task.budgets[0], found.conclusion, task.shares
     around = None if found.reachable is None else tuple(cost / task.full(budget.measure) for cost in found.reachable)
-    likeliest = conclusion.likeliest
+    likeliest, memory_full = conclusion.likeliest, None if task.peak is None else task.full(task.peak)
     return SearchResult(
         flops=flops,
         flops_full=flops_full,
@@ -49,6 +50,10 @@ def search_result(
         latency=found.timed,
         latency_target=shares.get("latency"),
         latency_errors=None if task.predicted is None else task.predicted.errors,
+        memory=found.peak,
+        memory_full=memory_full,
+        memory_ratio=None if found.peak is None or memory_full is None else found.peak / memory_full,
+        memory_target=shares.get("memory"),
         val_accuracy=val_accuracy,
         confidence=mean_confidence(conclusion.widths, conclusion.depths),
         likeliest=Likeliest(
@@ -93,6 +98,7 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
         ("target", f"{aimed(options.target)}: {outcome}"),
         ("parameters", change(result.params_full, result.params)),
         *([] if result.latency is None else [("latency", latency_words(result.latency))]),
+        *memory_rows(result),
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(result.val_accuracy)} on the {part}, with the supernet's weights"),
         *([] if result.standing is None else standing_rows(result.standing, found.met)),
@@ -104,6 +110,14 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
         ("curves", "tensorboard --logdir runs"),
         ("next", f"tas train --kd --architecture {run.path}"),
     ]
+
+
+def memory_rows(result: FoundResult) -> list[tuple[str, str]]:
+    """The line on the peak memory, where one is aimed at."""
+    if result.memory is None or result.memory_full is None:
+        return []
+    sizes = f"{size_of(result.memory_full)} -> {size_of(result.memory)}"
+    return [("peak memory", f"{sizes} ({result.memory_ratio:.1%}) of live feature maps, an image")]
 
 
 def standing_rows(standing: Standing, met: bool) -> list[tuple[str, str]]:

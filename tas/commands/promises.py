@@ -8,6 +8,7 @@ from tas.config.targets import Target
 from tas.cost.budget import Budget
 from tas.cost.latency import NANOSECONDS, in_time_units
 from tas.cost.measures import MEASURES
+from tas.cost.memory import size_of
 from tas.errors import TargetMissedError, TasError
 from tas.runs.results import FoundResult, TimedLatency
 from tas.runs.run import Run
@@ -30,7 +31,7 @@ def check_reachable(target: Target, prospect: Outlook, finder: str = "this searc
     whole = measure.exact(prospect.space.plan, full)
     of_flags = {name: f"--{name}-target {amount}" for name, amount in target.amounts().items()}
     missed = of_flags[measure.name]
-    band = f"+- {100 * target.tolerance:g} %"
+    band = band_of(target, measure.name)
     shares = " and ".join(f"{cost / whole:.4f} ({measure.write(cost)})" for cost in short.reachable)
     flags = " and ".join([*(of_flags[budget.measure.name] for budget in short.beside), missed])
     nothing = "is inside both; inside the first," if short.beside else "is inside;"
@@ -68,10 +69,20 @@ def target_lines(target: Target, prospect: Outlook) -> list[str]:
     if short is not None:
         outcome = f"cannot be met{together}; the nearest network is handed over"
     return [
-        f"target {amount} +- {100 * target.tolerance:g} %, {budget.measure.write(math.ceil(budget.low))} to "
-        f"{budget.measure.told(int(budget.high))}: {outcome}"
-        for amount, budget in zip(target.amounts().values(), prospect.budgets)
+        f"target {amount} {band_of(target, name)}, {ends_of(budget)}: {outcome}"
+        for (name, amount), budget in zip(target.amounts().items(), prospect.budgets)
     ]
+
+
+def band_of(target: Target, measure: str) -> str:
+    """How far from a target a cost may be."""
+    return f"{'+' if measure == 'memory' else '+-'} {100 * target.tolerance:g} %"
+
+
+def ends_of(budget: Budget) -> str:
+    """The costs inside a budget."""
+    low = "at most" if budget.measure.maximum else f"{budget.measure.write(math.ceil(budget.low))} to"
+    return f"{low} {budget.measure.told(int(budget.high))}"
 
 
 def predicted_line(predicted: PredictedLatency) -> str:
@@ -97,6 +108,10 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
         if not Budget(amount.cost(full), target.tolerance, MEASURES[measure]).holds(cost):
             reached = str(cost) if amount.absolute else f"{cost / full:.4g}"
             missed.append(f"{measure} {reached}, aimed at {amount} +- {100 * target.tolerance:g} %")
+    if result.memory is not None and not memory_kept(target, result.memory, result.memory_full):
+        amount = target.amounts()["memory"]
+        reached = size_of(result.memory) if amount.absolute else f"{result.memory_ratio:.4g}"
+        missed.append(f"memory {reached}, aimed at no more than {amount} {band_of(target, 'memory')}")
     if result.latency is not None and not latency_kept(target, result.latency):
         amount, timed = target.amounts()["latency"], result.latency
         reached = in_time_units(timed.seconds * NANOSECONDS) if amount.absolute else f"{timed.ratio:.4g}"
@@ -104,6 +119,12 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
     shares = " and ".join(f"{share:.4f}" for share in result.reachable or ())
     reach = f"; {shares} can be reached" if shares else ""
     raise TargetMissedError(f"{'; '.join(missed)}: the nearest network is in {run.path}{reach}")
+
+
+def memory_kept(target: Target, peak: int, full: int | None) -> bool:
+    """Whether a counted peak, in bytes, is at most its target; `full` is the unpruned network's."""
+    assert full is not None, "both are counted, or neither"
+    return peak <= (1 + target.tolerance) * target.amounts()["memory"].cost(full)
 
 
 def latency_kept(target: Target, timed: TimedLatency) -> bool:

@@ -38,9 +38,26 @@ class Target(Tolerance):
 
     def amounts(self) -> dict[str, Amount]:
         """Measure -> what to keep of it, of those that have a target. TasError, naming the flag, where that is none."""
-        given = {"flops": self.flops_target, "params": self.params_target, "latency": self.latency_target}
-        read = {name: Amount.read(f"{name}_target", one) for name, one in given.items() if one is not None}
+        read = {name: Amount.read(f"{name}_target", one) for name, one in self.given().items() if one is not None}
         return read or {"flops": Amount(0.5)}
+
+    def given(self) -> dict[str, float | str | None]:
+        """Measure -> its option."""
+        return {"flops": self.flops_target, "params": self.params_target, "latency": self.latency_target}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchTarget(Target):
+    """Budget."""
+
+    memory_target: float | str | None = None
+    """Peak of live feature maps to stay under for one image, as tas profile counts it: a share of the unpruned
+    network's, or bytes such as 500kB or 1.5MB; at most that, with --tolerance above it, and no least; beside the others
+    or instead of them."""
+
+    def given(self) -> dict[str, float | str | None]:
+        """Measure -> its option."""
+        return {**super().given(), "memory": self.memory_target}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from tas.reading.plan import Plan
 
 @dataclass(frozen=True)
 class Budget:
-    """A band of one cost: (1 - tolerance) target to (1 + excess) target."""
+    """A band of one cost: (1 - tolerance) target to (1 + excess) target; of a maximum, which is a limit, from 0."""
 
     target: float
     """In units of the measure: multiply-adds for one image, parameters."""
@@ -26,7 +26,7 @@ class Budget:
     @property
     def low(self) -> float:
         """The least inside."""
-        return (1 - self.tolerance) * self.target
+        return 0.0 if self.measure.maximum else (1 - self.tolerance) * self.target
 
     @property
     def high(self) -> float:

@@ -12,8 +12,10 @@ from tas.reading.plan import Width
 class ExpectedCost:
     """The expectation of a cost over all networks, every width and depth chosen independently.
 
-    Exact, not an estimate: no table's two widths and depth depend on one another, so each term is a product. The sum
-    over the tables is one product of padded tensors; a loop over them would be many small operations in each step.
+    Of a cost that is the largest of several sums it is the largest of their expectations, which is at most its own.
+    That of a sum is exact, not an estimate: no table's two widths and depth depend on one another, so each term is a
+    product. The sum over the tables is one product of padded tensors; a loop over them would be many small operations
+    in each step.
 
     Args:
         tables: The costs.
@@ -33,7 +35,10 @@ class ExpectedCost:
         for index, table in enumerate(tables):
             costs[index, : table.cost.shape[0], : table.cost.shape[1]] = table.cost
             when[index, list(paid[index])] = 1
-        self.tensors: tuple[Tensor, ...] = torch.tensor(ends).t(), costs, when
+        places = {part: place for place, part in enumerate(dict.fromkeys(table.part for table in tables))}
+        parts = torch.zeros(len(places), len(tables), dtype=torch.float64)
+        parts[[places[table.part] for table in tables], range(len(tables))] = 1
+        self.tensors: tuple[Tensor, ...] = torch.tensor(ends).t(), costs, when, parts
         self.certain = torch.eye(1, self.most, dtype=torch.float64)
 
     def __call__(self, widths: Probabilities, depths: Probabilities) -> Tensor:
@@ -66,10 +71,11 @@ class ExpectedCost:
         return torch.cat([self.certain, rows])
 
     def total(self, rows: Tensor) -> Tensor:
-        """The sum of all tables under these probabilities."""
+        """The sum of all tables under these probabilities; of several sums the largest."""
         if self.tensors[0].device != rows.device:
             self.tensors = tuple(tensor.to(rows.device) for tensor in self.tensors)
-        ends, tables, when = self.tensors
+        ends, tables, when, parts = self.tensors
         reads, writes, stages = rows[ends]
         costs = (reads[:, None] @ tables @ writes[:, :, None]).flatten()
-        return costs @ (stages * when).sum(1)
+        paid = (stages * when).sum(1)
+        return costs @ paid if len(parts) == 1 else (parts @ (costs * paid)).amax()

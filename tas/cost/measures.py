@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from tas.architecture import Architecture
 from tas.cost.count import flops, parameters
-from tas.cost.tables import CostTable, Term, bilinear, tables_of
+from tas.cost.tables import CostTable, Term, bilinear, by_part, tables_of
 from tas.reading.plan import Plan
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One kind of cost, which is a sum over what a network is made of."""
+    """One kind of cost: a sum over what a network is made of, or the largest of several sums."""
 
     name: str
     """In options, files and curves."""
@@ -28,6 +28,9 @@ class Measure:
     """What a network of this plan pays."""
     write: Callable[[float], str] = "{:,.0f}".format
     """A cost as people write it, with its unit where it has one."""
+    maximum: bool = False
+    """Whether it is the largest of the sums over the parts of its terms. What has a target for a maximum has to be at
+    most that, and may be as much below as it likes."""
 
     def told(self, cost: float) -> str:
         """A cost in words."""
@@ -43,7 +46,7 @@ class Measure:
         """The cost of one architecture, from the plan of the unpruned network: every choice has one candidate."""
         widths = {name: (value,) for name, value in architecture.widths.items()}
         depths = {name: (value,) for name, value in architecture.depths.items()}
-        return sum(int(table.cost) for table in self.tables(plan, widths, depths))
+        return max(sum(int(table.cost) for table in part) for part in by_part(self.tables(plan, widths, depths)))
 
 
 def flops_terms(plan: Plan) -> Iterator[Term]:

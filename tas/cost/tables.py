@@ -1,8 +1,8 @@
 """The cost of every network that a space allows, as a sum of tables over the candidates of two widths.
 
-One formula throughout: each table is switched on by the depth of a stage. The exact cost of an architecture, its
-expectation over distributions, and the search for the best architecture inside a budget (`tas.space.milp`) read the
-same tables.
+Some costs are the largest of several such sums. One formula throughout: each table is switched on by the depth of a
+stage. The exact cost of an architecture, its expectation over distributions, and the search for the best architecture
+inside a budget (`tas.space.milp`) read the same tables.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,6 +33,8 @@ class Term:
     block: int = 0
     if_unequal: bool = False
     """It is paid only where inputs and outputs come out different."""
+    part: int = 0
+    """Where the cost is the largest of several sums: which of them it belongs to."""
 
 
 def bilinear(each_pair: int, each_output: int = 0) -> Callable[[Tensor, Tensor], Tensor]:
@@ -52,6 +54,8 @@ class CostTable:
     """Indices of the depth candidates at which it is paid."""
     cost: Tensor
     """(candidates of `reads`, candidates of `writes`), float64: whole numbers are exact in it up to 2**53."""
+    part: int = 0
+    """Which sum it belongs to, of those of which the largest is the cost."""
 
 
 def tables_of(
@@ -64,7 +68,7 @@ def tables_of(
 
     Widths may be tensors, (candidates,), of numbers that need not be whole: the costs are differentiable in them.
     """
-    merged: dict[tuple[Width, Width, str | None, tuple[int, ...]], Tensor] = {}
+    merged: dict[tuple[Width, Width, str | None, tuple[int, ...], int], Tensor] = {}
     for term in terms:
         for case in plan.cases(term.stage, term.block, term.reads, depths):
             reads, writes = case.reads, term.writes
@@ -75,9 +79,17 @@ def tables_of(
             if reads == writes:
                 reads, cost = 1, cost.diagonal()[None]  # one choice, not two independent ones
             indices = tuple(depths[case.stage].index(depth) for depth in case.depths) if case.stage else ()
-            key = (reads, writes, case.stage, indices)
+            key = (reads, writes, case.stage, indices, term.part)
             merged[key] = merged[key] + cost if key in merged else cost
-    return [CostTable(*key, cost) for key, cost in merged.items()]
+    return [CostTable(*key[:4], cost, key[4]) for key, cost in merged.items()]
+
+
+def by_part(tables: Iterable[CostTable]) -> list[list[CostTable]]:
+    """The tables of each sum; the cost is the largest of the sums."""
+    parts: dict[int, list[CostTable]] = {}
+    for table in tables:
+        parts.setdefault(table.part, []).append(table)
+    return list(parts.values())
 
 
 def channels(width: Width, candidates: Mapping[str, tuple[int, ...] | Tensor]) -> Tensor:

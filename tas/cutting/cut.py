@@ -168,9 +168,14 @@ def select_channels(
         index = (times * index[:, None] + torch.arange(times)).flatten()
         result[name] = tensor.index_select(dim, index.to(tensor.device))
 
+    owned: dict[str, list[str]] = {}
+    for name in state:
+        owned.setdefault(name.rpartition(".")[0], []).append(name)
+
     def take_all(module: str, segments: Sequence[Segment]) -> None:
-        for name, tensor in state.items():
-            if name.rpartition(".")[0] == module and isinstance(tensor, Tensor) and tensor.dim() > 0:
+        for name in owned.get(module, ()):
+            tensor = state[name]
+            if isinstance(tensor, Tensor) and tensor.dim() > 0:
                 take(name, 0, segments)
 
     channelwise = {item.name for item in plan.channelwise}

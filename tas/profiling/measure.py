@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from tas.cost.count import flops, nonzero_flops, parameters
+from tas.cost.memory import peak_activations
 from tas.errors import TasError
 from tas.exports.formats import EXTRA
 from tas.profiling.coding import CodedSize, coded_size, saved_size
 from tas.profiling.layers import LayerTable, layer_times
-from tas.profiling.memory import peak_activations
 from tas.timing.conditions import Conditions, accelerator, conditions_here, name_of_device, threads_of_torch
 from tas.timing.interleaved import Spread, in_eager, interleaved, ratios
 from tas.timing.onnx_runtime import OnnxNetwork, OnnxRuntimeError, runtime_version

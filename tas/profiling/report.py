@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tas.cost.memory import size_of
 from tas.profiling.layers import LayerTime
 from tas.profiling.measure import Figure, Latency, Profile, counted
 from tas.profiling.verdict import arrived, verdict
@@ -131,11 +132,6 @@ def spread_of_time(spread: Spread) -> str:
 def in_milliseconds(seconds: float) -> str:
     """0.00231 is 2.31 ms."""
     return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds * 1e3:.0f} ms"
-
-
-def size_of(count: float) -> str:
-    """Bytes in kB or MB of the decimal kind: 1100000 is 1.10 MB."""
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def folded(text: str) -> str:

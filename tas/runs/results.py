@@ -107,6 +107,13 @@ class FoundResult(Result):
     latency_errors: tuple[float, float] | None = None
     """How far the latencies are off that the choice was made by: the median and the largest relative error, of random
     networks measured whole."""
+    memory: int | None = None
+    """Where a peak memory is aimed at: the most bytes of feature maps that are alive at once for an image, counted."""
+    memory_full: int | None = None
+    """Of the unpruned network."""
+    memory_ratio: float | None = None
+    memory_target: float | None = None
+    """The share of the unpruned network's that is aimed at, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,8 @@ def aimed(target: Target) -> str:
     """The targets, as they were given, and the tolerance: "0.5 +- 5%" where it is a share of the FLOPs."""
     amounts = target.amounts()
     parts = [
-        f"{amount}{'' if amount.absolute else ' of the'} {MEASURES[name].words if name in MEASURES else name}"
+        f"{'at most ' if name == 'memory' else ''}{amount}{'' if amount.absolute else ' of the'} "
+        f"{MEASURES[name].words if name in MEASURES else name}"
         for name, amount in amounts.items()
     ]
     if list(amounts) == ["flops"] and not amounts["flops"].absolute:

@@ -18,6 +18,7 @@ from tas.runs.results import TimedLatency
 from tas.search.conclusion import Conclusion, Scored, conclude
 from tas.search.module import SearchModule
 from tas.space.derivation import reachable
+from tas.space.peak_memory import peak_of
 from tas.timing.promise import LatencyPromise
 
 
@@ -37,6 +38,8 @@ class Found:
     """Where a single budget, of what is counted, is not met: the costs next to its target that the space does hold."""
     timed: TimedLatency | None
     """What was measured of its latency, where there is a budget of that."""
+    peak: int | None
+    """The bytes of its peak memory, counted, where there is a budget of that."""
     conclusion: Conclusion
     """What it was chosen by: distributions, and, where the strategy measures scores, how sure they are."""
 
@@ -97,16 +100,25 @@ def hand_over(
             budgets,
         )
     found = conclusion.architecture
-    counted = [budget for budget in budgets if promise is None or budget != promise.budget]
-    met = all_hold(counted, space.plan, found) and (promise is None or timed is None or promise.kept(timed))
     supernet.force(found)
     update_bn(images, supernet, device)
+    small = cut(network, space.plan, found, supernet.weights(found))
+    limits = [budget for budget in budgets if budget.measure.maximum]
+    peak = peak_of(small, space) if limits else None
+    # What is measured counts, and not what is predicted of it.
+    predicted = [budget for budget in budgets if budget not in limits and (not promise or budget != promise.budget)]
+    met = (
+        all_hold(predicted, space.plan, found)
+        and (peak is None or all(budget.holds(peak) for budget in limits))
+        and (promise is None or timed is None or promise.kept(timed))
+    )
     return Found(
         architecture=found,
-        network=cut(network, space.plan, found, supernet.weights(found)),
+        network=small,
         met=met,
         costs={name: measure.exact(space.plan, found) for name, measure in MEASURES.items()},
         timed=timed,
+        peak=peak,
         reachable=None if met or promise is not None or len(budgets) > 1 else reachable(space, budgets[0]),
         conclusion=conclusion,
     )

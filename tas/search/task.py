@@ -13,7 +13,7 @@ from tas.config.files import read_yaml
 from tas.config.parsing import from_values
 from tas.config.targets import Target
 from tas.cost.budget import Budget
-from tas.cost.measures import Measure
+from tas.cost.measures import MEASURES, Measure
 from tas.cost.targets import budgets_for, shares_of
 from tas.cutting.importance import sorted_by_importance
 from tas.data.images import SearchData
@@ -27,6 +27,7 @@ from tas.runs.run import Run
 from tas.runs.weights_file import torch_bytes
 from tas.search.module import SearchModule
 from tas.space.of_network import check_cuts
+from tas.space.peak_memory import peak_for
 from tas.space.space import SearchSpace
 from tas.supernet.check import check_masked, check_supernet, same_numbers
 from tas.supernet.supernet import Supernet
@@ -49,11 +50,13 @@ class SearchTask:
     """Where the weights are from, in words."""
     predicted: PredictedLatency | None = None
     """What latencies are predicted by, where one is aimed at."""
+    peak: Measure | None = None
+    """The peak memory, where one is aimed at."""
 
     @property
     def measures(self) -> Mapping[str, Measure]:
         """Name -> measure, of all that are known."""
-        return known_measures(self.predicted)
+        return known_measures(self.predicted, self.peak)
 
     def full(self, measure: Measure) -> int:
         """What the unpruned network costs."""
@@ -107,27 +110,28 @@ def open_search(options: SearchOptions) -> SearchTask:
     elif original.trained:
         network.load_state_dict(sorted_by_importance(network.state_dict(), original.plan))
     predicted = predicted_for(options.target, options.timing, network, space)
-    budgets = budgets_of(options.target, space, predicted)
+    peak = peak_for(options.target, network, space)
+    budgets = budgets_of(options.target, space, known_measures(predicted, peak))
     if not sandwich and how.samples == 1 and options.space.search != "depth":
         warn("search", "with --samples 1 the loss gives the widths no gradient; only the cost moves them")
     if space.plan.widths and not any(layer.norm for layer in space.plan.layers):
         warn("search", f"{name} has no batch norm after any layer that is searched; widths are compared without one")
     warn_uncounted("search", name, network, data.input_shape)
-    return SearchTask(options, network, space, budgets, halves, source, predicted)
+    return SearchTask(options, network, space, budgets, halves, source, predicted, peak)
 
 
-def budgets_of(target: Target, space: SearchSpace, predicted: PredictedLatency | None = None) -> tuple[Budget, ...]:
+def budgets_of(target: Target, space: SearchSpace, measures: Mapping[str, Measure] = MEASURES) -> tuple[Budget, ...]:
     """The budgets of a search, one for each target.
 
     Args:
         target: What is aimed at.
         space: The candidates.
-        predicted: What latencies are predicted by, where one is aimed at.
+        measures: Name -> measure, of all that have a target.
 
     Raises:
         TasError: A target is above what the unpruned network costs, or the space has nothing as small.
     """
-    budgets = budgets_for(target, space.plan, space.full, known_measures(predicted))
+    budgets = budgets_for(target, space.plan, space.full, measures)
     for budget, amount in zip(budgets, target.amounts().values()):
         cost = budget.measure
         full, smallest = cost.exact(space.plan, space.full), cost.exact(space.plan, space.smallest())

@@ -44,7 +44,7 @@ def best_inside(space: SearchSpace, scores: Scores, budgets: Sequence[Budget], g
     if all_hold(budgets, space.plan, highest):
         return highest
     reduced = space
-    if len(budgets) == 1:
+    if is_one_sum(budgets):
         elimination = Elimination(space, budgets[0])
         if elimination.order is not None:
             reduced = elimination.candidates_that_may_win(scores) or space
@@ -75,7 +75,7 @@ def best_of_many(space: SearchSpace, scores: Sequence[Scores], budgets: Sequence
     """
     most = [replace(budget, tolerance=1.0, excess=0.0) for budget in budgets]
     rows = {name: np.stack([one[name] for one in scores]) for name in choices_of(space)}
-    pool = by_elimination(space, rows, most[0]) if len(most) == 1 else []
+    pool = by_elimination(space, rows, most[0]) if is_one_sum(most) else []
     if not pool:
         milp = Milp(space, most)
         solved = [milp.best(one, gap=CLOSE) for one in scores[: min(MOST_SOLVED, math.ceil(SOLVED * len(scores)))]]
@@ -89,6 +89,11 @@ def best_of_many(space: SearchSpace, scores: Sequence[Scores], budgets: Sequence
     }
     totals = sum((rows[name][:, places[name]] for name in rows), np.zeros((len(scores), len(pool))))
     return [pool[place] for place in totals.argmax(1)]
+
+
+def is_one_sum(budgets: Sequence[Budget]) -> bool:
+    """Whether a single sum of tables is bounded, as elimination needs it."""
+    return len(budgets) == 1 and not budgets[0].measure.maximum
 
 
 def by_elimination(space: SearchSpace, rows: Mapping[str, Array], budget: Budget) -> list[Architecture]:

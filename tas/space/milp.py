@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, hstack, vstack
 from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.tables import CostTable, Probabilities
+from tas.cost.tables import CostTable, Probabilities, by_part
 from tas.reading.plan import Width
 from tas.space.space import SearchSpace
 
@@ -39,7 +39,8 @@ class Milp:
 
     Every candidate is a 0/1 variable. A cost table is a sum over pairs of candidates, so each pair gets a variable that
     is 1 when both are chosen and the table is paid; tying the pairs' row and column sums to the candidates makes that
-    linear, and keeps the relaxation tight. Tables of several measures over the same pairs share their variables.
+    linear, and keeps the relaxation tight. Tables of several sums over the same pairs share their variables. A measure
+    that is a maximum has several sums, each of which has to keep to its budget.
 
     Args:
         space: The candidates.
@@ -59,13 +60,16 @@ class Milp:
         self.pairs: dict[tuple[object, ...], NDArray[np.int64]] = {}
         tables = [budget.measure.tables(space.plan, space.widths, space.depths) for budget in budgets]
         self.costs = [
-            (
-                np.concatenate([self.pair(table).ravel() for table in own]),
-                np.concatenate([table.cost.numpy().ravel() for table in own]),
-            )
+            [
+                (
+                    np.concatenate([self.pair(table).ravel() for table in part]),
+                    np.concatenate([table.cost.numpy().ravel() for table in part]),
+                )
+                for part in by_part(own)
+            ]
             for own in tables
         ]
-        """For each budget the columns that cost something, and what they cost."""
+        """For each budget, and each of its sums, the columns that cost something, and what they cost."""
 
     def new(self, count: int) -> NDArray[np.int64]:
         """The columns of `count` more variables."""
@@ -117,20 +121,21 @@ class Milp:
     def inside(self, margin: float = 0.0) -> list[LinearConstraint]:
         """That the costs of a solution are inside all budgets, each narrower by a margin."""
         return [
-            LinearConstraint(self.cost_row(place), budget.low / budget.target, budget.high / budget.target)
+            bounded(self.cost_rows(place), budget.low / budget.target, budget.high / budget.target)
             for place, budget in enumerate(budget.narrower(margin) for budget in self.budgets)
         ]
 
     def nearest(self) -> Architecture:
-        """The architecture whose costs are nearest to the targets: the sum of the distances, as shares, is least."""
+        """The architecture whose costs are nearest to the targets: the sum of the distances, as shares, is least. What
+        is below the target of a maximum is not away from it."""
         # One more variable for each budget, the distance: cost - distance <= target <= cost + distance.
         count = len(self.budgets)
         bounds = []
-        for place in range(count):
-            row, distance = self.cost_row(place).toarray(), np.eye(1, count, place)
-            above = coo_array(np.concatenate([row, -distance], axis=1))
-            below = coo_array(np.concatenate([row, distance], axis=1))
-            bounds += [LinearConstraint(above, -np.inf, 1), LinearConstraint(below, 1, np.inf)]
+        for place, budget in enumerate(self.budgets):
+            rows = self.cost_rows(place)
+            bounds.append(bounded(with_distance(rows, -1.0, place, count), -np.inf, 1))
+            if not budget.measure.maximum:
+                bounds.append(bounded(with_distance(rows, 1.0, place, count), 1, np.inf))
         objective = np.zeros(self.size + count)
         objective[self.size :] = 1.0
         found = self.solve(objective, self.size + count, *bounds)
@@ -139,20 +144,33 @@ class Milp:
 
     def next_to_target(self, gap: float = 0.0) -> list[Architecture]:
         """By the first budget, inside the others: the architecture of most cost that costs no more than its target,
-        then that of least cost that costs no less; one of them where the other does not exist. The gap is how far from
-        the nearest they may be, as a share of their costs."""
-        row = self.cost_row(0)
-        cost = row.toarray()[0]
-        others = self.inside()[1:]
-        below = self.solve(-cost, self.size, LinearConstraint(row, -np.inf, 1), *others, gap=gap)
-        above = self.solve(cost, self.size, LinearConstraint(row, 1, np.inf), *others, gap=gap)
+        then that of least cost that costs no less; one of them where the other does not exist. Of a maximum, which may
+        be anything below its target, that of least cost alone. The gap is how far from the nearest they may be, as a
+        share of their costs."""
+        rows, others = self.cost_rows(0), self.inside()[1:]
+        if self.budgets[0].measure.maximum:
+            # One more variable, which no sum is above.
+            objective = np.eye(1, self.size + 1, self.size)[0]
+            most = bounded(with_distance(rows, -1.0, 0, 1), -np.inf, 0)
+            beside = [LinearConstraint(with_distance(one.A, 0.0, 0, 1), one.lb, one.ub) for one in others]
+            least = self.solve(objective, self.size + 1, most, *beside, gap=gap)
+            return [] if least is None else [least]
+        cost = rows.toarray()[0]
+        below = self.solve(-cost, self.size, bounded(rows, -np.inf, 1), *others, gap=gap)
+        above = self.solve(cost, self.size, bounded(rows, 1, np.inf), *others, gap=gap)
         return [found for found in (below, above) if found is not None]
 
-    def cost_row(self, place: int) -> coo_array:
-        """The cost of a solution by the budget at a place, as a row in units of its target, so that the solver's
-        tolerances fit it."""
-        columns, costs = self.costs[place]
-        return coo_array((costs / self.budgets[place].target, (np.zeros_like(columns), columns)), shape=(1, self.size))
+    def cost_rows(self, place: int) -> coo_array:
+        """The sums of the budget at a place, of which the largest is the cost of a solution: a row each, in units of
+        its target, so that the solver's tolerances fit it."""
+        sums, target = self.costs[place], self.budgets[place].target
+        return vstack(
+            [
+                coo_array((costs / target, (np.zeros_like(columns), columns)), shape=(1, self.size))
+                for columns, costs in sums
+            ],
+            format="coo",
+        )
 
     def solve(
         self, objective: NDArray[np.float64], size: int, *constraints: LinearConstraint, gap: float = 0.0
@@ -183,6 +201,18 @@ class Milp:
             bounds=Bounds(0, upper),
             options={"time_limit": TIME_LIMIT, "mip_rel_gap": gap},
         )
+
+
+def bounded(rows: coo_array, low: float, high: float) -> LinearConstraint:
+    """That each of these rows is from low to high."""
+    return LinearConstraint(rows, np.full(rows.shape[0], low), np.full(rows.shape[0], high))
+
+
+def with_distance(rows: coo_array, factor: float, place: int, count: int) -> coo_array:
+    """The same rows with `count` more columns, of which that at a place has a factor in all of them."""
+    more = np.zeros((rows.shape[0], count))
+    more[:, place] = factor
+    return hstack([rows, coo_array(more)], format="coo")
 
 
 class Rows:

@@ -66,13 +66,7 @@ def check_cuts(network: nn.Module, space: SearchSpace, input_shape: Sequence[int
     trains = failure_in_training(network, input_shape) is None
     with torch.random.fork_rng(devices=[]):  # what a search draws later does not depend on it
         generator = random.Random(0)
-        drawn = [
-            space.choose(
-                {name: generator.choice(candidates) for name, candidates in space.widths.items()},
-                {name: generator.choice(candidates) for name, candidates in space.depths.items()},
-            )
-            for _ in range(2)
-        ]
+        drawn = [space.drawn(generator) for _ in range(2)]
         for architecture in (space.smallest(), *drawn):
             check_cut(network, space, architecture, input_shape, trains)
 

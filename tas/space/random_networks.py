@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tas.architecture import Architecture
 from tas.cost.budget import Budget
-from tas.cost.tables import CostTable
+from tas.cost.tables import CostTable, by_part
 from tas.reading.plan import Width
 from tas.space.derivation import derive
 from tas.space.space import SearchSpace
@@ -37,7 +37,7 @@ def random_architecture(space: SearchSpace, budgets: Sequence[Budget], generator
         drawn = {
             name: torch.randint(len(candidates), (BATCH,), generator=generator) for name, candidates in choices.items()
         }
-        costs = [costs_of(own, drawn) for own in tables]
+        costs = [torch.stack([costs_of(part, drawn) for part in by_part(own)]).amax(0) for own in tables]
         holds = [(budget.low <= cost) & (cost <= budget.high) for budget, cost in zip(budgets, costs)]
         inside = torch.stack(holds).all(0).nonzero()
         if len(inside):

@@ -1,6 +1,7 @@
 """The candidates between which a search chooses."""
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -74,6 +75,13 @@ class SearchSpace:
     def choose(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> Architecture:
         """The architecture with these widths, and those tied to them, and these depths."""
         return self.full.with_counts({n: widths[self.plan.tied.get(n, n)] for n in self.full.widths}, depths)
+
+    def drawn(self, generator: random.Random) -> Architecture:
+        """An architecture of which every width and depth is drawn by itself, whatever it costs."""
+        return self.choose(
+            {name: generator.choice(candidates) for name, candidates in self.widths.items()},
+            {name: generator.choice(candidates) for name, candidates in self.depths.items()},
+        )
 
     def smallest(self) -> Architecture:
         """The narrowest and shallowest network of the space, which is also its cheapest."""

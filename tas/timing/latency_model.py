@@ -116,9 +116,10 @@ def latency_blamed() -> Iterator[None]:
         raise TasError(f"--latency-target: ONNX Runtime cannot take this network ({error})") from None
 
 
-def known_measures(predicted: PredictedLatency | None) -> Mapping[str, Measure]:
-    """Name -> measure, of those that are counted, and of latency where that is predicted."""
-    return MEASURES if predicted is None else {**MEASURES, "latency": predicted.measure}
+def known_measures(predicted: PredictedLatency | None, peak: Measure | None = None) -> Mapping[str, Measure]:
+    """Name -> measure, of those that are counted, and of latency and peak memory where these are predicted."""
+    latency = {} if predicted is None else {"latency": predicted.measure}
+    return {**MEASURES, **latency, **({} if peak is None else {peak.name: peak})}
 
 
 def sampled_networks(space: SearchSpace, count: int) -> list[Architecture]:

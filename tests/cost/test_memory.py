@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tas.profiling.memory import peak_activations
+from tas.cost.memory import peak_activations
 
 MAP = 16 * 4
 """Bytes of a channel of 4x4."""

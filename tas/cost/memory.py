@@ -25,8 +25,10 @@ class LiveStorages(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.apart = {reference_to(tensor).cdata for tensor in apart}
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.peak = 0
-        """Bytes, at most, so far."""
+        self.place: str | None = None
+        """The block that is running, as whoever runs the network says."""
+        self.moments: list[tuple[str | None, int]] = []
+        """Where it was, and the bytes: at the start, and after each operation so far."""
         self.take(given)
 
     def __torch_dispatch__(
@@ -49,7 +51,7 @@ class LiveStorages(TorchDispatchMode):
                 if reference.cdata not in self.apart:
                     self.alive[reference.cdata] = reference, tensor.untyped_storage().nbytes()
         self.alive = {key: entry for key, entry in self.alive.items() if not expired(entry[0])}
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+        self.moments.append((self.place, sum(size for _, size in self.alive.values())))
 
 
 def reference_to(tensor: Tensor) -> StorageWeakRef:
@@ -72,7 +74,32 @@ def peak_activations(network: nn.Module, image: Tensor) -> int:
         network: In eval mode.
         image: (1, C, H, W).
     """
-    apart = [*network.parameters(), *network.buffers()]
-    with torch.no_grad(), LiveStorages([image], apart) as storages:
+    return max(count for _, count in live_moments(network, image))
+
+
+def live_moments(network: nn.Module, image: Tensor, blocks: Sequence[str] = ()) -> list[tuple[str | None, int]]:
+    """The bytes that are alive at the start, and after each operation, and the block that it stands in.
+
+    Arguments as for `peak_activations`, and the names of blocks, none inside another; outside of them it is None.
+    """
+    storages = LiveStorages([image], [*network.parameters(), *network.buffers()])
+
+    def at(place: str | None) -> Callable[..., None]:
+        def hook(*given: Any) -> None:
+            storages.place = place
+
+        return hook
+
+    modules = [(name, network.get_submodule(name)) for name in blocks]
+    hooks = [module.register_forward_pre_hook(at(name)) for name, module in modules]
+    hooks += [module.register_forward_hook(at(None)) for _, module in modules]
+    with torch.no_grad(), storages:
         network(image)
-    return storages.peak
+    for handle in hooks:
+        handle.remove()
+    return storages.moments
+
+
+def size_of(count: float) -> str:
+    """Bytes in kB or MB of the decimal kind: 1100000 is 1.10 MB."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
