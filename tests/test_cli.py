@@ -286,12 +286,12 @@ def without_group(command: str) -> set[str]:
 
 
 HEADINGS = {
-    "derive": ["Budget", "Machine"],
+    "derive": ["Budget", "Latency", "Machine"],
     "predict": [],
     "export": [],
     "profile": [],
-    "search": ["Network and the weights that it starts from", "Images", "Budget", "Space: what can be found"],
-    "prune": ["Network and the weights that it starts from", "Images", "Budget", "Method of pruning"],
+    "search": ["Network and the weights that it starts from", "Images", "Budget", "Latency"],
+    "prune": ["Network and the weights that it starts from", "Images", "Budget", "Latency"],
     "train": ["Network and the weights that it starts from", "Images", "Distillation: what a student learns"],
     "compare": ["Network and the weights that it starts from", "Images", "Budgets", "Training of the weights"],
 }
