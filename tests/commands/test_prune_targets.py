@@ -72,14 +72,14 @@ def test_methods_that_keep_one_target_refuse_two_and_name_those_that_do_not(meth
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--method", "balanced", "--params-target", 0.005), "no network of balanced is inside; 0.0092 (2490) of the"),
+        (("--method", "balanced", "--params-target", 0.005), "no network of balanced is inside; 0.0092 (2,490) of the"),
         (
             ("--method", "balanced", "--flops-target", 0.2, "--params-target", 0.9),
-            "no network of balanced is inside both; inside the first, 0.4685 (127425) of the parameters",
+            "no network of balanced is inside both; inside the first, 0.4685 (127,425) of the parameters",
         ),
-        (("--method", "random", "--flops-target", 0.01), "no network of random is inside; 0.0230 (58186) of the FLOPs"),
-        (("--flops-target", 0.05, "--round-to", 8), "no network of uniform is inside; 0.1170 (296272) of the FLOPs"),
-        (("--flops-target", 0.9, "--blocks", 1), "no network of uniform is inside; 0.3014 (763520) of the FLOPs of"),
+        (("--method", "random", "--flops-target", 0.01), "no network of random is inside; 0.0230 (58,186) of the FLOPs"),
+        (("--flops-target", 0.05, "--round-to", 8), "no network of uniform is inside; 0.1170 (296,272) of the FLOPs"),
+        (("--flops-target", 0.9, "--blocks", 1), "no network of uniform is inside; 0.3014 (763,520) of the FLOPs of"),
         (("--method", "balanced", "--flops-target", 0.99, "--blocks", 1), "no network of balanced is inside; 0.3014"),
         (("--method", "shallow", "--flops-target", 0.9, "--blocks", 2), "no network of shallow is inside; 0.65"),
     ],
@@ -107,7 +107,7 @@ def test_a_function_of_ones_own_is_given_all_budgets(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     Path("keeping.py").write_text(
-        "def all_of_it(task):\n    assert [one.measure for one in task.budgets] == ['flops', 'params']\n"
+        "def all_of_it(task):\n    assert [one.measure.name for one in task.budgets] == ['flops', 'params']\n"
         "    return task.full\n\n\ndef one(task):\n    return task.budget.target\n"
     )
     given = ("--flops-target", 1.0, "--params-target", 0.99, *FEW)
