@@ -77,7 +77,10 @@ def test_methods_that_keep_one_target_refuse_two_and_name_those_that_do_not(meth
             ("--method", "balanced", "--flops-target", 0.2, "--params-target", 0.9),
             "no network of balanced is inside both; inside the first, 0.4685 (127,425) of the parameters",
         ),
-        (("--method", "random", "--flops-target", 0.01), "no network of random is inside; 0.0230 (58,186) of the FLOPs"),
+        (
+            ("--method", "random", "--flops-target", 0.01),
+            "no network of random is inside; 0.0230 (58,186) of the FLOPs",
+        ),
         (("--flops-target", 0.05, "--round-to", 8), "no network of uniform is inside; 0.1170 (296,272) of the FLOPs"),
         (("--flops-target", 0.9, "--blocks", 1), "no network of uniform is inside; 0.3014 (763,520) of the FLOPs of"),
         (("--method", "balanced", "--flops-target", 0.99, "--blocks", 1), "no network of balanced is inside; 0.3014"),
