@@ -9,7 +9,7 @@ from tas.architecture import Architecture
 from tas.cutting.cut import cut
 from tas.reading.plan import Plan
 from tas.runs.results import TimedLatency
-from tas.timing.interleaved import Spread, interleaved, ratios
+from tas.timing.interleaved import LEAST_ROUNDS, Spread, interleaved, ratios
 from tas.timing.setting import Setting
 
 MOST_ROUNDS, SECONDS = 60, 6.0
@@ -51,7 +51,7 @@ class Stopwatch:
         self.full = setting.network_call(subject.made(full), self.image_shape)
 
     def times(
-        self, architecture: Architecture, seconds: float, rounds: int, least: int = 5
+        self, architecture: Architecture, seconds: float, rounds: int, least: int = LEAST_ROUNDS
     ) -> tuple[tuple[float, ...], ...]:
         """The times of the unpruned network and of another, round by round, in seconds: (2, rounds)."""
         call = self.setting.network_call(self.subject.made(architecture), self.image_shape)
