@@ -10,10 +10,11 @@ from tas.cost.latency import NANOSECONDS, in_time_units
 from tas.cost.measures import MEASURES
 from tas.cost.memory import size_of
 from tas.errors import TargetMissedError, TasError
-from tas.runs.results import FoundResult, TimedLatency
+from tas.runs.results import FoundResult
 from tas.runs.run import Run
 from tas.space.outlook import Outlook
 from tas.timing.latency_model import SAMPLES, PredictedLatency
+from tas.timing.promise import latency_kept
 
 
 def check_reachable(target: Target, prospect: Outlook, finder: str = "this search") -> None:
@@ -112,10 +113,11 @@ def check_kept(target: Target, result: FoundResult, run: Run) -> None:
         amount = target.amounts()["memory"]
         reached = size_of(result.memory) if amount.absolute else f"{result.memory_ratio:.4g}"
         missed.append(f"memory {reached}, aimed at no more than {amount} {band_of(target, 'memory')}")
-    if result.latency is not None and not latency_kept(target, result.latency):
-        amount, timed = target.amounts()["latency"], result.latency
-        reached = in_time_units(timed.seconds * NANOSECONDS) if amount.absolute else f"{timed.ratio:.4g}"
-        missed.append(f"latency {reached}, aimed at {amount} +- {100 * target.tolerance:g} %, as measured")
+    if (timed := result.latency) is not None:
+        amount = target.amounts()["latency"]
+        if not latency_kept(amount, target.tolerance, timed):
+            reached = in_time_units(timed.seconds * NANOSECONDS) if amount.absolute else f"{timed.ratio:.4g}"
+            missed.append(f"latency {reached}, aimed at {amount} {band_of(target, 'latency')}, as measured")
     shares = " and ".join(f"{share:.4f}" for share in result.reachable or ())
     reach = f"; {shares} can be reached" if shares else ""
     raise TargetMissedError(f"{'; '.join(missed)}: the nearest network is in {run.path}{reach}")
@@ -125,10 +127,3 @@ def memory_kept(target: Target, peak: int, full: int | None) -> bool:
     """Whether a counted peak, in bytes, is at most its target; `full` is the unpruned network's."""
     assert full is not None, "both are counted, or neither"
     return peak <= (1 + target.tolerance) * target.amounts()["memory"].cost(full)
-
-
-def latency_kept(target: Target, timed: TimedLatency) -> bool:
-    """Whether a measured latency is inside the band of its target."""
-    amount = target.amounts()["latency"]
-    cost = timed.seconds * NANOSECONDS if amount.absolute else timed.ratio
-    return Budget(amount.value, target.tolerance).holds(cost)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.commands.promises import check_kept, check_reachable, latency_kept, space_table
+from tas.commands.promises import check_kept, check_reachable, space_table
 from tas.config import PruneOptions
 from tas.config.groups import Space
 from tas.config.methods import METHODS, method_of
@@ -29,7 +29,7 @@ from tas.runs.summary import aimed, change, latency_words, missed, summary
 from tas.space.outlook import Outlook
 from tas.space.space import SearchSpace
 from tas.timing.latency_model import known_measures, predicted_for
-from tas.timing.promise import promise_of
+from tas.timing.promise import latency_kept, promise_of
 from tas.timing.stopwatch import Subject
 from tas.training.threads import choose_threads
 
@@ -143,7 +143,8 @@ def prune_result(task: PruneTask, pruned: Pruned, timed: TimedLatency | None, se
     # By the network itself, and not by what a method says of it, but where that is of its zeros.
     counted = {"flops": pruned.cost if zeros else dense, "params": params}
     met = all(budget.holds(counted[budget.measure.name]) for budget in task.budgets if budget.measure.name in counted)
-    met = met and (timed is None or latency_kept(options.target, timed))
+    if timed is not None:
+        met = met and latency_kept(options.target.amounts()["latency"], options.target.tolerance, timed)
     result = PruneResult(
         flops=dense,
         flops_full=flops_full,

@@ -32,6 +32,11 @@ class Spread:
         low, median, high = np.percentile(values, [25, 50, 75])
         return cls(float(median), float(low), float(high))
 
+    @property
+    def scatter(self) -> float:
+        """The distance of the quartiles as a share of the median."""
+        return (self.high - self.low) / self.median
+
 
 def interleaved(
     calls: Sequence[Callable[[], object]], threads: int, seconds: float, rounds: int, least: int = LEAST_ROUNDS

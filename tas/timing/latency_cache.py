@@ -28,6 +28,8 @@ class LatencyCache:
     """Layer by itself -> its time."""
     networks: dict[str, list[float]] = field(default_factory=dict)
     """Network of a space -> the time of the unpruned one beside it, and its own as a share of that."""
+    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Space -> how far predictions from layers are off there; written for those who read the file."""
 
     @classmethod
     def of(cls, setting: Setting, directory: Path | None = None) -> "LatencyCache":
@@ -50,9 +52,10 @@ class LatencyCache:
         try:
             content = json.loads(cache.path.read_text(encoding="utf-8"))
             layers, networks = times_checked(content["layers"]), content["networks"]
+            errors = dict(content.get("errors", {}))
             for pair in networks.values():
                 times_checked(dict(zip(("full", "share"), pair, strict=True)))
-            cache.layers, cache.networks = layers, networks
+            cache.layers, cache.networks, cache.errors = layers, networks, errors
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -61,7 +64,7 @@ class LatencyCache:
 
     def write(self) -> None:
         """Keep all; where that cannot be, it is said, and measured again another time."""
-        content = {"measured_on": self.measured_on, "layers": self.layers, "networks": self.networks}
+        content = {name: getattr(self, name) for name in ("measured_on", "errors", "layers", "networks")}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.path, json.dumps(content, indent=1) + "\n")

@@ -16,6 +16,7 @@ from tas.config.targets import Target, Timing
 from tas.cost.latency import LatencyCost, held_out_errors
 from tas.cost.measures import MEASURES, Measure
 from tas.errors import TasError
+from tas.runs.console import warn
 from tas.space.space import SearchSpace
 from tas.timing.interleaved import ratios
 from tas.timing.latency_cache import LatencyCache
@@ -32,6 +33,9 @@ SAMPLE_FOLDS = 5
 
 SAMPLE_SECONDS, SAMPLE_ROUNDS = 0.5, 15
 """Time for each, by turns with the unpruned network, and measurements, at most."""
+
+STEADY = 0.15
+"""The distance of the quartiles of times, as a share of the median, up to which nothing is said of it."""
 
 Progress = Callable[[Sequence[str]], Iterable[str]]
 """Shows how far a loop over names has come, as tqdm does."""
@@ -90,7 +94,12 @@ def predicted_latency(
     rows = np.array([latency.parts(space.plan, network) for network in networks])
     errors = held_out_errors(rows, np.array(times), SAMPLE_FOLDS)
     fitted = latency.fitted(space.plan, [space.full, *networks], [full_seconds, *times])
-    return PredictedLatency(setting, fitted, full_seconds, float(np.median(errors)), float(errors.max()))
+    found = PredictedLatency(setting, fitted, full_seconds, float(np.median(errors)), float(errors.max()))
+    told = {"network": space.full.network, "median_error": found.median_error, "worst_error": found.worst_error}
+    if cache.errors.get(key_of_space(space)) != told:
+        cache.errors[key_of_space(space)] = told
+        cache.write()
+    return found
 
 
 def predicted_for(target: Target, timing: Timing, network: nn.Module, space: SearchSpace) -> PredictedLatency | None:
@@ -156,9 +165,18 @@ def whole_times(
     missing = [name for name in names if name not in cache.networks]
     if missing:
         watch = Stopwatch(Subject(network, space.plan, space.full), setting)
+        scatter = []
         for name in progress(missing):
             times = watch.times(networks[names.index(name)], SAMPLE_SECONDS, SAMPLE_ROUNDS)
-            cache.networks[name] = [float(np.median(times[0])), ratios(*times).median]
+            share = ratios(*times)
+            cache.networks[name] = [float(np.median(times[0])), share.median]
+            scatter.append(share.scatter)
             cache.write()
+        if float(np.median(scatter)) > STEADY:
+            warn(
+                "latency",
+                f"times scatter by {np.median(scatter):.0%} here: other work on the machine, it seems; they "
+                f"are kept in {cache.path}; where that is over, delete it, and they are measured anew",
+            )
     full_seconds = float(np.median([cache.networks[name][0] for name in names]))
     return full_seconds, [full_seconds * cache.networks[name][1] for name in names]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tas.architecture import Architecture
+from tas.config.amount import Amount
 from tas.config.targets import Target
 from tas.cost.budget import Budget
 from tas.cost.latency import NANOSECONDS
@@ -29,8 +30,8 @@ class LatencyPromise:
 
     budget: Budget
     """In predicted nanoseconds."""
-    absolute: bool
-    """Whether a time is aimed at, not a share of the unpruned network's."""
+    amount: Amount
+    """What is aimed at: a time, or a share of the unpruned network's."""
     full: float
     """What is predicted for the unpruned network, in nanoseconds."""
     time: Callable[[Architecture], TimedLatency]
@@ -38,11 +39,11 @@ class LatencyPromise:
 
     def cost(self, timed: TimedLatency) -> float:
         """What was measured, in units of the budget."""
-        return timed.seconds * NANOSECONDS if self.absolute else timed.ratio * self.full
+        return timed.seconds * NANOSECONDS if self.amount.absolute else timed.ratio * self.full
 
     def kept(self, timed: TimedLatency) -> bool:
-        """Whether what was measured is inside."""
-        return self.budget.holds(self.cost(timed))
+        """Whether what was measured is inside the band."""
+        return latency_kept(self.amount, self.budget.tolerance, timed)
 
     def keep(
         self,
@@ -100,7 +101,12 @@ def promise_of(
     full = budget.cost(subject.plan, subject.full)
     with latency_blamed():
         watch = Stopwatch(subject, predicted.setting)
-    return LatencyPromise(budget, target.amounts()["latency"].absolute, full, watch.time)
+    return LatencyPromise(budget, target.amounts()["latency"], full, watch.time)
+
+
+def latency_kept(amount: Amount, tolerance: float, timed: TimedLatency) -> bool:
+    """Whether a measured latency is inside the band of its target."""
+    return Budget(amount.value, tolerance).holds(timed.seconds * NANOSECONDS if amount.absolute else timed.ratio)
 
 
 def corrected(points: Mapping[float, float], target: float) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from tas.architecture import Architecture
+from tas.config.amount import Amount
 from tas.cost.budget import Budget
 from tas.cost.measures import FLOPS
 from tas.runs.results import TimedLatency
@@ -47,7 +48,8 @@ def promise(share: float, seconds: float, bias: float, absolute: bool = False, f
         )  # fmt: skip
 
     target = share * seconds * 1e9 if absolute else share * FULL
-    return LatencyPromise(Budget(target, 0.05), absolute, FULL, time)
+    amount = Amount(share * seconds * 1e9 if absolute else share, absolute)
+    return LatencyPromise(Budget(target, 0.05), amount, FULL, time)
 
 
 @pytest.mark.parametrize("bias", [0.5, 1.0, 1.7])
