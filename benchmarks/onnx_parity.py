@@ -39,7 +39,7 @@ from tas.supernet.check import lively
 
 IMAGES = 4
 
-SECONDS = 150
+SECONDS = 900
 """After which a network is given up."""
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +18,10 @@ from tas.reading.layer_calls import shape_of_output
 from tas.runs.console import say
 from tas.runs.load import load
 from tas.runs.run import Run
+from tas.space.of_network import search_space
+from tas.timing.latency_cache import LatencyCache
+from tas.timing.latency_model import SAMPLES, predicted_here
+from tas.timing.setting import Setting
 
 
 def profile_network(options: ProfileOptions) -> Profile:
@@ -31,11 +36,30 @@ def profile_network(options: ProfileOptions) -> Profile:
         onnx=options.onnx,
     )
     profile = measure(networks, shape, effort, tell)
+    table = latency_table(options, networks[0], shape) if options.latencies else None
     if options.json:
-        say(json.dumps(profile_json(profile, title), indent=2))
+        told = {} if table is None else {"latency_table": table}
+        say(json.dumps(profile_json(profile, title) | told, indent=2))
     else:
         say(profile_text(profile, title, options.layers))
+        if table is not None:
+            say(
+                f"\nFor --latency-target, on {table['measured_on']}: predictions from layers are off by "
+                f"{table['median_error']:.1%} (median) and {table['worst_error']:.1%} (worst of {SAMPLES} random "
+                f"networks). Kept in {table['file']}"
+            )
     return profile
+
+
+def latency_table(options: ProfileOptions, network: nn.Module, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Measure what --latency-target predicts by, for the candidates of `tas search`, and say how well that is done."""
+    setting = Setting.of(options.timing)
+    cache = LatencyCache.of(setting)
+    with blame("--network"):
+        space = search_space(network, torch.empty(1, *shape), name=options.network)
+    found = predicted_here(network, space, setting, cache)
+    errors = {"median_error": found.median_error, "worst_error": found.worst_error}
+    return {"measured_on": str(setting), **errors, "file": str(cache.path)}
 
 
 def subjects(options: ProfileOptions) -> tuple[str, Sequence[nn.Module], tuple[int, int, int]]:

@@ -59,7 +59,7 @@ def space_table(target: Target, prospect: Outlook, predicted: PredictedLatency |
         rows.append((name, *(f"{one.write(cost)} ({cost / whole:.1%})" for one, cost, whole in costs)))
     sizes = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes)).rstrip() for row in rows]
-    said = [] if predicted is None else [predicted_line(predicted)]
+    said = [] if predicted is None else [f"{predicted_line(predicted)}; what is found is measured"]
     return "\n".join([*lines, *target_lines(target, prospect), *said])
 
 
@@ -90,7 +90,7 @@ def predicted_line(predicted: PredictedLatency) -> str:
     """How far predicted latencies are off."""
     return (
         f"latency: {predicted.setting}; predicted from layers, off by {predicted.median_error:.1%} (median) and "
-        f"{predicted.worst_error:.1%} (worst) for {SAMPLES} random networks measured whole; what is found is measured"
+        f"{predicted.worst_error:.1%} (worst) for {SAMPLES} random networks measured whole"
     )
 
 

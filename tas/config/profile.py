@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from tas.config.checks import above, at_least
 from tas.config.groups import OTHER_RUN
 from tas.config.options import Options
+from tas.config.targets import Timing
 from tas.errors import TasError
 
 
@@ -12,6 +13,7 @@ from tas.errors import TasError
 class ProfileOptions(Options):
     """Say what a found network saves in time, memory and size: tas profile runs/train/RUN."""
 
+    timing: Timing = Timing()
     run: str | None = field(default=None, metadata=OTHER_RUN)
     """The finished run, of any command that leaves a network; its directory may stand first, without the flag. Its
     network is held against the unpruned one that it was cut from."""
@@ -32,6 +34,10 @@ class ProfileOptions(Options):
     onnx: bool = True
     """Time the networks in ONNX Runtime, too, where it is installed (pip install "tas[export]"); exporting a network
     takes some ten seconds."""
+    latencies: bool = False
+    """With --network: time its layers and random networks of its space, too, on what --latency-device, ... say, and
+    say how far predictions of --latency-target are off; a search with the same candidates finds all in the
+    cache."""
     seconds: float = 5.0
     """Time, about, for each comparison of two latencies, warm-up apart; large batches of large networks take more."""
     rounds: int = 30
@@ -49,8 +55,12 @@ class ProfileOptions(Options):
         for name in ("threads", "image_size", "in_channels", "num_classes"):
             if getattr(self, name) is not None:
                 at_least(1, **{name: getattr(self, name)})
+        if not self.latencies and self.timing != Timing():
+            raise TasError("--latency-device, -runtime, -batch and -threads go with --latencies")
         if self.run is not None and self.network is not None:
             raise TasError("--run and --network exclude each other; give one")
+        if self.latencies and self.network is None:
+            raise TasError("--latencies goes with --network")
         if self.run is not None:
             for name in ("image_size", "in_channels", "num_classes"):
                 if getattr(self, name) is not None:

@@ -111,18 +111,23 @@ def predicted_for(target: Target, timing: Timing, network: nn.Module, space: Sea
     if "latency" not in target.amounts():
         return None
     setting = Setting.of(timing)
+    return predicted_here(network, space, setting, LatencyCache.of(setting))
+
+
+def predicted_here(network: nn.Module, space: SearchSpace, setting: Setting, cache: LatencyCache) -> PredictedLatency:
+    """As `predicted_latency`, with a bar that shows how far it has come. TasError if it cannot be measured here."""
     with latency_blamed():
         shown = partial(tqdm, desc=f"latency, {setting}", unit="part", leave=False)
-        return predicted_latency(network, space, setting, LatencyCache.of(setting), shown)
+        return predicted_latency(network, space, setting, cache, shown)
 
 
 @contextmanager
 def latency_blamed() -> Iterator[None]:
-    """TasError, naming --latency-target, where networks cannot be run in what is measured on."""
+    """TasError, naming the options' family, where networks cannot be run in what is measured on."""
     try:
         yield
     except OnnxRuntimeError as error:
-        raise TasError(f"--latency-target: ONNX Runtime cannot take this network ({error})") from None
+        raise TasError(f"--latency-runtime: ONNX Runtime cannot take this network ({error})") from None
 
 
 def known_measures(predicted: PredictedLatency | None, peak: Measure | None = None) -> Mapping[str, Measure]:

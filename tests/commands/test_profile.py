@@ -53,6 +53,27 @@ def test_json_is_one_object_and_nothing_else(cli: Callable, make_search: Callabl
     assert "stage1.0.conv1" in {layer["name"] for layer in said["layers"]["layers"]} and said["verdict"]
 
 
+@pytest.mark.slow
+def test_latencies_are_timed_for_the_searches_to_come(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shape = ("--image-size", 8, "--in-channels", 1, "--num-classes", 10)
+    profiled = ("profile", "--network", "resnet20", *shape, *QUICK, "--no-onnx", "--latencies", "--latency-threads", 1)
+    status, out, err = cli(*profiled, "--json")
+    assert status == 0, err
+    table = json.loads(out)["latency_table"]
+    assert table["measured_on"] == "PyTorch, CPU, 1 thread, 1 image" and table["median_error"] >= 0
+    kept = Path(table["file"]).read_bytes()
+    short = ("--data", "digits", "--epochs", 1, "--probes", 30, "--train-images", 200, "--output", tmp_path / "run")
+    aimed = ("--latency-target", 0.7, "--latency-threads", 1, "--tolerance", 0.9)
+    status, out, err = cli("search", "--network", "resnet20", *short, *aimed)
+    assert status == 0, err
+    assert Path(table["file"]).read_bytes() == kept and f"{table['median_error']:.1%} (median)" in out
+    status, out, _ = cli(*profiled)
+    assert status == 0 and f"Kept in {table['file']}" in " ".join(out.split())
+
+
 def test_a_network_is_profiled_alone(cli: Callable) -> None:
     shape = ("--image-size", 8, "--in-channels", 1, "--num-classes", 3)
     status, out, err = cli("profile", "--network", "resnet20", *shape, *QUICK, "--no-onnx", "--json")
@@ -94,6 +115,8 @@ def test_compiled_networks_and_onnx_runtime_are_timed_too(tmp_path: Path) -> Non
         (("--network", "resnet20", "--layers", 0), "--layers is 0; allowed: 1 or more"),
         (("some", "--network", "resnet20"), "--run and --network exclude each other; give one"),
         (("some", "--image-size", 8), "--image-size goes with --network; a run has its own"),
+        (("some", "--latencies"), "--latencies goes with --network"),
+        (("--network", "resnet20", "--latency-batch", 4), "-batch and -threads go with --latencies"),
         (
             ("--network", "torchvision/alexnet", "--image-size", 8),
             "--network: torchvision/alexnet does not take images of 3x8x8, as --in-channels and --image-size say",
