@@ -57,7 +57,7 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
     trainer = make_trainer(
         options.machine,
         options.recipe.epochs,
-        options.keeping.seed,
+        options.keeping,
         run,
         len(halves.train_dataloader()["weights"]),
         [RunBar("search", targets), distributions, timer],

@@ -16,6 +16,7 @@ from tas.architecture import Architecture
 from tas.config.groups import Keeping
 from tas.config.options import Options
 from tas.errors import TasError
+from tas.runs.console import say
 from tas.runs.files import write_text, written_whole
 from tas.runs.weights_file import save_state
 
@@ -56,6 +57,7 @@ class Run:
     def of(cls, keeping: Keeping, kind: str, label: str) -> "Run":
         """The run that the options ask for: the one to resume, --output, or runs/KIND/LABEL-TIME."""
         if keeping.resume:
+            say(f"resume: going on with {keeping.resume}")
             return cls(keeping.resume, go_on=True)
         if keeping.output:
             return cls(keeping.output)
