@@ -33,8 +33,7 @@ import torch
 from tas.cli import COMMANDS
 from tas.cli import main as tas
 from tas.config.checks import flag
-from tas.runs.provenance import code_version
-from tas.timing.conditions import processor_name
+from tas.runs.provenance import code_version, processor_name
 
 SEARCH = ["search", "--epochs", "3", "--batch-size", "16", "--train-images", "600"]
 KILLED = {

@@ -18,6 +18,7 @@ from tas.config.options import Options
 from tas.errors import TasError
 from tas.runs.console import say
 from tas.runs.files import write_text, written_whole
+from tas.runs.provenance import made_here
 from tas.runs.weights_file import save_state
 
 ROOT = Path("runs")
@@ -90,7 +91,8 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.go_on and self.config.is_file()):
                 # Without `resume`, so that --config takes the file for a new run.
-                write_text(self.config, yaml.safe_dump(plain(options.flat()) | {"resume": None}, sort_keys=False))
+                text = yaml.safe_dump(plain(options.flat()) | {"resume": None}, sort_keys=False)
+                write_text(self.config, f"# {made_here()}\n{text}")
                 self.go_on = self.begun = True
         except OSError as error:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None
