@@ -20,6 +20,9 @@ from tas.supernet.norms import CandidateNorm, prepare
 from tas.supernet.sampling import gumbel_weights, sample_candidates
 from tas.supernet.stage import PaddedAdd, searchable_stage
 
+COPYING = (nn.Hardtanh, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish)
+"""Activations, ReLU6 among them, whose gradient needs what they are given: in place they copy that first."""
+
 
 class Supernet(nn.Module):
     """A copy of a network in which layers and blocks are searchable; it stays what it is otherwise.
@@ -64,6 +67,8 @@ class Supernet(nn.Module):
             for name, stage in space.plan.stages.items()
             if len(self.depths[name].candidates) > 1
         }
+        self.in_place = [own for own in self.network.modules() if isinstance(own, COPYING) and own.inplace]
+        """Activations that overwrite what they are given."""
         self.full_width: FullWidth | None = None
         """What is drawn where everything is computed at full width; None where it is sliced."""
 
@@ -92,6 +97,8 @@ class Supernet(nn.Module):
         """Images (N, in_channels, H, W) to logits (N, num_classes)."""
         for stage in self.stages.values():
             stage.ends.clear()
+        for activation in self.in_place:
+            activation.inplace = not torch.is_grad_enabled()
         if self.full_width is not None:
             self.full_width.prepare()
             return self.full_width.network(x)

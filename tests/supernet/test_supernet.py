@@ -360,3 +360,22 @@ def test_a_checkpoint_has_every_choice_once():
     _, _, space, supernet = make("resnet20")
     logits = [name for name in supernet.state_dict() if name.endswith("logits")]
     assert len(logits) == len(set(logits)) == len(space.widths) + len(space.depths)
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [nn.ReLU6, nn.Hardtanh, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.ReLU, nn.ELU, nn.LeakyReLU],
+)
+def test_no_activation_copies_its_input_and_those_in_place_stay_so_where_nothing_is_learned(activation):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), activation(inplace=True), nn.Conv2d(8, 4, 3))
+    network.append(nn.Flatten())
+    images = torch.randn(2, 3, 6, 6)
+    supernet = Supernet(network, tas.search_space(network, images))
+    with torch.profiler.profile() as profile:
+        out = supernet(images)
+    copied_in = [event.cpu_parent.name for event in profile.events() if event.cpu_parent and "clone" in event.name]
+    assert not any(name.endswith("_") for name in copied_in)  # by which operations in place are known
+    assert torch.equal(out, network(images))
+    with torch.no_grad():
+        supernet(images)
+    assert supernet.network[2].inplace
