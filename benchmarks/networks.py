@@ -38,7 +38,6 @@ import torch
 import torch_pruning as tp
 from apart import Measure, in_a_process
 from networks_document import document
-from search_step import processor
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -50,7 +49,7 @@ from tas.cutting.cut import Resizable, cut
 from tas.errors import TasError, gist
 from tas.networks import open_network
 from tas.reading.plan import Layer
-from tas.runs.provenance import code_version
+from tas.runs.provenance import code_version, processor_name
 from tas.space.space import SearchSpace
 from tas.supernet.check import lively
 from tas.supernet.norms import CandidateNorm
@@ -272,7 +271,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", help="others than all")
     options = parser.parse_args()
     versions = {name: version(name) for name in ("torch", "torchvision", "timm", "torch_pruning")}
-    machine = {"machine": processor(), "commit": code_version(), **versions}
+    machine = {"machine": processor_name(), "commit": code_version(), **versions}
     networks = options.networks or all_networks()
     for kind, name in missing(options.rows, networks):
         row = {"kind": kind, **in_a_process(KINDS[kind], name, SECONDS[kind], WRONG[kind]), **machine}

@@ -30,9 +30,8 @@ from statistics import mean
 from typing import IO, Any
 
 import torch
-from search_step import processor
 
-from tas.runs.provenance import code_version
+from tas.runs.provenance import code_version, processor_name
 
 HERE = Path(__file__).parent
 
@@ -171,7 +170,7 @@ def main() -> int:
     options.output = options.output.resolve()
     options.output.mkdir(parents=True, exist_ok=True)
     end, failed = time.monotonic() + 60 * options.minutes, False
-    named = torch.cuda.get_device_name() if options.device == "cuda" else processor()
+    named = torch.cuda.get_device_name() if options.device == "cuda" else processor_name()
     with (options.output / "rows.jsonl").open("a", encoding="utf-8") as rows:
         write(rows, {"device": named, "torch": torch.__version__, "commit": code_version(), "quick": options.quick})
         for part in parts(options):

@@ -26,7 +26,6 @@ import onnxscript  # noqa: F401
 import torch
 from apart import in_a_process
 from networks import CLASSES, all_networks, rows_of, size_of
-from search_step import processor
 
 import tas
 from tas.cutting.cut import cut
@@ -34,7 +33,7 @@ from tas.errors import TasError, gist
 from tas.exports.check import check_parity
 from tas.exports.formats import write_file
 from tas.networks import open_network
-from tas.runs.provenance import code_version
+from tas.runs.provenance import code_version, processor_name
 from tas.supernet.check import lively
 
 IMAGES = 4
@@ -73,7 +72,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", help="others than all")
     options = parser.parse_args()
     versions = {name: version(name) for name in ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime")}
-    machine = {"machine": processor(), "commit": code_version(), **versions}
+    machine = {"machine": processor_name(), "commit": code_version(), **versions}
     done = {row["network"] for row in rows_of(options.rows)}
     for name in dict.fromkeys(options.networks or all_networks()):
         if name in done:

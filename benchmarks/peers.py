@@ -35,7 +35,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import torch_pruning as tp
-from search_step import processor
 from torch import nn
 
 from tas.cli import main as tas
@@ -44,7 +43,7 @@ from tas.cost.measures import MEASURES
 from tas.errors import TasError, explained, gist
 from tas.pruning.channels import Importance, pruner_options
 from tas.pruning.task import Pruned, PruneTask
-from tas.runs.provenance import code_version
+from tas.runs.provenance import code_version, processor_name
 
 STEPS = 400
 """In which Torch-Pruning would take all channels, as in its own benchmarks; it stops at the target."""
@@ -260,7 +259,7 @@ def row_of(network: str, result: Mapping[str, Any]) -> Row:
 def circumstances() -> dict[str, object]:
     """Machine, versions and commit."""
     return {
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,

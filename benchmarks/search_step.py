@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +37,7 @@ from tas.data.cifar import Cifar10
 from tas.data.images import Images, SearchData
 from tas.networks import open_network
 from tas.reading.readers import read_plan
+from tas.runs.provenance import processor_name
 from tas.search.computing import Way, iterations
 from tas.search.strategies.gumbel_mixture import GumbelMixture
 from tas.search.strategies.sandwich import Sandwich
@@ -303,18 +303,10 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     )
 
 
-def processor() -> str:
-    """The CPU's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def circumstances(options: argparse.Namespace) -> dict[str, object]:
     """Machine, versions and commit."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    device = torch.cuda.get_device_name() if options.device == "cuda" else processor()
+    device = torch.cuda.get_device_name() if options.device == "cuda" else processor_name()
     return {
         "device": device,
         "threads": torch.get_num_threads(),

@@ -1,12 +1,16 @@
 """The command line: `tas COMMAND ...`."""
 
 import json
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from itertools import takewhile
+from types import FrameType
 
 from tas.config import (
     CompareOptions,
@@ -21,7 +25,7 @@ from tas.config import (
 from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
-from tas.errors import TargetMissedError, TasError, did_you_mean
+from tas.errors import Interrupted, TargetMissedError, TasError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 for bad input, 3 where a target was missed, 130 after Ctrl-C."""
+    """Run a command; returns the exit status: 0, 2 for bad input, 3 where a target was missed, 130 after Ctrl-C, 143
+    after SIGTERM."""
     name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or [""]
     if name == "help" and rest:
         name, rest = rest[0], ["--help"]
@@ -86,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if LIST_NETWORKS in rest and "network" in command.options.listed():
             print("\n".join(networks_known()))
             return 0
-        command.run(parse(name, command.options, command.flagged(rest)))
+        options = parse(name, command.options, command.flagged(rest))
+        with terminable():
+            command.run(options)
     except TasError as error:
         print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)
         return 2
@@ -94,9 +101,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tas {name}: target not met: {missed}", file=sys.stderr)
         return 3
     except KeyboardInterrupt as interrupt:
-        print(f"\ntas {name}: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
-        return 130
+        number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+        how = "interrupted" if number == signal.SIGINT else "terminated"
+        print(f"\ntas {name}: {how}{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
+        return 128 + number
     return 0
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """End by SIGTERM as by Ctrl-C, so that what is under way can say what it keeps."""
+    if threading.current_thread() is not threading.main_thread():  # nowhere else can signals be handled
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM."""
+    raise Interrupted(number=number)
 
 
 def usage() -> str:

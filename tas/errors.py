@@ -1,7 +1,8 @@
-"""How a command ends other than well: by bad input, which is the user's to mend, off its target, or by Ctrl-C."""
+"""How a command ends other than well: by bad input, which is the user's to mend, off its target, or by a signal."""
 
 import difflib
 import math
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import SupportsFloat
@@ -53,4 +54,13 @@ class TargetMissedError(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; the message says what was kept and how to go on."""
+    """A signal that ends a command.
+
+    Args:
+        message: What was kept and how to go on.
+        number: That of the signal; the command ends with status 128 + number.
+    """
+
+    def __init__(self, message: str = "", number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = int(number)

@@ -15,7 +15,7 @@ from tas.config.groups import Keeping
 from tas.cost.budget import Budget
 from tas.errors import TasError
 from tas.runs.console import say
-from tas.runs.files import write_text, writing
+from tas.runs.files import directory_whole, write_text
 from tas.runs.picture import save_picture
 from tas.runs.run import Run, label
 from tas.runs.summary import summary
@@ -57,6 +57,8 @@ def derive_run(options: DeriveOptions) -> Run:
     task = replace(task, options=wanted, budgets=budgets, predicted=predicted, peak=peak)
     name = label(wanted.source.name, str(wanted.dataset.data))
     run = Run.of(Keeping(output=options.output), "derive", name)
+    # One that was killed while it left its results; nothing of it took long.
+    run.go_on = run.config.is_file() and not (run.finished() or run.checkpoint.parent.exists())
     run.check_free()
     probes = probes_of(origin).entries
     if options.draws is not None and (options.front or not probes):
@@ -119,15 +121,14 @@ def leave_front(task: SearchTask, scored: Scored, count: int, run: Run) -> None:
                     "widths": " ".join(map(str, network.widths.values())),
                 }
             )
-    with writing(run.path):
-        run.path.mkdir(parents=True, exist_ok=True)
     lines = [
         [str(key) for key in rows[0]],
         *([f"{v:.6g}" if isinstance(v, float) else v for v in r.values()] for r in rows),
     ]
-    write_text(run.path / "front.csv", csv_lines(lines))
     rows = [row for row in rows if row["network"] != "found" or not dominated(row, rows)]
-    save_picture(draw_front(rows, measure.words), run.path / "front.png")
+    with directory_whole(run.path) as draft:
+        write_text(draft / "front.csv", csv_lines(lines))
+        save_picture(draw_front(rows, measure.words), draft / "front.png")
     found = [row for row in rows if row["network"] == "found"]
     shown = [(f"{row['share']:.1%}", f"{row['accuracy']:.2%} +- {row['error']:.2%}") for row in found]
     places = [("table", str(run.path / "front.csv")), ("picture", str(run.path / "front.png"))]

@@ -10,7 +10,7 @@ from tas.runs.picture import draw_architecture, save_picture
 from tas.runs.results import FoundResult, Likeliest, SearchResult, Standing
 from tas.runs.run import Run
 from tas.runs.summary import aimed, change, latency_words, missed, percent, summary
-from tas.search.confidence import mean_confidence
+from tas.search.confidence import mean_confidence, unsettled
 from tas.search.finish import Found
 from tas.search.pictures import draw_elasticities
 from tas.search.probing import write_probes
@@ -35,6 +35,8 @@ def search_result(
     flops, params = found.costs["flops"], parameters(found.network)
     budget, conclusion, shares = task.budgets[0], found.conclusion, task.shares
     around = None if found.reachable is None else tuple(cost / task.full(budget.measure) for cost in found.reachable)
+    # Distributions that were learned for one budget need not cost another.
+    doubts = unsettled(conclusion, task.space.plan, () if derived_from else task.budgets)
     likeliest, memory_full = conclusion.likeliest, None if task.peak is None else task.full(task.peak)
     return SearchResult(
         flops=flops,
@@ -61,6 +63,8 @@ def search_result(
             widths=dict(likeliest.widths),
             depths=dict(likeliest.depths),
         ),
+        converged=not doubts,
+        unsettled=doubts,
         strategy=task.options.strategy.strategy,
         derived_from=derived_from,
         standing=conclusion.standing,
@@ -103,6 +107,7 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
         ("accuracy", f"{percent(result.val_accuracy)} on the {part}, with the supernet's weights"),
         *([] if result.standing is None else standing_rows(result.standing, found.met)),
         ("confidence", f"{result.confidence:.3f} ({SCALE})"),
+        *(("not settled", doubt) for doubt in result.unsettled),
         ("time", f"{result.seconds:.0f} s"),
         ("architecture", str(run.architecture)),
         ("space", str(run.space)),

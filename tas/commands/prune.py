@@ -31,6 +31,7 @@ from tas.space.space import SearchSpace
 from tas.timing.latency_model import known_measures, predicted_for
 from tas.timing.promise import latency_kept, promise_of
 from tas.timing.stopwatch import Subject
+from tas.training.interrupts import signal_of
 from tas.training.threads import choose_threads
 
 
@@ -97,8 +98,8 @@ def carry_out(task: PruneTask, original: Original, prospect: Outlook | None) -> 
     began = time.monotonic()
     try:
         pruned, timed = find_inside(task)
-    except (KeyboardInterrupt, SystemExit):  # Lightning exits after Ctrl-C
-        raise Interrupted(f"go on with: tas prune --resume {run.path}") from None
+    except (KeyboardInterrupt, SystemExit) as error:  # Lightning exits after Ctrl-C
+        raise Interrupted(f"go on with: tas prune --resume {run.path}", signal_of(error)) from None
     except Exception:  # the method cannot do this
         run.give_up()
         raise

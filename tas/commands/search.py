@@ -22,9 +22,6 @@ from tas.training.progress import RunBar
 from tas.training.threads import choose_threads
 from tas.training.trainer import fit, make_trainer
 
-DRAW = 0.1
-"""Mean confidence below which a choice is called close to a draw."""
-
 
 def search(options: SearchOptions) -> Run:
     """Search, leave the results in the run's directory, print a summary; returns the finished run.
@@ -57,7 +54,7 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
     trainer = make_trainer(
         options.machine,
         options.recipe.epochs,
-        options.keeping.seed,
+        options.keeping,
         run,
         len(halves.train_dataloader()["weights"]),
         [RunBar("search", targets), distributions, timer],
@@ -98,18 +95,15 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
         if not options.recipe.epochs:  # what `tas derive` starts from
             keep_checkpoint(run, module)
         leave_found(task, found, result, run)
-        warn_of_draws(task, result, trainer)
+        warn_of_doubts(task, result, trainer)
     return result
 
 
-def warn_of_draws(task: SearchTask, result: SearchResult, trainer: pl.Trainer) -> None:
-    """Warn if what was found is close to a draw."""
+def warn_of_doubts(task: SearchTask, result: SearchResult, trainer: pl.Trainer) -> None:
+    """Warn of what has not settled, and say what would help."""
     options = task.options
-    if options.strategy.strategy != "gumbel-mixture" or result.confidence >= DRAW:
-        return
     steps = round((1 - options.strategy.warmup) * options.recipe.epochs * int(trainer.num_training_batches))
-    warn(
-        "search",
-        f"confidence {result.confidence:.3f}: what was found is close to a draw among the networks inside the "
-        f"budget; steps that moved widths and depths: {steps}, more --epochs give more",
-    )
+    mixtures = options.strategy.strategy == "gumbel-mixture"
+    more = f"steps that moved widths and depths: {steps}, more --epochs give more" if mixtures else "more --epochs help"
+    for doubt in result.unsettled:
+        warn("search", f"not settled: {doubt}; {more}")

@@ -88,7 +88,7 @@ def train_network(options: TrainOptions, task: TrainingTask, data: ImageData) ->
     network = starting_network(options, task)
     timer = Timer()
     batches = len(data.train_dataloader())
-    trainer = make_trainer(options.machine, recipe.epochs, seed, run, batches, [RunBar("train"), timer])
+    trainer = make_trainer(options.machine, recipe.epochs, options.keeping, run, batches, [RunBar("train"), timer])
     teachers = task.teachers if options.distillation.kd else ()
     module = TrainModule(
         network,

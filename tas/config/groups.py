@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tas.config.checks import above, at_least, inside
 from tas.config.functions import is_own
+from tas.config.interval import Interval
 from tas.errors import TasError
 
 WHERE = {"where": True}
@@ -126,6 +127,9 @@ class Machine:
     """Lightning's: 32-true, bf16-mixed, 16-mixed, ..."""
     num_nodes: int = 1
     """Lightning's: how many machines."""
+    deterministic: bool = field(default=False, metadata=WHERE)
+    """Lightning's: torch takes algorithms on a GPU that give the same every time, or stops where it has none; on a CPU
+    results are the same without it."""
 
     def __post_init__(self) -> None:
         at_least(0, workers=self.workers)
@@ -310,10 +314,23 @@ class Keeping:
     output: str | None = field(default=None, metadata=WHERE)
     """Directory for what the run leaves; none makes runs/COMMAND/NETWORK-DATA-TIME."""
     resume: str | None = field(default=None, metadata=WHERE)
-    """Directory of an interrupted run to go on with, from its last checkpoint and with its options."""
+    """Directory of an interrupted run to go on with, from its last checkpoint and with its options; without a value the
+    newest one in runs/COMMAND."""
+    checkpoint_every: str = field(default="10min", metadata=WHERE)
+    """How often a checkpoint is written inside of an epoch, beside that at its end: after a time such as 30s, 10min or
+    2h, or so many steps, 500steps."""
+    keep_checkpoints: int = field(default=1, metadata=WHERE)
+    """How many checkpoints are kept; where the newest one is damaged, a run goes on from the one before it."""
 
     def __post_init__(self) -> None:
         inside("seed", self.seed, 0 <= self.seed < 2**32, "0 to 4294967295")
+        at_least(1, keep_checkpoints=self.keep_checkpoints)
+        Interval.read("checkpoint_every", self.checkpoint_every)
+
+    @property
+    def often(self) -> Interval:
+        """How often a checkpoint is written."""
+        return Interval.read("checkpoint_every", self.checkpoint_every)
 
 
 def whole(group: Any) -> dict[str, Any]:

@@ -58,9 +58,10 @@ def parse(command: str, options: type[Chosen], arguments: Sequence[str]) -> Chos
         others = [name for name in ("recipe", "config") if getattr(named, name)]
         flags = [argument.partition("=")[0] for argument in given if argument.startswith("--")]
         check_beside_resume([*flags, *map(flag, others)])
-        file = config_to_resume(*named.resume)
+        run = named.resume[0] or newest_unfinished(command)
+        file = config_to_resume(run)
         values |= checked(command, options, read_yaml(f"--resume: {file}", file, known))
-        values["resume"] = named.resume[0]
+        values["resume"] = run
     files = {f"--config {file}": read_yaml(f"--config {file}", file, (*known, RECIPE)) for file in named.config}
     recipes = [(blamed, own.pop(RECIPE)) for blamed, own in files.items() if RECIPE in own]
     recipes += [(f"--recipe {name}", name) for name in named.recipe]
@@ -161,18 +162,33 @@ def file_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument(flag(RECIPE), action="append", default=[])
     parser.add_argument("--config", action="append", default=[])
-    parser.add_argument("--resume", action="append", default=[])
+    parser.add_argument("--resume", action="append", default=[], nargs="?", const="")
     return parser
 
 
 def check_beside_resume(flags: Sequence[str]) -> None:
     """TasError if a flag is given beside --resume that would change what the run is, not how it is computed."""
-    allowed = list(map(flag, Machine.__dataclass_fields__))
+    allowed = list(map(flag, (*Machine.__dataclass_fields__, "checkpoint_every", "keep_checkpoints")))
     for name in flags:
         if name not in allowed and name != "--help":
             raise TasError(
                 f"{name} does not go with --resume, which takes the run's own; allowed: {', '.join(allowed)}"
             )
+
+
+def newest_unfinished(command: str) -> str:
+    """The run of a command, below runs, that was written to last and has not come to its end. TasError if none is
+    there."""
+    home = Path("runs", command)
+    runs = [file.parent for file in home.glob("*/config.yaml") if not (file.parent / "metrics.json").exists()]
+    if not runs:
+        raise TasError(f"--resume: no unfinished run in {home}; name its directory, --resume RUN")
+    return str(max(runs, key=last_written))
+
+
+def last_written(run: Path) -> float:
+    """When something in a run was written last, in seconds."""
+    return max(file.stat().st_mtime for file in run.rglob("*") if file.is_file())
 
 
 def config_to_resume(run: str) -> Path:

@@ -1,33 +1,36 @@
-"""The order and the augmentation of training images as functions of seed and epoch, so that runs can be resumed."""
+"""The order and the augmentation of training images as functions of seed and epoch, so that runs can be resumed, also
+inside of an epoch."""
 
 from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch import Tensor, distributed
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 Batch = tuple[Tensor, Tensor]
 """Images, (N, C, H, W) float32, and their classes, (N,) int64."""
 
 
-class EpochSampler(RandomSampler):
+class EpochSampler(DistributedSampler[int]):
     """A shuffle that is a function of seed and epoch alone, so that a resumed run sees what an unbroken one would.
 
-    Lightning calls `set_epoch`, and puts a DistributedSampler in its place when several processes share the data.
+    Several processes share it: what N of them see in a step is one batch of a single process with N times the batch
+    size. Lightning calls `set_epoch`, and leaves a DistributedSampler as it is.
     """
 
     def __init__(self, data: Dataset, seed: int) -> None:
-        super().__init__(cast(Any, data), generator=torch.Generator())
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        shared = distributed.is_available() and distributed.is_initialized()
+        place = (distributed.get_world_size(), distributed.get_rank()) if shared else (1, 0)
+        super().__init__(cast(Any, data), *place, seed=seed, drop_last=True)
+        self.begin = 0
+        """Images of this process that the next epoch leaves out at its start."""
 
     def __iter__(self) -> Iterator[int]:
-        self.generator.manual_seed(self.seed * 1_000_003 + self.epoch)
-        return super().__iter__()
+        begin, self.begin = self.begin, 0
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(cast(Any, self.dataset)), generator=generator).tolist()
+        return iter(order[self.rank : self.total_size : self.num_replicas][begin:])
 
 
 class WorkerSeeded(Dataset[Batch]):
@@ -62,11 +65,33 @@ class LateDataLoader(DataLoader):
     run would see other images than an unbroken one.
     """
 
+    seen = 0
+    """Batches of the epoch that were seen before the run was interrupted."""
+
+    def go_on(self, seen: int, drawn: int) -> None:
+        """Begin the next epoch behind so many batches, with what was drawn for it, and draw nothing for that."""
+        self.seen = seen % len(self)  # beside a longer loader, one begins anew within an epoch
+        if isinstance(self.dataset, WorkerSeeded):
+            self.dataset.drawn.fill_(drawn)
+
+    @property
+    def drawn(self) -> int:
+        """What was drawn for the epoch."""
+        return int(self.dataset.drawn) if isinstance(self.dataset, WorkerSeeded) else 0
+
     def __iter__(self) -> Any:
         """The batches of one epoch."""
-        if isinstance(self.dataset, WorkerSeeded):
-            self.dataset.draw()
-        yield from super().__iter__()
+        seen, self.seen = self.seen, 0
+        if seen:
+            assert isinstance(self.sampler, EpochSampler) and self.batch_size is not None
+            self.sampler.begin = seen * self.batch_size
+            with torch.random.fork_rng(devices=[]):
+                batches = super().__iter__()
+        else:
+            if isinstance(self.dataset, WorkerSeeded):
+                self.dataset.draw()
+            batches = super().__iter__()
+        yield from batches
 
 
 def training_loader(dataset: Dataset[Batch], batch_size: int, workers: int, seed: int) -> DataLoader:
@@ -78,10 +103,11 @@ def training_loader(dataset: Dataset[Batch], batch_size: int, workers: int, seed
         workers: Processes that load images, kept from epoch to epoch; 0 loads in this one.
         seed: Of the shuffle.
     """
+    sampler = EpochSampler(dataset, seed)
     return LateDataLoader(
         WorkerSeeded(dataset) if workers else dataset,
-        batch_size=min(batch_size, len(cast(Any, dataset))),
-        sampler=EpochSampler(dataset, seed),
+        batch_size=min(batch_size, len(sampler)),
+        sampler=sampler,
         drop_last=True,
         collate_fn=as_it_is,
         num_workers=workers,

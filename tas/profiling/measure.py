@@ -13,7 +13,8 @@ from tas.errors import TasError
 from tas.exports.formats import EXTRA
 from tas.profiling.coding import CodedSize, coded_size, saved_size
 from tas.profiling.layers import LayerTable, layer_times
-from tas.timing.conditions import Conditions, accelerator, conditions_here, name_of_device, threads_of_torch
+from tas.runs.provenance import accelerator
+from tas.timing.conditions import Conditions, conditions_here, name_of_device, threads_of_torch
 from tas.timing.interleaved import Spread, in_eager, interleaved, ratios
 from tas.timing.onnx_runtime import OnnxNetwork, OnnxRuntimeError, runtime_version
 from tas.training.compiling import compiler_blamed

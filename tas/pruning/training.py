@@ -86,7 +86,7 @@ def train_here(task: PruneTask, network: nn.Module, callback: pl.Callback) -> fl
     timer, began = Timer(), time.monotonic()
     batches = len(task.data.train_dataloader())
     callbacks = [RunBar(method), callback, timer]
-    trainer = make_trainer(options.machine, options.recipe.epochs, task.seed, task.run, batches, callbacks)
+    trainer = make_trainer(options.machine, options.recipe.epochs, options.keeping, task.run, batches, callbacks)
     fit(trainer, module, task.data, task.run, options)
     module.renew_statistics(task.data.train_dataloader(), trainer)
     network.cpu().float()

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ def writing(path: Path) -> Iterator[None]:
 def written_whole(path: Path) -> Iterator[Path]:
     """A draft beside a file, which takes its place at the end; where something fails, the file stays as it is.
 
+    The draft is on the disk before it takes the place: after a power loss the file is the old one or the new one.
+
     Raises:
         TasError: It cannot be written.
     """
@@ -28,9 +31,41 @@ def written_whole(path: Path) -> Iterator[Path]:
     with writing(path):
         try:
             yield draft
+            synced(draft)
             os.replace(draft, path)
+            synced(path.parent)
         finally:
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def directory_whole(path: Path) -> Iterator[Path]:
+    """A draft of a directory that is there with all its files or not at all; what an earlier try left is taken away.
+
+    Raises:
+        TasError: It cannot be written.
+    """
+    draft = path.with_name(path.name + ".part")
+    with writing(path):
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            if path.exists():
+                path.rmdir()  # empty, or it would have been refused
+            os.replace(draft, path)
+            synced(path.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def synced(path: Path) -> None:
+    """Have the system put a file, or what a directory lists, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

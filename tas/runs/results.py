@@ -154,6 +154,10 @@ class SearchResult(FoundResult):
     confidence: float
     """The mean over all choices of the highest probability less the next."""
     likeliest: Likeliest
+    converged: bool = True
+    """Whether what was learned has settled."""
+    unsettled: Sequence[str] = ()
+    """Where not, why."""
     strategy: str = "gumbel-mixture"
     derived_from: str | None = None
     """The search, where `tas derive` asked an earlier one anew."""

@@ -16,7 +16,9 @@ from tas.architecture import Architecture
 from tas.config.groups import Keeping
 from tas.config.options import Options
 from tas.errors import TasError
+from tas.runs.console import say
 from tas.runs.files import write_text, written_whole
+from tas.runs.provenance import made_here
 from tas.runs.weights_file import save_state
 
 ROOT = Path("runs")
@@ -56,6 +58,7 @@ class Run:
     def of(cls, keeping: Keeping, kind: str, label: str) -> "Run":
         """The run that the options ask for: the one to resume, --output, or runs/KIND/LABEL-TIME."""
         if keeping.resume:
+            say(f"resume: going on with {keeping.resume}")
             return cls(keeping.resume, go_on=True)
         if keeping.output:
             return cls(keeping.output)
@@ -88,7 +91,8 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.go_on and self.config.is_file()):
                 # Without `resume`, so that --config takes the file for a new run.
-                write_text(self.config, yaml.safe_dump(plain(options.flat()) | {"resume": None}, sort_keys=False))
+                text = yaml.safe_dump(plain(options.flat()) | {"resume": None}, sort_keys=False)
+                write_text(self.config, f"# {made_here()}\n{text}")
                 self.go_on = self.begun = True
         except OSError as error:
             raise TasError(f"--output {self.path}: cannot be written ({error.strerror})") from None

@@ -72,10 +72,6 @@ class SearchModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.compute = checkpoint.get("compute", self.compute)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """As Lightning does it, which takes a tenth of a millisecond to find that on a CPU there is nothing to do."""
-        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
-
     def training_step(self, batch: dict[str, Batch], batch_index: int) -> None:
         batches = int(self.trainer.num_training_batches)
         iteration = self.current_epoch * batches + batch_index

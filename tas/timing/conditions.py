@@ -1,15 +1,13 @@
 """What was measured on: times mean nothing without it."""
 
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from tas.runs.provenance import code_version
+from tas.runs.provenance import code_version, gpu_name, processor_name
 from tas.timing.onnx_runtime import runtime_version
 
 
@@ -57,32 +55,9 @@ def conditions_here(threads: int) -> Conditions:
     )
 
 
-def processor_name() -> str:
-    """What the system calls the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def accelerator() -> torch.device | None:
-    """The GPU, or what stands for one; None without."""
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-
-
 def name_of_device(device: torch.device) -> str:
     """What the reader calls it."""
     return {"cpu": "CPU", "cuda": "GPU"}.get(device.type, device.type)
-
-
-def gpu_name() -> str | None:
-    """What the accelerator is called."""
-    device = accelerator()
-    if device is None:
-        return None
-    return torch.cuda.get_device_name() if device.type == "cuda" else device.type
 
 
 @contextmanager

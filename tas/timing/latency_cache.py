@@ -12,7 +12,7 @@ import torch
 
 from tas.runs.console import warn
 from tas.runs.files import write_text
-from tas.timing.conditions import gpu_name, processor_name
+from tas.runs.provenance import gpu_name, processor_name
 from tas.timing.onnx_runtime import runtime_version
 from tas.timing.setting import Setting
 

@@ -1,13 +1,21 @@
-"""Checkpoints: written whole or not at all, checked before they are gone on from."""
+"""Checkpoints: written whole or not at all, when they are due, and checked before they are gone on from."""
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.callbacks import Checkpoint
 
+from tas.config.groups import Keeping
 from tas.errors import TasError, gist
+from tas.runs.console import warn
 from tas.runs.files import written_whole
+from tas.training.interrupts import HeedInterrupt
 
 
 class WholeFileCheckpointIO(TorchCheckpointIO):
@@ -18,9 +26,102 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, draft, storage_options)
 
 
+class Checkpoints(Checkpoint):
+    """Keeps a checkpoint of each complete epoch, and from inside of one when it is due or the run is stopped.
+
+    The newest is last.ckpt; earlier ones that are kept are step-N.ckpt beside it.
+
+    Args:
+        last: The file.
+        keeping: How often, and how many.
+        interrupts: Tells that the run is to stop.
+    """
+
+    def __init__(self, last: Path, keeping: Keeping, interrupts: HeedInterrupt) -> None:
+        self.last = last
+        self.often = keeping.often
+        self.kept = keeping.keep_checkpoints
+        self.interrupts = interrupts
+        self.saved_at = time.monotonic()
+        self.saved_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        batches = int(trainer.num_training_batches)
+        step = trainer.current_epoch * batches + batch_idx + 1
+        # What a step has logged reaches the loggers after this hook, and would be missing where the run goes on; the
+        # last step of an epoch is followed by the checkpoint of that.
+        logs = step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]  # it has
+        if logs or batch_idx + 1 == batches:
+            return
+        due = step - self.saved_step >= self.often.steps or time.monotonic() - self.saved_at >= self.often.seconds
+        # Processes do not see the clock, or a signal, at the same step.
+        due, stopped = (
+            trainer.strategy.reduce_boolean_decision(one, all=False) for one in (due, self.interrupts.pressed)
+        )
+        if due or stopped:
+            self.save(trainer, module, step)
+        if stopped:
+            self.interrupts.stop()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.save(trainer, module, (trainer.current_epoch + 1) * int(trainer.num_training_batches))
+        if trainer.strategy.reduce_boolean_decision(self.interrupts.pressed, all=False):
+            self.interrupts.stop()
+
+    def save(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> None:
+        """Write a checkpoint, unless the weights are no numbers any more: the earlier ones stay then."""
+        check_weights(trainer, module, step)
+        trainer.save_checkpoint(self.last)
+        self.saved_at, self.saved_step = time.monotonic(), step
+        if trainer.is_global_zero and self.kept > 1:
+            self.keep(step)
+
+    def keep(self, step: int) -> None:
+        """Give the newest checkpoint a name of its own too, and delete what is older than the ones that are kept."""
+        named = self.last.with_name(f"step-{step:09d}.ckpt")
+        named.unlink(missing_ok=True)
+        os.link(self.last, named)
+        for file in earlier_checkpoints(self.last)[self.kept :]:
+            file.unlink()
+
+
+def earlier_checkpoints(last: Path) -> list[Path]:
+    """The checkpoints beside the newest one, the newest of them first."""
+    return sorted(last.parent.glob("step-*.ckpt"), reverse=True)
+
+
+def check_weights(trainer: pl.Trainer, module: pl.LightningModule, step: int) -> None:
+    """TasError, naming the step and the first parameter that is not finite, if one that is trained is not."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    trained = {id(parameter) for group in groups for parameter in group["params"]}
+    for name, parameter in module.named_parameters():
+        if id(parameter) in trained and not torch.isfinite(parameter).all():
+            raise TasError(f"--lr: after step {step} {name} is not finite any more; a lower value may help")
+
+
+@rank_zero_only
 def check_readable(checkpoint: Path) -> None:
     """TasError if a checkpoint is damaged."""
     try:
         torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TasError(f"{checkpoint}: damaged ({gist(error, 100)}); delete it to start the run anew") from None
+
+
+def newest_whole(last: Path) -> Path | None:
+    """The newest checkpoint that can be read; None where there is none at all. TasError if all are damaged."""
+    files = [file for file in (last, *earlier_checkpoints(last)) if file.is_file()]
+    for file in files:
+        try:
+            check_readable(file)
+            return file
+        except TasError as error:
+            if file == files[-1]:
+                raise
+            warn("resume", f"{error}; an earlier one is taken")
+    return None

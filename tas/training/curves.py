@@ -125,7 +125,8 @@ class CurveLogger(Logger):
 
 
 class Curves(Checkpoint):
-    """Writes a run's curves.csv: every scalar that it logs, a row each logged step, at the end of each epoch.
+    """Writes a run's curves.csv: every scalar that it logs, a row each logged step, at the end of each epoch and before
+    every checkpoint.
 
     Lightning calls a Checkpoint at an epoch's end when the module has logged, and in the order of the callbacks: before
     the ModelCheckpoint behind it. So the rows up to a checkpoint are always in the file, and those after it can be cut.
@@ -138,6 +139,7 @@ class Curves(Checkpoint):
         self.logger = logger
 
     def state_dict(self) -> dict[str, Any]:
+        self.logger.write()
         return {"step": self.logger.last}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C: a run ends, says what it has kept, and how to go on."""
+"""Ctrl-C and SIGTERM: a run ends, says what it has kept, and how to go on."""
 
 import signal
 import threading
@@ -14,28 +14,55 @@ from tas.runs.run import Run
 
 
 class HeedInterrupt(pl.Callback):
-    """Makes sure that Ctrl-C ends a run: Python drops the exception where it falls into a destructor or a callback."""
+    """Makes sure that a signal ends a run: inside of an epoch once the step is done and kept, else at once.
 
-    def __init__(self) -> None:
-        self.pressed = False
+    A second signal ends it at once. Python drops an exception that falls into a destructor or a callback; the signal is
+    remembered.
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    Args:
+        keeps: Whether something looks at `pressed` after each step, keeps what there is, and stops the run.
+    """
+
+    def __init__(self, keeps: bool = False) -> None:
+        self.keeps = keeps
+        self.signal: int | None = None
+        self.inside = False
+        """Whether a step is under way, or follows."""
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the run is to stop."""
+        return self.signal is not None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # After Lightning has set its own handlers; in their place, until it sets back what was there before.
         if threading.current_thread() is threading.main_thread():  # nowhere else can signals be handled
-            signal.signal(signal.SIGINT, self.press)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.press)
 
     def press(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal as Python does, and remember it."""
-        self.pressed = True
-        signal.default_int_handler(number, frame)
+        """Handle a signal."""
+        again = self.pressed
+        self.signal = number
+        if again or not self.inside:
+            self.stop()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
-        if self.pressed:
-            raise KeyboardInterrupt
+    def stop(self) -> None:
+        """End the run, by an exception that Lightning takes for Ctrl-C."""
+        raise Interrupted(number=self.signal or signal.SIGTERM)  # of another process, where this one got none
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        if self.pressed and not self.keeps:
+            self.stop()
+        self.inside = self.keeps
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.inside = False
 
 
 @contextmanager
 def interruptible(run: Run, go_on: str) -> Iterator[None]:
-    """Turn Ctrl-C, and Lightning's exit after it, into an Interrupted that says what is kept and how to go on.
+    """Turn a signal's exception, and Lightning's exit after it, into one that says what is kept and how to go on.
 
     Args:
         run: Where the checkpoint is.
@@ -43,6 +70,12 @@ def interruptible(run: Run, go_on: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
-        kept = f"kept {run.checkpoint}" if run.checkpoint.is_file() else "no epoch was complete"
-        raise Interrupted(f"{kept}; go on with: {go_on}") from None
+    except (KeyboardInterrupt, SystemExit) as error:
+        kept = f"kept {run.checkpoint}" if run.checkpoint.is_file() else "no checkpoint yet"
+        raise Interrupted(f"{kept}; go on with: {go_on}", signal_of(error)) from None
+
+
+def signal_of(error: BaseException) -> int:
+    """The number of the signal behind an exception, or behind Lightning's exit because of it; else Ctrl-C's."""
+    found = [one.number for one in (error, error.__context__) if isinstance(one, Interrupted)]
+    return found[0] if found else signal.SIGINT

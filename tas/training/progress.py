@@ -51,7 +51,8 @@ class RunBar(ProgressBar):
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         assert self.bar is not None
-        self.bar.update()
+        # More than one where the run goes on inside of an epoch.
+        self.bar.update(trainer.current_epoch * int(trainer.num_training_batches) + batch_index + 1 - self.bar.n)
         if self.bar.n % trainer.log_every_n_steps:  # type: ignore[attr-defined]  # it has
             return
         values = {key: value for key, value in self.get_metrics(trainer, module).items() if isinstance(value, float)}

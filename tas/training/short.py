@@ -7,8 +7,9 @@ from torch.utils.data import DataLoader
 from tas.config.groups import Machine, Recipe
 from tas.training.interrupts import HeedInterrupt
 from tas.training.module import TrainModule
+from tas.training.position import EpochPosition
 from tas.training.progress import RunBar
-from tas.training.trainer import SeedEachEpoch, open_trainer, quiet
+from tas.training.trainer import open_trainer, quiet
 
 
 def train_apart(
@@ -34,7 +35,7 @@ def train_apart(
         The device that it was trained on.
     """
     quiet()
-    callbacks = [HeedInterrupt(), SeedEachEpoch(seed), RunBar(label)]
+    callbacks = [HeedInterrupt(), EpochPosition(seed), RunBar(label)]
     trainer = open_trainer(machine, recipe.epochs, logger=False, enable_checkpointing=False, callbacks=callbacks)
     # Lightning leaves the mode as it is, and torch_pruning leaves networks in evaluation.
     module = TrainModule(network.train(), num_classes, recipe)

@@ -7,32 +7,21 @@ from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 
 from tas.config.checks import flag
-from tas.config.groups import Machine
+from tas.config.groups import Keeping, Machine
 from tas.config.options import Options
 from tas.errors import TasError, gist
 from tas.runs.run import Run
-from tas.training.checkpoints import WholeFileCheckpointIO, check_readable
+from tas.training.checkpoints import Checkpoints, WholeFileCheckpointIO, newest_whole
 from tas.training.curves import CurveLogger, Curves
 from tas.training.interrupts import HeedInterrupt
 from tas.training.memory import keep_freed_memory
-
-
-class SeedEachEpoch(pl.Callback):
-    """Makes the augmentation of an epoch a function of seed and epoch, so that a resumed run goes on as if unbroken."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+from tas.training.position import EpochPosition
 
 
 class Unprofiled(PassThroughProfiler):
@@ -46,18 +35,18 @@ class Unprofiled(PassThroughProfiler):
 def make_trainer(
     machine: Machine,
     epochs: int,
-    seed: int,
+    keeping: Keeping,
     run: Run,
     batches: int,
     callbacks: list[pl.Callback],
     partial: bool = False,
 ) -> pl.Trainer:
-    """A Trainer that writes into the run's directory and keeps the checkpoint of its last complete epoch.
+    """A Trainer that writes into the run's directory and keeps checkpoints there.
 
     Args:
         machine: What it computes on.
         epochs: Length of the training.
-        seed: Of the augmentation.
+        keeping: Seed of the augmentation; how often checkpoints are written, and how many are kept.
         run: Where things go.
         batches: Of one epoch.
         callbacks: What the command adds.
@@ -65,19 +54,15 @@ def make_trainer(
     """
     quiet()
     keep_freed_memory()
-    checkpoint = ModelCheckpoint(
-        run.checkpoint.parent,
-        filename=run.checkpoint.stem,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
+    interrupts = HeedInterrupt(keeps=True)
+    checkpoints = Checkpoints(run.checkpoint, keeping, interrupts)
     curves = CurveLogger(run.curves, epochs)
     trainer = open_trainer(
         machine,
         epochs,
         partial,
         logger=[TensorBoardLogger(run.path, name="", version=""), curves],
-        callbacks=[Curves(curves), checkpoint, HeedInterrupt(), SeedEachEpoch(seed), *callbacks],
+        callbacks=[Curves(curves), checkpoints, interrupts, EpochPosition(keeping.seed), *callbacks],
         plugins=[WholeFileCheckpointIO()],
         profiler=Unprofiled(),
         num_sanity_val_steps=0,
@@ -121,9 +106,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, op
         options: Those of the run, for its config.yaml.
     """
     run.start(options)
-    checkpoint = run.checkpoint if run.checkpoint.is_file() else None
-    if checkpoint is not None:
-        check_readable(checkpoint)
+    checkpoint = newest_whole(run.checkpoint)
     assert trainer.logger is not None
     trainer.logger.log_hyperparams(options.flat())
     try:
@@ -139,7 +122,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
-        ".*Checkpoint directory .* exists and is not empty.*",  # the run is being resumed
+        "You're resuming from a checkpoint that ended before the epoch ended.*",  # tas.training.position sees to it
         ".*in eval mode at the start of training.*",  # the teacher
         "Grad strides do not match bucket view strides",  # of 1x1 convolutions in channels_last; a matter of speed
         ".*Using `DistributedSampler` with the dataloaders.*",  # docs/runs.md says what it means

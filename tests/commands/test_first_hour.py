@@ -30,7 +30,7 @@ def test_a_search_says_when_it_begins_to_choose_and_that_a_short_one_s_choice_is
     assert status == 0
     assert "\nwarm-up until epoch 1 of 1: the weights learn alone" in out
     assert re.search(r"confidence +0\.0\d\d \(0: all candidates alike, 1: sure\)", out)
-    assert "is close to a draw among the networks inside the budget" in err
+    assert "close to a draw among the networks inside the budget" in err
     status, out, err = cli("search", *MIXTURE, "--warmup", "0", "--arch-lr", "300", "--output", "sure")
     assert status == 0 and "warm-up" not in out and "close to a draw" not in err
 
@@ -56,5 +56,5 @@ def test_two_devices_are_asked_for_by_their_number_alone(script: str, tmp_path: 
     status, out, err = run_script(script, *given, cwd=tmp_path)
     assert status == 0, err
     assert "finished" in out and Run(tmp_path / "run").finished()
-    said = [line for line in re.split(r"[\r\n]+", err) if line and "step/s" not in line]
+    said = [line for line in re.split(r"[\r\n]+", err) if line and not re.search("step/s|s/step", line)]
     assert all(line.startswith("tas ") for line in said), said

@@ -114,7 +114,7 @@ def test_a_search_interrupted_in_its_first_epoch_says_so_and_starts_anew(
     interrupt(SearchModule, epoch=0)
     status, _, err = cli("search", *QUICK, "--output", "broken")
     assert status == 130
-    said = r"tas search: interrupted; no epoch was complete; go on with: .* --resume broken"
+    said = r"tas search: interrupted; no checkpoint yet; go on with: .* --resume broken"
     assert re.fullmatch(said, err.splitlines()[-1])
     assert cli("search", "--resume", "broken").status == 0
     assert Run(tmp_path / "broken").finished()

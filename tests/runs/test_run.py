@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 import tas
 from tas.architecture import Architecture
 from tas.config import SearchOptions, TrainOptions
+from tas.config.files import read_yaml
 from tas.config.groups import Keeping
 from tas.cutting.build import build
 from tas.errors import TasError
@@ -289,3 +290,12 @@ def test_without_a_finished_search_there_is_none_to_train(tmp_path: Path, monkey
     searched("unfinished", finished_at=None)
     with pytest.raises(TasError, match="no finished search"):
         newest_search()
+
+
+def test_the_options_stand_below_what_they_were_run_by(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.start(SearchOptions.of(seed=3))
+    first, *rest = run.config.read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(r"# tas \S+, Python 3\.\S+, torch \S+, torchvision \S+, .*; .+, .+", first)
+    assert yaml.safe_load("\n".join(rest))["seed"] == 3
+    assert read_yaml("--config", run.config) == yaml.safe_load("\n".join(rest))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tas.training.curves
 from tas.config import TrainOptions
 from tas.runs.run import Run
+from tas.training.checkpoints import Checkpoints
 from tas.training.curves import GrowingCsv
 from tas.training.module import TrainModule
 
@@ -92,7 +92,7 @@ def test_a_training_leaves_every_scalar_that_tensorboard_has(cli: Callable, few_
         (TrainModule, "training_step", 2),
         (TrainModule, "training_step", 31),
         # Before Lightning gives the scalars of the epoch's end to the loggers.
-        (ModelCheckpoint, "on_train_epoch_end", 2),
+        (Checkpoints, "on_train_epoch_end", 2),
         (TrainModule, "test_step", 1),
     ],
 )
