@@ -31,6 +31,10 @@ class Target(Tolerance):
     latency_target: float | str | None = None
     """Latency to keep, measured on this machine (--latency-device, ...): a share of the unpruned network's, or a time
     such as 3.5ms, 800us or 0.1s; beside the others or instead of them."""
+    memory_target: float | str | None = None
+    """Peak of live feature maps to stay under for one image, as tas profile counts it: a share of the unpruned
+    network's, or bytes such as 500kB or 1.5MB; at most that, with --tolerance above it, and no least; beside the others
+    or instead of them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,21 +47,12 @@ class Target(Tolerance):
 
     def given(self) -> dict[str, float | str | None]:
         """Measure -> its option."""
-        return {"flops": self.flops_target, "params": self.params_target, "latency": self.latency_target}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchTarget(Target):
-    """Budget."""
-
-    memory_target: float | str | None = None
-    """Peak of live feature maps to stay under for one image, as tas profile counts it: a share of the unpruned
-    network's, or bytes such as 500kB or 1.5MB; at most that, with --tolerance above it, and no least; beside the others
-    or instead of them."""
-
-    def given(self) -> dict[str, float | str | None]:
-        """Measure -> its option."""
-        return {**super().given(), "memory": self.memory_target}
+        return {
+            "flops": self.flops_target,
+            "params": self.params_target,
+            "latency": self.latency_target,
+            "memory": self.memory_target,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
