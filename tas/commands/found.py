@@ -2,14 +2,13 @@
 
 from tas.cost.count import parameters
 from tas.cost.measures import FLOPS
-from tas.cost.memory import size_of
 from tas.runs.card import write_card
 from tas.runs.console import say
 from tas.runs.files import write_text
 from tas.runs.picture import draw_architecture, save_picture
-from tas.runs.results import FoundResult, Likeliest, SearchResult, Standing
+from tas.runs.results import Likeliest, SearchResult, Standing
 from tas.runs.run import Run
-from tas.runs.summary import aimed, change, latency_words, missed, percent, summary
+from tas.runs.summary import aimed, change, latency_words, memory_words, missed, percent, summary
 from tas.search.confidence import mean_confidence, unsettled
 from tas.search.finish import Found
 from tas.search.pictures import draw_elasticities
@@ -102,7 +101,7 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
         ("target", f"{aimed(options.target)}: {outcome}"),
         ("parameters", change(result.params_full, result.params)),
         *([] if result.latency is None else [("latency", latency_words(result.latency))]),
-        *memory_rows(result),
+        *([] if result.memory is None else [("peak memory", memory_words(result))]),
         ("blocks kept", blocks or "all"),
         ("accuracy", f"{percent(result.val_accuracy)} on the {part}, with the supernet's weights"),
         *([] if result.standing is None else standing_rows(result.standing, found.met)),
@@ -115,14 +114,6 @@ def found_rows(task: SearchTask, found: Found, result: SearchResult, run: Run) -
         ("curves", "tensorboard --logdir runs"),
         ("next", f"tas train --kd --architecture {run.path}"),
     ]
-
-
-def memory_rows(result: FoundResult) -> list[tuple[str, str]]:
-    """The line on the peak memory, where one is aimed at."""
-    if result.memory is None or result.memory_full is None:
-        return []
-    sizes = f"{size_of(result.memory_full)} -> {size_of(result.memory)}"
-    return [("peak memory", f"{sizes} ({result.memory_ratio:.1%}) of live feature maps, an image")]
 
 
 def standing_rows(standing: Standing, met: bool) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.commands.promises import check_kept, check_reachable, space_table
+from tas.commands.promises import check_kept, check_reachable, memory_kept, space_table
 from tas.config import PruneOptions
 from tas.config.groups import Space
 from tas.config.methods import METHODS, method_of
@@ -25,12 +25,12 @@ from tas.runs.console import say, warn_uncounted
 from tas.runs.picture import draw_architecture, save_picture
 from tas.runs.results import PruneResult, TimedLatency
 from tas.runs.run import Run, label
-from tas.runs.summary import aimed, change, latency_words, missed, summary
+from tas.runs.summary import aimed, change, latency_words, memory_words, missed, summary
 from tas.space.outlook import Outlook
+from tas.space.peak_memory import peak_for, peak_of
 from tas.space.space import SearchSpace
 from tas.timing.latency_model import known_measures, predicted_for
-from tas.timing.promise import latency_kept, promise_of
-from tas.timing.stopwatch import Subject
+from tas.timing.promise import latency_kept
 from tas.training.interrupts import signal_of
 from tas.training.threads import choose_threads
 
@@ -84,8 +84,10 @@ def open_prune(options: PruneOptions, run: Run) -> tuple[PruneTask, Original]:
     plan, full, trained = original.plan, original.full, original.trained
     space = SearchSpace.of(plan, full, Space(round_to=options.pruning.round_to))
     predicted = predicted_for(options.target, options.timing, original.network, space)
-    budgets = budgets_for(options.target, plan, full, known_measures(predicted))
-    return PruneTask(original.network, plan, full, trained, data, budgets, options, run, predicted), original
+    # Of all networks that a method may find: some find narrower ones than the space above has.
+    peak = peak_for(options.target, original.network, SearchSpace.whole(plan, full, options.pruning.round_to))
+    budgets = budgets_for(options.target, plan, full, known_measures(predicted, peak))
+    return PruneTask(original.network, plan, full, trained, data, budgets, options, run, predicted, peak), original
 
 
 def carry_out(task: PruneTask, original: Original, prospect: Outlook | None) -> PruneResult:
@@ -112,10 +114,11 @@ def carry_out(task: PruneTask, original: Original, prospect: Outlook | None) -> 
 def find_inside(task: PruneTask) -> tuple[Pruned, TimedLatency | None]:
     """What the method finds; where a latency is aimed at, for budgets that are moved by as much as predictions are off,
     and what was measured."""
-    find = method_of(task.options.pruning.method).load()
-    promise = promise_of(task.options.target, task.budgets, task.predicted, Subject(task.network, task.plan, task.full))
-    if promise is None:
-        return handed_over(task, find(task)), None
+    method = method_of(task.options.pruning.method)
+    find = method.load()
+    if method.keeps_latency or (promise := task.promise()) is None:
+        pruned = handed_over(task, find(task))
+        return pruned, pruned.timed
 
     def inside(budgets: Sequence[Budget]) -> Pruned:
         return handed_over(task, find(replace(task, budgets=tuple(budgets))))
@@ -140,12 +143,17 @@ def prune_result(task: PruneTask, pruned: Pruned, timed: TimedLatency | None, se
     flops_full, dense = MEASURES["flops"].exact(task.plan, task.full), flops(pruned.network, task.input_shape)
     params_full, params = parameters(task.network), parameters(pruned.network)
     zeros = method_of(options.pruning.method).leaves_zeros
-    shares = shares_of(options.target, task.plan, task.full, known_measures(task.predicted))
+    shares = shares_of(options.target, task.plan, task.full, known_measures(task.predicted, task.peak))
     # By the network itself, and not by what a method says of it, but where that is of its zeros.
     counted = {"flops": pruned.cost if zeros else dense, "params": params}
     met = all(budget.holds(counted[budget.measure.name]) for budget in task.budgets if budget.measure.name in counted)
     if timed is not None:
         met = met and latency_kept(options.target.amounts()["latency"], options.target.tolerance, timed)
+    memory = None if task.peak is None else peak_of(pruned.network, task.full)
+    memory_full = None if task.peak is None else task.peak.exact(task.plan, task.full)
+    met = met and (memory is None or memory_kept(options.target, memory, memory_full))
+    # Shares of a predicted latency are not what can be reached.
+    around = None if met or timed is not None else tuple(cost / full for cost in pruned.around)
     result = PruneResult(
         flops=dense,
         flops_full=flops_full,
@@ -156,10 +164,14 @@ def prune_result(task: PruneTask, pruned: Pruned, timed: TimedLatency | None, se
         params_ratio=params / params_full,
         params_target=shares.get("params"),
         target_met=met,
-        reachable=None if met else tuple(cost / full for cost in pruned.around),
+        reachable=around,
         latency=timed,
         latency_target=shares.get("latency"),
         latency_errors=None if task.predicted is None else task.predicted.errors,
+        memory=memory,
+        memory_full=memory_full,
+        memory_ratio=None if memory is None or memory_full is None else memory / memory_full,
+        memory_target=shares.get("memory"),
         method=options.pruning.method,
         sparsity_weight=pruned.sparsity_weight,
         seconds=seconds,
@@ -188,6 +200,7 @@ def prune_rows(task: PruneTask, original: Original, pruned: Pruned, result: Prun
         *([("note", "zeros save nothing on ordinary hardware")] if zeros is not None else []),
         ("parameters", change(result.params_full, result.params)),
         *([] if result.latency is None else [("latency", latency_words(result.latency))]),
+        *([] if result.memory is None else [("peak memory", memory_words(result))]),
         ("blocks kept", blocks or "all"),
         ("time", f"{result.seconds:.0f} s"),
         ("architecture", str(run.architecture)),

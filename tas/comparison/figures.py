@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tas.comparison.aims import BESIDE, WORDS
 from tas.comparison.methods import UNPRUNED
 from tas.comparison.statistics import Mean, pareto_front
-from tas.cost.measures import MEASURES
 from tas.runs.run import Run
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def draw_pareto(means: Sequence[Mean]) -> "Figure":
             for accuracy in unpruned:
                 axes.axhline(accuracy, linestyle="--", color="#4a5568", linewidth=0.9, label="unpruned network")
             axes.set_title(training)
-            axes.set_xlabel(f"{MEASURES[measure].words} kept, % of the unpruned network's")
+            first, *others = (WORDS[one] for one in measure.split(BESIDE))
+            beside = f", {' and '.join(others)} likewise" if others else ""
+            axes.set_xlabel(f"{first} kept, % of the unpruned network's{beside}")
         row[0].set_ylabel("test accuracy, %")
     named: dict[str, Any] = {}
     for axes in figure.axes:
@@ -104,10 +106,10 @@ def front_of_targets(means: Sequence[Mean]) -> list[tuple[float, float]]:
     Networks that aim at one target have one cost but for its roundings, by which none is to beat another; those that
     missed it have another cost, and compete with none.
     """
-    best: dict[float, Mean] = {}
+    best: dict[str, Mean] = {}
     for mean in means:
-        if mean.target_met and (mean.target not in best or mean.accuracy_mean > best[mean.target].accuracy_mean):
-            best[mean.target] = mean
+        if mean.target_met and (mean.aimed not in best or mean.accuracy_mean > best[mean.aimed].accuracy_mean):
+            best[mean.aimed] = mean
     return pareto_front([(mean.cost_ratio, mean.accuracy_mean) for mean in best.values()])
 
 
@@ -134,7 +136,7 @@ def draw_curves(searches: Mapping[str, Sequence[Path]], measures: Sequence[str])
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    drawn = {f"{name}/derived_ratio": f"{MEASURES[name].words} of the likeliest network" for name in measures}
+    drawn = {f"{name}/derived_ratio": f"{WORDS[name]} of the likeliest network" for name in measures}
     drawn["confidence/mean"] = "mean confidence"
     figure = Figure(figsize=(5.25 * len(drawn), 4.2), layout="constrained")
     for axes, (scalar, name) in zip(figure.subplots(1, len(drawn), sharex=True), drawn.items()):

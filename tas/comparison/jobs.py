@@ -5,15 +5,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tas.comparison.aims import UNPRUNED_AIM, Aim
 from tas.comparison.methods import methods_of
 from tas.comparison.ranking import AloneOptions, RankOptions
 from tas.config import CompareOptions, PruneOptions, SearchOptions, TrainOptions
 from tas.config.amount import Amount
 from tas.config.files import with_recipe
 from tas.config.groups import Distillation, Keeping, Rounding
-from tas.config.methods import Pruning
+from tas.config.methods import EVERY_MEASURE, Pruning
 from tas.config.options import Options
 from tas.config.parsing import check_known, from_values
+from tas.cost.latency import NANOSECONDS
 from tas.errors import TasError, blame
 from tas.runs.results import FoundResult
 from tas.runs.run import Run
@@ -22,17 +24,8 @@ Values = dict[str, Any]
 """Flat name of an option -> its value."""
 
 
-@dataclass(frozen=True)
-class Aim:
-    """What found networks may cost: a measure, and what to keep of it."""
-
-    measure: str = "flops"
-    amount: Amount = Amount(1.0)
-
-    @property
-    def folder(self) -> str:
-        """What folders are named for it."""
-        return str(self.amount) if self.measure == "flops" else f"{self.measure}-{self.amount}"
+HALF = Aim.of({"flops": Amount(0.5)})
+"""What is aimed at where only the options of a run are looked at."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Job:
     seed: int
     method: str = ""
     """Of all but a teacher."""
-    aim: Aim = Aim()
+    aim: Aim = UNPRUNED_AIM
     training: str = ""
     """How a training trains, +kd included; of the unpruned network scratch-e or pretrained."""
     needs: tuple[Path, ...] = ()
@@ -62,12 +55,15 @@ class Job:
 
     @property
     def share(self) -> float:
-        """What it aims at, as a share of the unpruned network's; where that is a count, as its structure, which must be
-        finished, tells it."""
-        if not self.aim.amount.absolute:
-            return self.aim.amount.value
+        """What it aims at, of several the first, as a share of the unpruned network's; where that is a count, a time or
+        a size, as its structure, which must be finished, tells it."""
+        measure, amount = self.aim.amounts[0]
+        if not amount.absolute:
+            return amount.value
         found = FoundResult.read(self.run if self.kind == "structure" else Run(self.needs[0]))
-        share = found.flops_target if self.aim.measure == "flops" else found.params_target
+        share: float | None = getattr(found, f"{measure}_target")
+        if found.latency is not None and measure == "latency":  # of what was measured, not of what was predicted
+            share = amount.value / NANOSECONDS / found.latency.seconds_full
         assert share is not None
         return share
 
@@ -96,10 +92,10 @@ def list_jobs(options: CompareOptions) -> list[Job]:
         teachers = [*every[place:], *every[:place]][: options.teachers]  # its own first
         below = [
             job
-            for measure, amount in options.targets.amounts()
+            for aim in map(Aim.of, options.targets.aims())
             for method in options.methods
-            if methods_of(options)[method].saves(measure)
-            for job in method_jobs(options, method, Aim(measure, amount), teachers)
+            if methods_of(options)[method].saves(aim.measures)
+            for job in method_jobs(options, method, aim, teachers)
         ]
         needed = {path for job in below for path in job.needs}
         jobs += [teacher for teacher in teachers if teacher.path in needed and teacher not in jobs]
@@ -112,8 +108,8 @@ def check_sections(options: CompareOptions) -> None:
     teacher = teacher_job(options, options.seeds[0])
     known = methods_of(options)
     for method in ("tas", *(name for name, one in known.items() if one.varied)):
-        structure_job(options, method, Aim(amount=Amount(0.5)), teacher)
-    training_job(options, structure_job(options, "uniform", Aim(amount=Amount(0.5)), teacher), "kd", [teacher])
+        structure_job(options, method, HALF, teacher)
+    training_job(options, structure_job(options, "uniform", HALF, teacher), "kd", [teacher])
 
 
 def method_jobs(options: CompareOptions, method: str, aim: Aim, teachers: Sequence[Job]) -> list[Job]:
@@ -177,8 +173,8 @@ def structure_job(options: CompareOptions, method: str, aim: Aim, teacher: Job) 
     """The run that finds a network: a search, or a pruning."""
     path = folder(options, "structures", method, aim, seed=teacher.seed)
     own = methods_of(options)[method]
-    target: Values = {"flops_target": None, "params_target": None, "tolerance": options.targets.tolerance}
-    target[f"{aim.measure}_target"] = aim.amount.given
+    target: Values = {f"{measure}_target": None for measure in EVERY_MEASURE} | {"tolerance": options.targets.tolerance}
+    target |= {f"{measure}_target": amount.given for measure, amount in aim.amounts} | asdict(options.timing)
     fixed = shared(options, path, teacher.seed) | {"network": options.source.network} | target | dict(own.fixed)
     given = section(options.search if own.is_search else options.prune)
     varied = section(own.varied)

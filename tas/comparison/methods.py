@@ -1,14 +1,14 @@
 """The methods that a comparison knows: searches, the methods of `tas prune`, and variants of both."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tas.config import CompareOptions
 from tas.config.checks import named
 from tas.config.functions import is_own
-from tas.config.methods import METHODS
+from tas.config.methods import COUNTED_MEASURES, EVERY_MEASURE, METHODS, method_of
 from tas.errors import TasError
 
 UNPRUNED = "unpruned"
@@ -30,6 +30,10 @@ class ComparedMethod:
     """Whether it finds the same network whatever the seed."""
     leaves_zeros: bool = False
     """Whether what it leaves is no smaller network, and is not to be compared with one."""
+    measures: tuple[str, ...] = EVERY_MEASURE
+    """What it can aim at."""
+    several: bool = True
+    """Whether it keeps several targets at once."""
 
     @property
     def is_search(self) -> bool:
@@ -40,21 +44,30 @@ class ComparedMethod:
         """Whether a way of training has a meaning after it: single weights set to zero leave the structure whole."""
         return not self.leaves_zeros or training.startswith("finetune")
 
-    def saves(self, measure: str) -> bool:
-        """Whether it can aim at a measure: single weights set to zero are parameters still."""
-        return not self.leaves_zeros or measure == "flops"
+    def saves(self, measures: Iterable[str]) -> bool:
+        """Whether it can aim at all of these: single weights set to zero, for one, are parameters still."""
+        return set(measures) <= set(self.measures)
+
+
+def by_pruning(name: str) -> ComparedMethod:
+    """A method of `tas prune`, or a function of the user's own."""
+    own = method_of(name)
+    return ComparedMethod(
+        "prune",
+        {"method": name},
+        reads=own.options,
+        seedless=own.seedless,
+        leaves_zeros=own.leaves_zeros,
+        measures=own.measures,
+        several=own.several,
+    )
 
 
 KNOWN = {
     "tas": ComparedMethod("search", {"search": "both"}),
     "tas-width": ComparedMethod("search", {"search": "width"}),
     "tas-depth": ComparedMethod("search", {"search": "depth"}),
-} | {
-    name: ComparedMethod(
-        "prune", {"method": name}, reads=own.options, seedless=own.seedless, leaves_zeros=own.leaves_zeros
-    )
-    for name, own in METHODS.items()
-}
+} | {name: by_pruning(name) for name in METHODS}
 """Name -> method, without variants."""
 
 
@@ -72,15 +85,27 @@ def methods_of(options: CompareOptions) -> dict[str, ComparedMethod]:
             allowed = ", ".join((*KNOWN, "package.module:function"))
             raise TasError(f"--variants: {name} has the method {base!r}; allowed: {allowed}")
         varied = {key: value for key, value in own.items() if key != "method"}
-        one = KNOWN[base] if base in KNOWN else ComparedMethod("prune", {"method": base})
-        found[name] = ComparedMethod(one.command, one.fixed, varied, one.reads, one.seedless, one.leaves_zeros)
+        found[name] = replace(KNOWN[base] if base in KNOWN else by_pruning(str(base)), varied=varied)
     return found
 
 
 def check_methods(options: CompareOptions) -> None:
-    """TasError unless --methods, --controls and --ranked name methods, each once."""
+    """TasError unless --methods, --controls and --ranked name methods, each once, that can aim at the targets."""
     known = methods_of(options)
     named("methods", options.methods, list(known))
     named("controls", options.controls, list(known), may_be_empty=True)
     searches = [name for name, own in known.items() if own.is_search]
     named("ranked", options.ranking.ranked, searches, may_be_empty=True)
+    # What is counted is left out where a method leaves it all in place, and that is said.
+    for measure in (one for one in options.targets.amounts() if one not in COUNTED_MEASURES):
+        able = [name for name, own in known.items() if measure in own.measures]
+        check_able(f"{measure}-targets", options.methods, able)
+    if options.targets.together:
+        check_able("together", options.methods, [name for name, own in known.items() if own.several])
+
+
+def check_able(key: str, asked: Iterable[str], able: Collection[str]) -> None:
+    """TasError if a method that is asked for is not able to do what an option asks for."""
+    unable = [name for name in asked if name not in able]
+    if unable:
+        raise TasError(f"--{key}: not with --methods {', '.join(unable)}; allowed: {', '.join(able)}")

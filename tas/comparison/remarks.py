@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
+from tas.comparison.aims import WORDS
 from tas.comparison.jobs import Job, searched_widths, section
 from tas.comparison.methods import ComparedMethod, methods_of
 from tas.config import CompareOptions
 from tas.config.checks import flag
 from tas.config.groups import Distillation, Space
 from tas.config.methods import Pruning
-from tas.cost.measures import MEASURES
 
 
 def remarks(options: CompareOptions, jobs: Sequence[Job]) -> list[str]:
@@ -28,10 +28,10 @@ def remarks(options: CompareOptions, jobs: Sequence[Job]) -> list[str]:
         if not own.goes_with(name)
     ]
     found += [
-        f"{method} is not run for {flag(measure)}-targets: it leaves all {MEASURES[measure].words} in place"
+        f"{method} is not run for {flag(measure)}-targets: it leaves all {WORDS[measure]} in place"
         for method, own in asked.items()
-        for measure in dict(options.targets.amounts())
-        if not own.saves(measure)
+        for measure in options.targets.amounts()
+        if not own.saves([measure])
     ]
     given = {key for part in (options.search, *(own.varied for own in asked.values())) for key in section(part)}
     others = any(not own.is_search for own in asked.values())

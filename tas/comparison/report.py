@@ -49,7 +49,7 @@ def write_report(evidence: Evidence) -> str:
         save_picture(draw_pareto(means(evidence.comparable())), home / "pareto.png")
         parts.append("![test accuracy against cost](pareto.png)\n")
     if searches := finished_searches(evidence):
-        save_picture(draw_curves(searches, list(dict(evidence.options.targets.amounts()))), home / "curves.png")
+        save_picture(draw_curves(searches, list(evidence.options.targets.amounts())), home / "curves.png")
         parts.append("![cost and confidence over the epochs of the searches](curves.png)\n")
     if evidence.agreements:
         parts += ["## Agreement of seeds\n", agreement_table(evidence.agreements), AGREEMENT]

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tas.comparison.aims import leading_measure
 from tas.comparison.jobs import Job
 from tas.comparison.methods import UNPRUNED
 from tas.comparison.perform import commits_of
@@ -29,7 +30,7 @@ class Row:
     kd: bool
     """Whether it was taught by the unpruned network."""
     target: float
-    """What was aimed at, as a share of the unpruned network's."""
+    """What was aimed at, as a share of the unpruned network's; of several the first."""
     seed: int
     flops_ratio: float
     """FLOPs of the trained network, as a share of the unpruned one's; of unstructured pruning, multiply-adds with a
@@ -43,7 +44,8 @@ class Row:
     params_ratio: float
     """As a share of the unpruned one's."""
     measure: str
-    """What the target is of: flops or params."""
+    """What the target is of: flops, params, latency or memory; all of them, with + between, where several are kept at
+    once."""
     epochs: int
     """Of the training."""
     search_seconds: float
@@ -56,11 +58,31 @@ class Row:
     """The code that found it, likewise; empty for the unpruned network."""
     run: str
     """The folder of the training, in that of the comparison."""
+    aimed: str
+    """What was aimed at, as it was given; with + between where several are kept at once."""
+    latency_seconds: float | None = None
+    """Of the network, measured by turns with the unpruned one when it was found; where one is aimed at."""
+    latency_ratio: float | None = None
+    """As a share of the unpruned one's: the median, and the quartiles, over the rounds."""
+    latency_low: float | None = None
+    latency_high: float | None = None
+    memory: int | None = None
+    """Its peak memory, counted, where one is aimed at."""
+    memory_ratio: float | None = None
+    """As a share of the unpruned network's."""
 
     @property
     def cost_ratio(self) -> float:
-        """What was aimed at, as it came out."""
-        return self.flops_ratio if self.measure == "flops" else self.params_ratio
+        """What was aimed at, of several the first, as it came out."""
+        ratios = {
+            "flops": self.flops_ratio,
+            "params": self.params_ratio,
+            "latency": self.latency_ratio,
+            "memory": self.memory_ratio,
+        }
+        ratio = ratios[leading_measure(self.measure)]
+        assert ratio is not None
+        return ratio
 
     @property
     def way(self) -> str:
@@ -83,11 +105,12 @@ def read_rows(jobs: Iterable[Job], home: Path) -> list[Row]:
 def read_row(job: Job, home: Path) -> Row:
     """The row of a finished training. What it cost is the training's own count, whatever its structure is by now."""
     trained = TrainResult.read(job.run)
-    met, seconds, search_commit = True, 0.0, ""
+    met, seconds, search_commit, measured = True, 0.0, "", {}
     if job.kind == "training":
         structure = Run(job.needs[0])
         found = FoundResult.read(structure)
         met, seconds, search_commit = found.target_met, found.seconds, commits_of(structure)
+        measured = measured_of(found)
     training, _, kd = job.training.partition("+")
     return Row(
         method=job.method or UNPRUNED,
@@ -107,7 +130,18 @@ def read_row(job: Job, home: Path) -> Row:
         commit=commits_of(job.run),
         search_commit=search_commit,
         run=job.path.relative_to(home).as_posix(),
+        aimed=job.aim.aimed,
+        **measured,
     )
+
+
+def measured_of(found: FoundResult) -> dict[str, Any]:
+    """The fields of a row that are known of a found network alone."""
+    values: dict[str, Any] = {"memory": found.memory, "memory_ratio": found.memory_ratio}
+    if (timed := found.latency) is not None:
+        values |= {"latency_seconds": timed.seconds, "latency_ratio": timed.ratio}
+        values |= {"latency_low": timed.ratio_low, "latency_high": timed.ratio_high}
+    return values
 
 
 def as_json(rows: "Sequence[DataclassInstance]") -> str:

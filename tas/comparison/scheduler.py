@@ -12,9 +12,8 @@ from tas.comparison.jobs import Job
 from tas.comparison.perform import UNSEEN, appears, perform_job
 from tas.comparison.processes import ThisProcess, process_pool
 from tas.config import CompareOptions
-from tas.cost.measures import MEASURES
 from tas.errors import Interrupted, gist
-from tas.runs.results import Result, TrainResult
+from tas.runs.results import FoundResult, Result, TrainResult
 from tas.runs.run import Run
 from tas.runs.summary import percent
 
@@ -127,5 +126,5 @@ def gained(job: Job) -> str:
     result = Result.read(job.run)
     if isinstance(result, TrainResult):
         return percent(result.test_accuracy)
-    share = result.counted_ratio if job.aim.measure == "flops" else result.params_ratio
-    return f"{percent(share)} of the {MEASURES[job.aim.measure].words}"
+    assert isinstance(result, FoundResult)
+    return job.aim.reached(result)

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,13 +29,24 @@ class Mean:
     """Sample standard deviation (n - 1); None with one seed."""
     flops_ratio: float
     cost_ratio: float
-    """Of what was aimed at."""
+    """Of what was aimed at; of several the first."""
     target_met: bool
     """Whether every run is within the tolerance."""
     params: float
     epochs: float
     search_seconds: float
     train_seconds: float
+    aimed: str
+    """What was aimed at, as it was given."""
+    params_ratio: float
+    latency_seconds: float | None
+    """What was measured; None, like the next, where none was aimed at."""
+    latency_ratio: float | None
+    latency_low: float | None
+    latency_high: float | None
+    """The least first quartile and the largest third one."""
+    memory: float | None
+    memory_ratio: float | None
 
 
 LEAST_SEEDS = 3
@@ -64,6 +75,8 @@ class Difference:
     target_met: bool
     control_target_met: bool
     """Whether every run is within the tolerance."""
+    aimed: str
+    """What was aimed at, as it was given."""
 
     @property
     def verdict(self) -> Literal["better", "worse", "within the spread"] | None:
@@ -83,24 +96,28 @@ class Difference:
 
 def means(rows: Sequence[Row]) -> list[Mean]:
     """The means over seeds, in the order in which methods, targets and trainings first come."""
-    groups: dict[tuple[str, str, float, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.method, row.measure, row.target, row.way), []).append(row)
-    return [mean_of(*key, group) for key, group in groups.items()]
+        groups.setdefault((row.method, row.measure, row.aimed, row.way), []).append(row)
+    return [mean_of(group) for group in groups.values()]
 
 
-def mean_of(method: str, measure: str, target: float, training: str, rows: Sequence[Row]) -> Mean:
-    """The mean of some rows of one kind."""
+def mean_of(rows: Sequence[Row]) -> Mean:
+    """The mean of some rows of one method, aim and way of training."""
     accuracies = [row.test_accuracy for row in rows]
 
     def mean(key: str) -> float:
         return statistics.fmean(getattr(row, key) for row in rows)
 
+    def known(key: str, summed: Callable[[Iterable[float]], float] = statistics.fmean) -> float | None:
+        values = [value for row in rows if (value := getattr(row, key)) is not None]
+        return summed(values) if values else None
+
     return Mean(
-        method,
-        measure,
-        target,
-        training,
+        rows[0].method,
+        rows[0].measure,
+        rows[0].target,
+        rows[0].way,
         len(rows),
         statistics.fmean(accuracies),
         statistics.stdev(accuracies) if len(rows) > 1 else None,
@@ -111,43 +128,50 @@ def mean_of(method: str, measure: str, target: float, training: str, rows: Seque
         mean("epochs"),
         mean("search_seconds"),
         mean("train_seconds"),
+        rows[0].aimed,
+        mean("params_ratio"),
+        known("latency_seconds"),
+        known("latency_ratio"),
+        known("latency_low", min),
+        known("latency_high", max),
+        known("memory"),
+        known("memory_ratio"),
     )
 
 
 def differences(rows: Sequence[Row], controls: Sequence[str]) -> list[Difference]:
     """Every method's difference to each control, for each target and way of training that has it."""
     found: list[Difference] = []
-    groups: dict[tuple[str, float, str], dict[str, dict[int, Row]]] = {}
+    groups: dict[tuple[str, str, str], dict[str, dict[int, Row]]] = {}
     for row in rows:
-        groups.setdefault((row.measure, row.target, row.way), {}).setdefault(row.method, {})[row.seed] = row
-    for aim, methods in groups.items():
+        groups.setdefault((row.measure, row.aimed, row.way), {}).setdefault(row.method, {})[row.seed] = row
+    for methods in groups.values():
         others = {method: rows for method, rows in methods.items() if method != UNPRUNED}
         for control in controls:
             # Taken out, so that a later control is compared with an earlier one and not the other way round too.
             known = others.pop(control, {})
-            for method, own in others.items() if known else ():
+            for own in others.values() if known else ():
                 pairs = [(row, known[seed]) for seed, row in own.items() if seed in known]
-                found.append(paired(method, control, *aim, pairs))
+                found.append(paired(next(iter(own.values())), control, pairs))
     return found
 
 
-def paired(
-    method: str, control: str, measure: str, target: float, training: str, pairs: Sequence[tuple[Row, Row]]
-) -> Difference:
+def paired(kind: Row, control: str, pairs: Sequence[tuple[Row, Row]]) -> Difference:
     """The mean of differences and its 95 % interval.
 
     Args:
-        method, control, measure, target, training: Whose.
+        kind: A row of the method, whose aim and way of training both have.
+        control: What it is compared with.
         pairs: The row of the method and that of the control, for each seed that both have.
     """
     gaps = [own.test_accuracy - other.test_accuracy for own, other in pairs]
     mean, low, high = interval(gaps) if gaps else (None, None, None)
     return Difference(
-        method,
+        kind.method,
         control,
-        measure,
-        target,
-        training,
+        kind.measure,
+        kind.target,
+        kind.way,
         len(gaps),
         mean,
         low,
@@ -156,6 +180,7 @@ def paired(
         control_cost_ratio=statistics.fmean(other.cost_ratio for _, other in pairs) if pairs else None,
         target_met=all(own.target_met for own, _ in pairs),
         control_target_met=all(other.target_met for _, other in pairs),
+        aimed=kind.aimed,
     )
 
 

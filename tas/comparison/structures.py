@@ -13,8 +13,8 @@ from tas.comparison.ranking import judged_networks
 from tas.runs.results import Result
 from tas.runs.run import Run
 
-KEPT_CURVES = ("{measure}/expected_ratio", "{measure}/derived_ratio", "confidence/mean")
-"""Scalars of a search whose values at the ends of its epochs are kept."""
+KEPT_CURVES = ("expected_ratio", "derived_ratio")
+"""Scalars of a search, of what it aims at, whose values at the ends of its epochs are kept, beside the confidence."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Structure:
     method: str
     measure: str
     target: float
-    """What was aimed at, as a share of the unpruned network's."""
+    """What was aimed at, as a share of the unpruned network's; of several the first."""
     seed: int
     commit: str
     """The code that found it; all of them, with commas between, if it went on with another."""
@@ -38,6 +38,8 @@ class Structure:
     """Of a search: scalar -> its value after each epoch that has one."""
     ranking: list[dict[str, Any]]
     """Of a search that was ranked: both judgements of every network, the found one's last."""
+    aimed: str
+    """What was aimed at, as it was given."""
 
 
 def read_structures(jobs: Iterable[Job], home: Path) -> list[Structure]:
@@ -56,7 +58,8 @@ def read_structures(jobs: Iterable[Job], home: Path) -> list[Structure]:
 def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
     """The row of a finished search or pruning, and of its finished ranking, where it has one."""
     found = Architecture.load(job.run.architecture)
-    curves = {name: read_curve(job.path, name) for name in (key.format(measure=job.aim.measure) for key in KEPT_CURVES)}
+    scalars = [f"{measure}/{key}" for measure in job.aim.measures for key in KEPT_CURVES]
+    curves = {name: read_curve(job.path, name) for name in (*scalars, "confidence/mean")}
     return Structure(
         method=job.method,
         measure=job.aim.measure,
@@ -69,4 +72,5 @@ def read_structure(job: Job, home: Path, ranking: Run | None) -> Structure:
         depths=dict(found.depths),
         curves={name: list(curve.values()) for name, curve in curves.items() if curve},
         ranking=[asdict(one) for one in judged_networks(ranking).entries] if ranking is not None else [],
+        aimed=job.aim.aimed,
     )

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from tas.config.checks import above, at_least, distinct, inside, named
 from tas.config.groups import Dataset, Machine, Ranking, Recipe, Source
+from tas.config.methods import COUNTED_MEASURES
 from tas.config.options import Options
-from tas.config.targets import Targets
+from tas.config.targets import Targets, Timing
 from tas.errors import TasError
 
 TRAININGS = ("scratch-e", "scratch-b", "finetune", "init")
@@ -21,6 +22,7 @@ class CompareOptions(Options):
     source: Source = Source()
     dataset: Dataset = Dataset()
     targets: Targets = Targets()
+    timing: Timing = Timing()
     recipe: Recipe = Recipe(epochs=60)
     ranking: Ranking = Ranking()
     machine: Machine = Machine(devices="1")
@@ -90,6 +92,11 @@ class CompareOptions(Options):
             raise TasError("--jobs and --ray exclude each other; give one")
         if self.ray is None and (self.job_cpus, self.job_gpus) != (1.0, 0.0):
             raise TasError("--job-cpus and --job-gpus go with --ray")
+        aimed_at = set(self.targets.amounts())
+        if "latency" in aimed_at and (self.jobs > 1 or self.ray is not None):
+            raise TasError("--latency-targets: times are measured with nothing beside; not with --jobs or --ray")
+        if self.ranking.rank and (self.targets.together or not aimed_at <= set(COUNTED_MEASURES)):
+            raise TasError("--rank goes with --flops-targets and --params-targets, each target alone")
         if not re.fullmatch("1|[0-9]+,", self.machine.devices) or self.machine.num_nodes != 1:
             raise TasError(
                 "--devices and --num-nodes: every run of a comparison takes one device; give 1, or which, such as 2,"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from tas.config.checks import at_least, inside
 from tas.config.groups import OTHER_RUN, WHERE, Machine
 from tas.config.options import Options
-from tas.config.targets import SearchTarget, Timing
+from tas.config.targets import Target, Timing
 from tas.errors import TasError
 
 
@@ -13,7 +13,7 @@ from tas.errors import TasError
 class DeriveOptions(Options):
     """Answer another budget from a finished search, in seconds: tas derive RUN --flops-target 0.3."""
 
-    target: SearchTarget = SearchTarget()
+    target: Target = Target()
     timing: Timing = Timing()
     machine: Machine = Machine()
     run: str | None = field(default=None, metadata=OTHER_RUN)

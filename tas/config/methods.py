@@ -12,6 +12,12 @@ from tas.config.functions import import_function, is_own
 from tas.config.groups import Rounding
 from tas.errors import TasError
 
+COUNTED_MEASURES = ("flops", "params")
+"""What is counted of a network, layer by layer."""
+
+EVERY_MEASURE = (*COUNTED_MEASURES, "latency", "memory")
+"""All that a network may have a target of."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -28,6 +34,11 @@ class Method:
     """Whether it finds the same network whatever the seed."""
     several: bool = False
     """Whether it keeps several targets at once."""
+    measures: tuple[str, ...] = COUNTED_MEASURES
+    """What it takes a target of; latency where it is quick enough to be asked several times, for budgets that are moved
+    by as much as predictions are off."""
+    keeps_latency: bool = False
+    """Whether it is asked once, and holds what it finds to a measured latency by itself."""
     outlook: str | None = None
     """MODULE:FUNCTION, from a PruneTask to what it can find (`tas.space.outlook.Outlook`), where that is known before
     it runs."""
@@ -50,9 +61,15 @@ def rule(name: str) -> Method:
         needs_weights=False,
         seedless=True,
         several=True,
+        measures=EVERY_MEASURE,
         outlook=f"tas.pruning.rules:{name}_outlook",
         options=("blocks", "round_to"),
     )
+
+
+def ranking(function: str) -> Method:
+    """One that ranks the channels of trained weights, without training, and takes them out until its budget is met."""
+    return Method(f"tas.pruning.{function}", measures=EVERY_MEASURE, options=("round_to",))
 
 
 METHODS = {
@@ -63,25 +80,29 @@ METHODS = {
         "tas.pruning.random_search:random_search",
         needs_weights=False,
         several=True,
+        measures=EVERY_MEASURE,
+        keeps_latency=True,
         outlook="tas.pruning.random_search:random_outlook",
         options=("candidates", "round_to"),
     ),
-    "l1": Method("tas.pruning.importance:l1", options=("round_to",)),
-    "fpgm": Method("tas.pruning.importance:fpgm", options=("round_to",)),
-    "taylor": Method("tas.pruning.importance:taylor", options=("round_to",)),
-    "slimming": Method("tas.pruning.slimming:slimming", options=("sparsity_weight", "round_to")),
+    "l1": ranking("importance:l1"),
+    "fpgm": ranking("importance:fpgm"),
+    "taylor": ranking("importance:taylor"),
+    "slimming": Method(
+        "tas.pruning.slimming:slimming", measures=(*COUNTED_MEASURES, "memory"), options=("sparsity_weight", "round_to")
+    ),
     "sss": Method("tas.pruning.blocks:sss", options=("sparsity_weight",)),
-    "thinet": Method("tas.pruning.reconstruction:thinet", options=("round_to",)),
-    "reconstruction": Method("tas.pruning.reconstruction:reconstruction", options=("round_to",)),
+    "thinet": ranking("reconstruction:thinet"),
+    "reconstruction": ranking("reconstruction:reconstruction"),
     "autopruner": Method("tas.pruning.autopruner:autopruner", options=("round_to",)),
-    "unstructured": Method("tas.pruning.unstructured:unstructured", leaves_zeros=True),
+    "unstructured": Method("tas.pruning.unstructured:unstructured", leaves_zeros=True, measures=("flops",)),
 }
 """Name -> method."""
 
 
 def method_of(name: str) -> Method:
     """A method by its name in the table, or package.module:function, one of the user's own."""
-    return Method(name, needs_weights=False, several=True) if is_own(name) else METHODS[name]
+    return Method(name, needs_weights=False, several=True, measures=EVERY_MEASURE) if is_own(name) else METHODS[name]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,10 @@ class PruneOptions(Options):
     def __post_init__(self) -> None:
         at_least(1, epochs=self.recipe.epochs)
         method, targets = self.pruning.method, self.target.amounts()
-        if "latency" in targets and not method_of(method).seedless:
-            able = " or ".join(name for name, other in METHODS.items() if other.seedless)
-            raise TasError(f"--latency-target goes with --method {able}, not with {method}")
+        for measure in targets:
+            if measure not in method_of(method).measures:
+                able = " or ".join(name for name, other in METHODS.items() if measure in other.measures)
+                raise TasError(f"--{measure}-target goes with --method {able}, not with {method}")
         if len(targets) > 1 and not method_of(method).several:
             flags = " and ".join(f"--{name}-target" for name in targets)
             able = " or ".join(name for name, other in METHODS.items() if other.several)

@@ -6,7 +6,7 @@ from typing import Literal
 from tas.config.checks import inside
 from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source, Space, Strategy
 from tas.config.options import Options
-from tas.config.targets import SearchTarget, Timing
+from tas.config.targets import Target, Timing
 from tas.errors import TasError
 
 
@@ -16,7 +16,7 @@ class SearchOptions(Options):
 
     source: Source = Source()
     dataset: Dataset = Dataset()
-    target: SearchTarget = SearchTarget()
+    target: Target = Target()
     timing: Timing = Timing()
     space: Space = Space()
     strategy: Strategy = Strategy()

@@ -1,5 +1,6 @@
 """The options that say what a found network may cost, and on what its latency is measured."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,10 @@ class Target(Tolerance):
     latency_target: float | str | None = None
     """Latency to keep, measured on this machine (--latency-device, ...): a share of the unpruned network's, or a time
     such as 3.5ms, 800us or 0.1s; beside the others or instead of them."""
+    memory_target: float | str | None = None
+    """Peak of live feature maps to stay under for one image, as tas profile counts it: a share of the unpruned
+    network's, or bytes such as 500kB or 1.5MB; at most that, with --tolerance above it, and no least; beside the others
+    or instead of them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,21 +48,12 @@ class Target(Tolerance):
 
     def given(self) -> dict[str, float | str | None]:
         """Measure -> its option."""
-        return {"flops": self.flops_target, "params": self.params_target, "latency": self.latency_target}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchTarget(Target):
-    """Budget."""
-
-    memory_target: float | str | None = None
-    """Peak of live feature maps to stay under for one image, as tas profile counts it: a share of the unpruned
-    network's, or bytes such as 500kB or 1.5MB; at most that, with --tolerance above it, and no least; beside the others
-    or instead of them."""
-
-    def given(self) -> dict[str, float | str | None]:
-        """Measure -> its option."""
-        return {**super().given(), "memory": self.memory_target}
+        return {
+            "flops": self.flops_target,
+            "params": self.params_target,
+            "latency": self.latency_target,
+            "memory": self.memory_target,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +67,47 @@ class Targets(Tolerance):
     e.g. --flops-targets [0.5,40M]. None is 0.5, unless another target is given."""
     params_targets: tuple[float | str, ...] = ()
     """Parameters to keep, likewise: networks are found for each of these targets alone, too."""
+    latency_targets: tuple[float | str, ...] = ()
+    """Latencies to keep, likewise, measured on this machine (--latency-device, ...): shares or times, such as
+    [0.6,3.5ms]."""
+    memory_targets: tuple[float | str, ...] = ()
+    """Peaks of live feature maps to stay under, likewise: shares or bytes, such as [0.5,500kB]."""
+    together: bool = False
+    """Networks keep the first targets of all lists at once, then the second ones, and so on, instead of each target
+    alone; the lists are as long as one another."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # As folders are named for them: 0.50000001 and 0.5 would share one, and so would 40M and 40000k.
         amounts = self.amounts()
-        for name in ("flops", "params"):
-            distinct(f"{name}_targets", [str(one) for measure, one in amounts if measure == name], may_be_empty=True)
-        inside("flops_targets", "empty", bool(amounts), "one target or more, of FLOPs or of parameters")
+        allowed = "one target or more, of FLOPs or of parameters, latency or memory"
+        inside("flops_targets", "empty", bool(amounts), allowed)
+        if self.together:
+            self.check_together(amounts)
+            return
+        for name, many in amounts.items():
+            # As folders are named for them: 0.50000001 and 0.5 would share one, and so would 40M and 40000k.
+            distinct(f"{name}_targets", list(map(str, many)), may_be_empty=True)
 
-    def amounts(self) -> list[tuple[str, Amount]]:
-        """Measure, and what to keep of it, of every target. TasError, naming the flag, where that is none."""
-        flops = (() if self.params_targets else (0.5,)) if self.flops_targets is None else self.flops_targets
-        given = {"flops": flops, "params": self.params_targets}
-        return [(name, Amount.read(f"{name}_targets", one)) for name, many in given.items() for one in many]
+    def check_together(self, amounts: Mapping[str, Sequence[Amount]]) -> None:
+        """TasError unless there are several lists, as long as one another, of which no place says what another does."""
+        lists = " and ".join(f"--{name}-targets with {len(many)}" for name, many in amounts.items())
+        if len(amounts) < 2 or len({len(many) for many in amounts.values()}) > 1:
+            raise TasError(f"--together is given, and {lists}; allowed: two lists or more, as long as one another")
+        distinct("together", [" and ".join(map(str, aim.values())) for aim in self.aims()])
+
+    def aims(self) -> list[dict[str, Amount]]:
+        """What networks are found for: measure -> what to keep of it, of all that they keep at once."""
+        amounts = self.amounts()
+        if self.together:
+            return [dict(zip(amounts, one, strict=True)) for one in zip(*amounts.values(), strict=True)]
+        return [{name: one} for name, many in amounts.items() for one in many]
+
+    def amounts(self) -> dict[str, list[Amount]]:
+        """Measure -> its targets, of those that have some. TasError, naming the flag, where one is none."""
+        others = {"params": self.params_targets, "latency": self.latency_targets, "memory": self.memory_targets}
+        flops = (() if any(others.values()) else (0.5,)) if self.flops_targets is None else self.flops_targets
+        given = {"flops": flops, **others}
+        return {name: [Amount.read(f"{name}_targets", one) for one in many] for name, many in given.items() if many}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,6 +142,7 @@ class ChannelPruner:
             lambda removed: task.cost(self.architecture(removed)),
             self.importance.removable(),
             task.budget.target,
+            task.budget.measure.maximum,
         )
         architecture = self.architecture(best.knob)
         for group in self.groups(best.knob):

@@ -117,23 +117,14 @@ def outlook_of_one_knob(
 def twentieths(task: PruneTask) -> SearchSpace:
     """The widths between which `balanced` chooses, at the depths that are given."""
     plan = tie_residuals(task.plan)
-    widths = {name: width_candidates(count, TWENTIETHS, multiple_of(task, name)) for name, count in plan.widths.items()}
+    multiples = {name: math.lcm(task.options.pruning.round_to, plan.units.get(name, 1)) for name in plan.widths}
+    widths = {name: width_candidates(count, TWENTIETHS, multiples[name]) for name, count in plan.widths.items()}
     return SearchSpace(plan, task.full, widths, {stage: (count,) for stage, count in given_depths(task).items()})
 
 
 def all_widths(task: PruneTask) -> SearchSpace:
     """Every number of channels that a width can have: the multiples that --round-to says, and the full number."""
-    plan = tie_residuals(task.plan)
-    widths = {}
-    for name, channels in plan.widths.items():
-        multiple = multiple_of(task, name)
-        widths[name] = (*range(multiple, channels, multiple), channels)
-    return SearchSpace(plan, task.full, widths, {s: tuple(range(1, n + 1)) for s, n in task.full.depths.items()})
-
-
-def multiple_of(task: PruneTask, width: str) -> int:
-    """What a width is a multiple of, unless it is the full one: --round-to, and what its grouped convolutions ask."""
-    return math.lcm(task.options.pruning.round_to, task.plan.units.get(width, 1))
+    return SearchSpace.whole(task.plan, task.full, task.options.pruning.round_to)
 
 
 def given_depths(task: PruneTask) -> dict[str, int]:

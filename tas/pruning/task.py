@@ -10,6 +10,7 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.config import PruneOptions
 from tas.cost.budget import Budget, all_hold
+from tas.cost.measures import Measure
 from tas.cutting.build import build
 from tas.cutting.cut import check_architecture, cut
 from tas.cutting.importance import sorted_by_importance
@@ -17,8 +18,11 @@ from tas.data.images import ImageData
 from tas.data.loaders import Batch
 from tas.errors import TasError
 from tas.reading.plan import Plan
+from tas.runs.results import TimedLatency
 from tas.runs.run import Run
 from tas.timing.latency_model import PredictedLatency
+from tas.timing.promise import LatencyPromise, promise_of
+from tas.timing.stopwatch import Subject
 
 JUDGING_IMAGES = 256
 """Training images, at least, by which a method judges what a channel is worth."""
@@ -46,6 +50,8 @@ class PruneTask:
     """Where a method keeps what it goes on from after an interruption. It has been started when the method runs."""
     predicted: PredictedLatency | None = None
     """What latencies are predicted by, where one is aimed at."""
+    peak: Measure | None = None
+    """The peak memory, where one is aimed at."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -63,6 +69,11 @@ class PruneTask:
         if len(self.budgets) > 1:
             raise TasError(f"--method {self.options.pruning.method} keeps one target; several were given")
         return self.budgets[0]
+
+    def promise(self) -> LatencyPromise | None:
+        """What holds a budget of latency to what is measured, where there is one."""
+        subject = Subject(self.network, self.plan, self.full)
+        return promise_of(self.options.target, self.budgets, self.predicted, subject)
 
     def cost(self, architecture: Architecture) -> int:
         """What counts against the budget, of several against the first one."""
@@ -112,6 +123,8 @@ class Pruned:
     """Weight of the L1 penalty under which the method trained, if it did."""
     seconds_before: float = 0.0
     """Seconds spent before an interruption."""
+    timed: TimedLatency | None = None
+    """What was measured of its latency, where the method holds what it finds to that by itself."""
 
 
 Prune = Callable[[PruneTask], Pruned | Architecture]

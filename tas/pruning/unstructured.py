@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from tas.cost.count import nonzero_flops
-from tas.cost.measures import FLOPS
-from tas.pruning.channels import refusal
 from tas.pruning.task import Pruned, PruneTask
 from tas.reading.layer_calls import layer_calls
 from tas.space.nearest import nearest
@@ -22,8 +20,6 @@ def unstructured(task: PruneTask) -> Pruned:
 
     The architecture is the full one.
     """
-    if task.budget.measure != FLOPS:
-        raise refusal(task, f"it leaves all {task.budget.measure.words} in place; give --flops-target")
     positions: Counter[str] = Counter()
     for call in layer_calls(task.network, task.input_shape):
         positions[call.name] += call.positions

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from tas.config.targets import Target
 from tas.cost.measures import MEASURES
-from tas.runs.results import TimedLatency
+from tas.cost.memory import size_of
+from tas.runs.results import FoundResult, TimedLatency
 
 
 def summary(title: str, rows: Sequence[tuple[str, str]]) -> str:
@@ -31,6 +32,13 @@ def latency_words(timed: TimedLatency) -> str:
         f"{timed.seconds_full * 1e3:.3g} -> {timed.seconds * 1e3:.3g} ms ({timed.ratio:.1%}, quartiles "
         f"{timed.ratio_low:.1%} to {timed.ratio_high:.1%} of {timed.rounds} rounds by turns; {timed.measured_on})"
     )
+
+
+def memory_words(result: FoundResult) -> str:
+    """The peak memory, where one is aimed at."""
+    assert result.memory is not None and result.memory_full is not None
+    sizes = f"{size_of(result.memory_full)} -> {size_of(result.memory)}"
+    return f"{sizes} ({result.memory_ratio:.1%}) of live feature maps, an image"
 
 
 def percent(share: float | None) -> str:

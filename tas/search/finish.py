@@ -104,7 +104,7 @@ def hand_over(
     update_bn(images, supernet, device)
     small = cut(network, space.plan, found, supernet.weights(found))
     limits = [budget for budget in budgets if budget.measure.maximum]
-    peak = peak_of(small, space) if limits else None
+    peak = peak_of(small, space.full) if limits else None
     # What is measured counts, and not what is predicted of it.
     predicted = [budget for budget in budgets if budget not in limits and (not promise or budget != promise.budget)]
     met = (

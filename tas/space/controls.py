@@ -45,7 +45,8 @@ def uniform_network(
         network = narrowed(count)
         return [budget.cost(space.plan, network) for budget in budgets]
 
-    found = nearest_to_all(costs, len(steps), [budget.target for budget in budgets])
+    limits = [budget.measure.maximum for budget in budgets]
+    found = nearest_to_all(costs, len(steps), [budget.target for budget in budgets], limits)
     return narrowed(found.knob), found
 
 

@@ -8,6 +8,7 @@ from itertools import zip_longest
 import torch
 from torch import Tensor, nn
 
+from tas.architecture import Architecture
 from tas.config.targets import Target
 from tas.cost.measures import Measure
 from tas.cost.memory import live_moments, peak_activations, size_of
@@ -39,14 +40,14 @@ def peak_for(target: Target, network: nn.Module, space: SearchSpace) -> Measure 
     return Peaks(network, space).measure() if "memory" in target.amounts() else None
 
 
-def peak_of(network: nn.Module, space: SearchSpace) -> int:
-    """The peak of a network for an image of a space, counted on the CPU, in bytes; the network is not changed."""
-    return peak_activations(copy.deepcopy(network).cpu().eval(), blank_image(network, space))
+def peak_of(network: nn.Module, full: Architecture) -> int:
+    """The peak of a network for an image such as the unpruned one takes, counted on the CPU, in bytes; the network is
+    not changed."""
+    return peak_activations(copy.deepcopy(network).cpu().eval(), blank_image(network, full))
 
 
-def blank_image(network: nn.Module, space: SearchSpace) -> Tensor:
-    """An image for the networks of a space: (1, C, H, W)."""
-    full = space.full
+def blank_image(network: nn.Module, full: Architecture) -> Tensor:
+    """An image for the networks that are cut from an unpruned one: (1, C, H, W)."""
     return torch.zeros(1, full.in_channels, full.image_size, full.image_size, dtype=dtype_of(network))
 
 
@@ -60,7 +61,7 @@ class Peaks:
 
     def __init__(self, network: nn.Module, space: SearchSpace) -> None:
         self.network, self.space = network, space
-        self.image = blank_image(network, space)
+        self.image = blank_image(network, space.full)
         self.blocks = {
             path: (stage, block) for stage, one in space.plan.stages.items() for block, path in enumerate(one.paths())
         }
@@ -78,7 +79,7 @@ class Peaks:
         measure = peak_measure(moments)
         generator = random.Random(0)
         for architecture in (space.full, space.smallest(), *(space.drawn(generator) for _ in range(CHECKED))):
-            counted = peak_of(cut(self.network, space.plan, architecture), space)
+            counted = peak_of(cut(self.network, space.plan, architecture), space.full)
             predicted = measure.exact(space.plan, architecture)
             if counted != predicted:
                 raise self.refusal(

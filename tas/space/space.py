@@ -72,6 +72,20 @@ class SearchSpace:
         }
         return cls(plan, full, widths, depths)
 
+    @classmethod
+    def whole(cls, plan: Plan, full: Architecture, round_to: int = 1) -> "SearchSpace":
+        """Every number of channels and blocks that a network can have; widths that identity shortcuts join are one.
+
+        Args:
+            plan: The structure of the unpruned network, every width by itself.
+            full: Its widths and depths.
+            round_to: What widths are multiples of, unless they are full, beside what their grouped convolutions ask.
+        """
+        plan = tie_residuals(plan)
+        multiples = {name: math.lcm(round_to, plan.units.get(name, 1)) for name in plan.widths}
+        widths = {name: (*range(multiples[name], count, multiples[name]), count) for name, count in plan.widths.items()}
+        return cls(plan, full, widths, {stage: tuple(range(1, blocks + 1)) for stage, blocks in full.depths.items()})
+
     def choose(self, widths: Mapping[str, int], depths: Mapping[str, int]) -> Architecture:
         """The architecture with these widths, and those tied to them, and these depths."""
         return self.full.with_counts({n: widths[self.plan.tied.get(n, n)] for n in self.full.widths}, depths)

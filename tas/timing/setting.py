@@ -12,6 +12,7 @@ from tas.errors import TasError
 from tas.exports.formats import EXTRA
 from tas.timing.interleaved import in_eager
 from tas.timing.onnx_runtime import OnnxNetwork, onnx_session, runtime_version
+from tas.training.threads import ALL
 
 COPIES = 4
 """Of a layer, side by side, where it is run by itself in ONNX Runtime: a call of its own takes as long as a layer."""
@@ -37,7 +38,8 @@ class Setting:
             raise TasError("--latency-device cuda: this machine has no such device; allowed: cpu")
         if timing.latency_runtime == "onnxruntime" and runtime_version() is None:
             raise TasError(f"--latency-runtime onnxruntime: it is not installed; {EXTRA}")
-        threads = timing.latency_threads or torch.get_num_threads()
+        # Not the number at the moment: what was trained before in this process may have set another one.
+        threads = timing.latency_threads or ALL
         return cls(timing.latency_device, timing.latency_runtime, timing.latency_batch, threads)
 
     def __str__(self) -> str:

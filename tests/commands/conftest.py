@@ -1,10 +1,12 @@
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,16 @@ import pytest
 import torch
 import yaml
 
+import tas.timing.layer_table
 from tas.architecture import Architecture
 from tas.config import SearchOptions, TrainOptions
+from tas.cost.measures import FLOPS
 from tas.cutting.build import build
 from tas.data.digits import Digits
 from tas.runs.run import Run
+from tas.timing.layer_kinds import LayerKind
+from tas.timing.setting import Setting
+from tas.timing.stopwatch import Stopwatch
 from tests.conftest import ROOT, environment, run_script
 from tests.results import search_result, train_result
 from tests.spaces import unpruned
@@ -138,3 +145,45 @@ def make_teacher(tmp_path: Path) -> Callable[..., Run]:
 
 def yaml_of(run: Run) -> dict[str, Any]:
     return yaml.safe_load(run.config.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache directory of measured times, empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tas" / "latency"
+
+
+@dataclass
+class Machine:
+    """Whole networks take a millisecond and what their FLOPs to the power say, layers a time for each pair."""
+
+    power: float = 0.7
+    whole: int = 0
+    """Networks that were timed."""
+    layers: int = 0
+    busy_after: int | None = None
+    """Networks after which every one takes nearly as long as the unpruned one."""
+
+
+@pytest.fixture
+def machine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The made-up machine in the place of the real one."""
+    own = Machine()
+
+    def time_of(kind: LayerKind, inputs: int, outputs: int, setting: Setting) -> float:
+        own.layers += 1
+        return 1e-9 * inputs * outputs * math.prod(kind.kernel) * math.prod(kind.resolution)
+
+    def times(
+        watch: Stopwatch, architecture: Architecture, seconds: float, rounds: int, least: int = 5
+    ) -> tuple[tuple[float, ...], ...]:
+        own.whole += 1
+        subject = watch.subject
+        share = FLOPS.exact(subject.plan, architecture) / FLOPS.exact(subject.plan, subject.full)
+        busy = own.busy_after is not None and own.whole > own.busy_after
+        return (0.010,) * rounds, (0.009 if busy else 0.001 + 0.009 * share**own.power,) * rounds
+
+    monkeypatch.setattr(tas.timing.layer_table, "time_of", time_of)
+    monkeypatch.setattr(Stopwatch, "times", times)
+    return own

@@ -1,65 +1,24 @@
 """Latency as a target of the commands: on a machine whose times are made up, and once on the real one."""
 
-import math
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-import tas.timing.layer_table
+import tas
 from tas.architecture import Architecture
-from tas.cost.measures import FLOPS
+from tas.cost.memory import peak_activations
 from tas.runs.run import Run
-from tas.timing.layer_kinds import LayerKind
-from tas.timing.setting import Setting
-from tas.timing.stopwatch import Stopwatch
-from tests.commands.conftest import metrics_of
+from tests.commands.conftest import Machine, metrics_of
 
 QUICK = ["--epochs", "1", "--batch-size", "32", "--probes", "20", "--draws", "2"]
 MADE_UP = ["--latency-threads", "1"]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache directory of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "tas" / "latency"
-
-
-@dataclass
-class Machine:
-    """Whole networks take a millisecond and what their FLOPs to the power say, layers a time for each pair."""
-
-    power: float = 0.7
-    whole: int = 0
-    """Networks that were timed."""
-    layers: int = 0
-    busy_after: int | None = None
-    """Networks after which every one takes nearly as long as the unpruned one."""
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    own = Machine()
-
-    def time_of(kind: LayerKind, inputs: int, outputs: int, setting: Setting) -> float:
-        own.layers += 1
-        return 1e-9 * inputs * outputs * math.prod(kind.kernel) * math.prod(kind.resolution)
-
-    def times(
-        watch: Stopwatch, architecture: Architecture, seconds: float, rounds: int, least: int = 5
-    ) -> tuple[tuple[float, ...], ...]:
-        own.whole += 1
-        subject = watch.subject
-        share = FLOPS.exact(subject.plan, architecture) / FLOPS.exact(subject.plan, subject.full)
-        busy = own.busy_after is not None and own.whole > own.busy_after
-        return (0.010,) * rounds, (0.009 if busy else 0.001 + 0.009 * share**own.power,) * rounds
-
-    monkeypatch.setattr(tas.timing.layer_table, "time_of", time_of)
-    monkeypatch.setattr(Stopwatch, "times", times)
-    return own
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_what_is_found_keeps_its_latency_where_predictions_are_off(
@@ -140,9 +99,68 @@ def test_a_latency_below_the_smallest_is_refused_with_what_can_be_reached(machin
     assert "--latency-target 3s: resnet20 has" in line and "ms latency unpruned; give at most that" in line
 
 
-def test_methods_that_judge_channels_refuse_a_latency(refused: Callable) -> None:
-    line = refused("prune", "--method", "random", "--latency-target", "0.6")
-    assert "--latency-target goes with --method uniform or shallow or balanced, not with random" in line
+@pytest.mark.parametrize("method", ["slimming", "sss", "autopruner", "unstructured"])
+def test_methods_that_train_or_save_no_time_refuse_a_latency(method: str, refused: Callable) -> None:
+    line = refused("prune", "--method", method, "--latency-target", "0.6")
+    able = "uniform or shallow or balanced or random or l1 or fpgm or taylor or thinet or reconstruction"
+    assert f"--latency-target goes with --method {able}, not with {method}" in line
+
+
+@pytest.mark.parametrize("method", ["l1", "fpgm", "taylor", "thinet", "reconstruction"])
+def test_methods_that_judge_channels_cut_until_the_measured_latency_is_met(
+    method: str, machine: Machine, cli: Callable, few_digits: None, make_teacher: Callable
+) -> None:
+    judged = ("--method", method, "--weights", make_teacher().path, "--batch-size", "32")
+    status, _, err = cli("prune", *judged, *MADE_UP, "--latency-target", "0.6", "--output", "run")
+    assert status == 0, err
+    check_time(Run("run"), 0.6, 0.02)
+
+
+@pytest.mark.parametrize("beside", [(), ("--memory-target", "0.6")])
+def test_random_networks_are_drawn_by_what_is_measured_of_each(
+    beside: tuple[str, ...], machine: Machine, cli: Callable, few_digits: None, tmp_path: Path
+) -> None:
+    drawing = ("--method", "random", "--candidates", "3", "--epochs", "1", "--batch-size", "32", *beside)
+    status, _, err = cli("prune", *drawing, *MADE_UP, "--latency-target", "0.6", "--output", "run")
+    assert status == 0, err
+    run = Run("run")
+    metrics = check_time(run, 0.6, 0.02)
+    drawn = json.loads((tmp_path / "run" / "drawn.json").read_text())
+    judged = json.loads((tmp_path / "run" / "candidates.json").read_text())
+    assert [one["widths"] for one in drawn] == [one["widths"] for one in judged] and len(drawn) == 3
+    assert all(0.588 <= one["latency"]["ratio"] <= 0.612 for one in drawn)
+    (best,) = (one for one in drawn if one["widths"] == dict(Architecture.load(run.architecture).widths))
+    assert best["latency"] == metrics["latency"]
+    if beside:
+        assert peak_activations(tas.load(run.path).cpu().eval(), torch.randn(1, 1, 8, 8)) == metrics["memory"]
+        assert metrics["memory"] <= 1.02 * 0.6 * metrics["memory_full"]
+
+
+def test_an_interrupted_random_search_goes_on_with_the_networks_that_it_drew(
+    machine: Machine, cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*given: object) -> float:
+        raise KeyboardInterrupt
+
+    drawing = ("--method", "random", "--candidates", "2", "--epochs", "1", "--batch-size", "32", *MADE_UP)
+    with monkeypatch.context() as patched:
+        patched.setattr("tas.pruning.random_search.evaluate", interrupted)
+        assert cli("prune", *drawing, "--latency-target", "0.6", "--output", "run").status == 130
+    drawn, timed = (tmp_path / "run" / "drawn.json").read_text(), machine.whole
+    status, _, err = cli("prune", "--resume", "run")
+    assert status == 0, err
+    assert (tmp_path / "run" / "drawn.json").read_text() == drawn and machine.whole == timed
+    check_time(Run("run"), 0.6, 0.02)
+
+
+def check_time(run: Run, target: float, tolerance: float) -> dict[str, Any]:
+    """Assert that a run's network is inside the band on the made-up machine, and return its metrics."""
+    metrics = metrics_of(run)
+    network = tas.load(run.path)
+    share = 0.1 + 0.9 * (tas.flops(network, (1, 8, 8)) / metrics["flops_full"]) ** 0.7
+    assert metrics["latency"]["ratio"] == pytest.approx(share)
+    assert abs(share / target - 1) <= tolerance and metrics["target_met"]
+    return metrics
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")

@@ -83,7 +83,3 @@ def test_a_limit_that_was_missed_ends_with_its_status(
     metrics = metrics_of(Run(tmp_path / "run"))
     assert status == 3 and not metrics["target_met"] and metrics["memory"] == counted(Run(tmp_path / "run"))
     assert "cannot be met together" in out and "tas search: target not met: " in err.splitlines()[-1]
-
-
-def test_pruning_takes_no_limit(refused: Callable) -> None:
-    assert "--memory-target" in refused("prune", "--memory-target", "0.5")

@@ -62,7 +62,7 @@ def test_where_no_share_meets_both_the_nearest_is_handed_over_and_that_is_said(c
     assert err.splitlines()[-1].startswith(f"tas prune: target not met: {said} 0.47 +- 2 %: the nearest network is in")
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in SEVERAL])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in (*SEVERAL, "unstructured")])
 def test_methods_that_keep_one_target_refuse_two_and_name_those_that_do_not(method: str, refused: Callable) -> None:
     line = refused("prune", "--method", method, "--flops-target", 0.5, "--params-target", 0.5)
     said = f"--flops-target and --params-target go together with --method {' or '.join(SEVERAL)}, not with {method}"

@@ -23,6 +23,7 @@ def row(method: str, seed: int, accuracy: float, **other: object) -> Row:
         "commit": "abc",
         "search_commit": "abc",
         "run": f"dir/{method}/{seed}",
+        "aimed": f"{other.get('target', 0.5):g}",
     }
     return Row(method=method, seed=seed, test_accuracy=accuracy, **(values | other))  # type: ignore[arg-type]
 
@@ -37,4 +38,4 @@ def difference(gaps: Sequence[float], measure: str = "flops", **other: object) -
         (row("tas", seed, 0.5 + gap, measure=measure, **other), row("uniform", seed, 0.5, measure=measure))
         for seed, gap in enumerate(gaps)
     ]
-    return paired("tas", "uniform", measure, 0.5, "scratch-e", pairs)
+    return paired(row("tas", 0, 0.5, measure=measure), "uniform", pairs)

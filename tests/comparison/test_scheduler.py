@@ -12,7 +12,8 @@ import pytest
 
 from tas.comparison import perform as work
 from tas.comparison import scheduler as running
-from tas.comparison.jobs import Aim, Job
+from tas.comparison.aims import Aim
+from tas.comparison.jobs import Job
 from tas.comparison.processes import ThisProcess, process_pool
 from tas.comparison.scheduler import run_all
 from tas.config import TrainOptions
@@ -23,7 +24,7 @@ from tests.results import train_result
 def jobs_in(directory: Path, seeds: int = 4) -> list[Job]:
     """A training for every seed, which needs none."""
     return [
-        Job("training", directory / str(seed), TrainOptions(), seed, "tas", Aim(amount=Amount(0.5)), "scratch-e")
+        Job("training", directory / str(seed), TrainOptions(), seed, "tas", Aim.of({"flops": Amount(0.5)}), "scratch-e")
         for seed in range(seeds)
     ]
 

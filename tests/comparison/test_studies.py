@@ -25,7 +25,7 @@ def test_every_study_is_a_comparison_of_possible_runs(path: Path) -> None:
     assert set(stated) <= set(CompareOptions.listed())
     check_methods(options)
     jobs = list_jobs(options)
-    trainings = len(options.methods) * len(options.training) * len(options.seeds) * len(options.targets.amounts())
+    trainings = len(options.methods) * len(options.training) * len(options.seeds) * len(options.targets.aims())
     assert sum(job.kind == "training" for job in jobs) == trainings
     assert options.output == f"runs/compare/{path.stem}"
 

@@ -62,7 +62,8 @@ def test_flags_and_yaml_take_shares_and_counts(tmp_path) -> None:
     for flags in (["--flops-targets", "[0.5,40M]"], ["--flops-targets", "0.5", "40M"], ["--flops-targets=0.5,40M"]):
         targets = parse("compare", CompareOptions, flags).targets
         assert targets.flops_targets == (0.5, "40M")
-        assert targets.amounts() == [("flops", Amount(0.5)), ("flops", Amount(40e6, absolute=True))]
+        assert targets.amounts() == {"flops": [Amount(0.5), Amount(40e6, absolute=True)]}
+        assert targets.aims() == [{"flops": Amount(0.5)}, {"flops": Amount(40e6, absolute=True)}]
     with pytest.raises(TasError, match="--flops-targets is 40M, 40M; allowed: each value once"):
         CompareOptions.of(flops_targets=("40M", "40000k"))
     assert from_values("search", SearchOptions, {"flops_target": 1}).target.flops_target == 1.0

@@ -137,7 +137,7 @@ def test_sss_comes_as_near_to_a_budget_of_parameters_as_whole_blocks_can(make_ta
 
 def test_unstructured_refuses_a_budget_of_parameters_in_one_line(make_task: Callable) -> None:
     with pytest.raises(TasError) as refused:
-        METHODS["unstructured"].load()(make_task("unstructured", measure="params"))
+        make_task("unstructured", measure="params")
     said = str(refused.value)
-    assert said.startswith("--method unstructured: not for resnet20: it leaves all parameters in place")
-    assert "give --flops-target" in said and "\n" not in said
+    assert said.startswith("--params-target goes with --method uniform or shallow or ")
+    assert said.endswith(", not with unstructured") and "\n" not in said

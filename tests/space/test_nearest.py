@@ -28,7 +28,7 @@ def test_of_several_costs_the_largest_share_of_distance_is_the_least_that_a_scan
     counts: list[tuple[int, int, int]], targets: tuple[int, int, int], tolerance: float
 ) -> None:
     falling = list(zip(*(sorted(own, reverse=True) for own in zip(*counts))))
-    found = nearest_to_all(lambda setting: falling[setting], len(falling) - 1, targets)
+    found = nearest_to_all(lambda setting: falling[setting], len(falling) - 1, targets, [False] * 3)
 
     def farthest(costs: tuple[int, ...]) -> float:
         return max(abs(cost - target) / target for cost, target in zip(costs, targets))
@@ -44,4 +44,26 @@ def test_of_several_costs_the_largest_share_of_distance_is_the_least_that_a_scan
 def test_one_cost_is_found_the_same_alone_and_as_one_of_several(counts: list[int], target: int) -> None:
     falling = sorted(counts, reverse=True)
     alone = nearest(lambda setting: falling[setting], len(falling) - 1, target)
-    assert nearest_to_all(lambda setting: [falling[setting]] * 2, len(falling) - 1, [target] * 2) == alone
+    assert nearest_to_all(lambda setting: [falling[setting]] * 2, len(falling) - 1, [target] * 2, [False] * 2) == alone
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=60), st.integers(1, 1100))
+def test_under_a_limit_the_largest_network_is_taken_that_keeps_to_it(counts: list[int], target: int) -> None:
+    falling = sorted(counts, reverse=True)
+    found = nearest(lambda setting: falling[setting], len(falling) - 1, target, limit=True)
+    inside = [place for place, count in enumerate(falling) if count <= target]
+    assert falling[found.knob] == (falling[inside[0]] if inside else falling[-1])
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 1000)), min_size=1, max_size=40),
+    st.tuples(st.integers(1, 1100), st.integers(1, 1100)),
+)
+def test_what_is_below_a_limit_is_not_away_from_it(counts: list[tuple[int, int]], targets: tuple[int, int]) -> None:
+    falling = list(zip(*(sorted(own, reverse=True) for own in zip(*counts))))
+    found = nearest_to_all(lambda setting: falling[setting], len(falling) - 1, targets, (False, True))
+
+    def farthest(costs: tuple[int, ...]) -> float:
+        return max(abs(costs[0] - targets[0]) / targets[0], (costs[1] - targets[1]) / targets[1])
+
+    assert farthest(falling[found.knob]) == min(map(farthest, falling))

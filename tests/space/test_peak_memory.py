@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models.densenet import DenseNet
 
 from tas.architecture import Architecture
-from tas.config.targets import SearchTarget, Target
+from tas.config.targets import Target
 from tas.cost.budget import Budget, all_hold
 from tas.cost.measures import FLOPS, Measure
 from tas.cost.memory import peak_activations
@@ -146,7 +146,7 @@ def test_nothing_is_counted_without_a_target_for_it() -> None:
     space, _ = small()
     network = nn.Identity()  # it would not run
     assert peak_for(Target(), network, space) is None
-    assert peak_for(SearchTarget(flops_target=0.5), network, space) is None
+    assert peak_for(Target(flops_target=0.5), network, space) is None
 
 
 def test_a_space_in_which_layers_come_and_go_is_refused() -> None:
