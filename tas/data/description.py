@@ -46,4 +46,4 @@ def read_description(file: Path) -> dict[str, Any]:
         found = made_of_json(Description, known)
     except ValueError as error:
         raise TasError(f"{file}: cannot be read ({gist(error)})") from None
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(found).items()}
+    return dict(vars(found))

@@ -9,7 +9,7 @@ Shaped = TypeVar("Shaped")
 
 
 def made_of_json(kind: type[Shaped], value: Any, key: str = "") -> Shaped:
-    """An instance of a dataclass, in which lists stand for tuples and whole numbers for others, too.
+    """An instance of a dataclass. Lists stand for tuples, too, and whole numbers for any.
 
     Args:
         kind: The dataclass. Fields are of plain types, of lists, tuples and mappings of these, or of dataclasses.
@@ -44,24 +44,17 @@ def checked_value(kind: Any, value: Any, key: str) -> Any:
         return value
     if is_dataclass(kind):
         return made_of_json(kind, value, key)  # type: ignore[arg-type]
-    if origin is Literal:
-        right = value in parts
-    elif origin is Mapping:
-        right = isinstance(value, dict)
-        value = {name: checked_value(parts[1], item, within(key, name)) for name, item in value.items()} if right else 0
-    elif origin in (tuple, Sequence):
-        right = isinstance(value, list)
-        fixed = parts if origin is tuple and parts[1] is not ... else None
-        if right and fixed is not None and len(fixed) != len(value):
-            raise ValueError(f"{key} must have {len(fixed)} values")
-        kinds = fixed or parts[:1] * (len(value) if right else 0)
-        if right:
-            value = tuple(checked_value(one, item, f"{key}[{n}]") for n, (one, item) in enumerate(zip(kinds, value)))
-    else:
-        right = type(value) is kind or (kind is float and type(value) is int)
-    if not right:
-        raise ValueError(f"{key} is not of the type that it must have")
-    return value
+    if origin is Mapping and isinstance(value, dict):
+        return {name: checked_value(parts[1], item, within(key, name)) for name, item in value.items()}
+    if origin in (tuple, Sequence) and isinstance(value, list):
+        kinds = parts if origin is tuple and parts[-1] is not ... else parts[:1] * len(value)
+        if len(kinds) != len(value):
+            raise ValueError(f"{key} must have {len(kinds)} values")
+        items = [checked_value(one, item, f"{key}[{place}]") for place, (one, item) in enumerate(zip(kinds, value))]
+        return tuple(items) if origin is tuple else items
+    if (origin is Literal and value in parts) or type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise ValueError(f"{key} is not of the type that it must have")
 
 
 def within(key: str, name: object) -> str:
