@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tas.errors import TasError, blame, did_you_mean
+from tas.errors import TasError, blame, did_you_mean, shown
+from tas.inputs.json_text import read_json
+
+MOST_CLASSES, MOST_CHANNELS, MOST_PIXELS = 100_000, 4096, 4096
+"""What classes, image channels and heights of images may be: a network, or an image, is made for as many."""
+
+WIDEST, MOST_NAMES, LONGEST_NAME = 2**20, 10_000, 500
+"""Channels of a layer; widths, or stages, of a network; letters of a name. Above these a file is not meant as an
+architecture."""
 
 
 @dataclass(frozen=True)
 class Architecture:
     """The chosen widths and depths of a network.
 
-    Every instance is checked: it has a network's name, and its numbers are whole and positive. Whether the network has
-    these widths and depths is checked when it is built. What is wrong raises a TasError.
+    Every instance is checked: it has a network's name, and its numbers are whole, positive, and no larger than networks
+    are. Whether the network has these widths and depths is checked when it is built. What is wrong raises a TasError.
     """
 
     network: str
@@ -34,10 +42,11 @@ class Architecture:
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, str) or not self.network:
-            raise TasError(f"network is {self.network!r}; it must be a network's name")
-        check_count("num_classes", self.num_classes)
-        check_count("in_channels", self.in_channels)
-        check_count("image_size", self.image_size)
+            raise TasError(f"network is {shown(self.network)}; it must be a network's name")
+        check_length("network", self.network)
+        check_count("num_classes", self.num_classes, MOST_CLASSES)
+        check_count("in_channels", self.in_channels, MOST_CHANNELS)
+        check_count("image_size", self.image_size, MOST_PIXELS)
         check_counts("widths", self.widths)
         check_counts("depths", self.depths)
 
@@ -76,12 +85,7 @@ class Architecture:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Architecture":
         """Read a JSON file that `save` wrote. TasError, naming the file, if it does not hold an architecture."""
-        try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise TasError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, RecursionError) as error:
-            raise TasError(f"{path}: not a whole JSON file ({error})") from None
+        fields = read_json(path)
         known = list(cls.__dataclass_fields__)
         if not isinstance(fields, dict) or set(fields) != set(known):
             raise TasError(f"{path}: not an architecture; it must hold exactly the keys {', '.join(known)}")
@@ -93,18 +97,29 @@ class Architecture:
         Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
-def check_count(key: str, count: object) -> None:
-    """Raise a TasError unless `count` is a whole number from 1 up."""
+def check_length(key: str, name: object) -> None:
+    """Raise a TasError if a name is no text, or too long to be one."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME:
+        raise TasError(f"{key} has the name {shown(name)}; a name is text of up to {LONGEST_NAME} letters")
+
+
+def check_count(key: str, count: object, most: int) -> None:
+    """Raise a TasError unless `count` is a whole number from 1 up, and not above `most`."""
     if type(count) is not int or count < 1:
-        raise TasError(f"{key} is {count!r}; it must be a whole number from 1 up")
+        raise TasError(f"{key} is {shown(count)}; it must be a whole number from 1 up")
+    if count > most:
+        raise TasError(f"{key} is {shown(count)}; it may be {most:,} at most")
 
 
 def check_counts(key: str, counts: object) -> None:
     """Raise a TasError unless `counts` maps names to whole numbers from 1 up."""
     if not isinstance(counts, Mapping):
         raise TasError(f"{key} must map names to whole numbers")
+    if len(counts) > MOST_NAMES:
+        raise TasError(f"{key} has {len(counts):,} names; it may have {MOST_NAMES:,} at most")
     for name, count in counts.items():
-        check_count(f"{key}[{name!r}]", count)
+        check_length(key, name)
+        check_count(f"{key}[{name!r}]", count, WIDEST)
 
 
 def check_within(key: str, counts: Mapping[str, int], full: Mapping[str, int]) -> None:

@@ -25,7 +25,7 @@ from tas.config import (
 from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
-from tas.errors import Interrupted, TargetMissedError, TasError, did_you_mean
+from tas.errors import Interrupted, TargetMissedError, TasError, did_you_mean, printable
 
 
 @dataclass(frozen=True)
@@ -144,4 +144,4 @@ def networks_known() -> list[str]:
 
 def one_line(error: TasError) -> str:
     """The message; of an error in a worker process, which arrives inside that process's traceback, its last line."""
-    return str(error).strip().splitlines()[-1].removeprefix("tas.errors.TasError: ")
+    return printable(str(error).strip().split("\n")[-1].removeprefix("tas.errors.TasError: "))

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import SupportsFloat
+from unicodedata import category
 
 
 class TasError(ValueError):
@@ -24,6 +25,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def gist(error: BaseException, length: int = 160) -> str:
     """What an exception says, as the start of one line: no line breaks, at most `length` characters."""
     return " ".join(str(error).split())[:length]
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, the start of it where it is long."""
+    whole = repr(value)
+    return whole if len(whole) <= 80 else f"{whole[:80]}..."
+
+
+def printable(text: str) -> str:
+    """A text of any script in one line: line breaks, what steers a terminal, and bytes that are no text, as Python
+    escapes them."""
+    steering = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories of controls, surrogates and separators
+    return "".join(one.encode("unicode_escape").decode() if category(one) in steering else one for one in text)
 
 
 def explained(error: BaseException) -> str:

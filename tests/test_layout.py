@@ -29,6 +29,7 @@ FLOORS = """
     tas.networks tas.data
     tas.config
     tas.architecture
+    tas.inputs
     tas.errors
 """
 """A module imports those of lower floors and of its own room, never those of a higher floor or of a room beside it.

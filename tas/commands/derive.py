@@ -22,7 +22,7 @@ from tas.runs.summary import summary
 from tas.search.conclusion import Scored, conclude
 from tas.search.finish import hand_over
 from tas.search.pictures import draw_front
-from tas.search.probing import probes_of
+from tas.search.probing import check_probes, probes_of
 from tas.search.task import SearchTask, budgets_of, reopen_search
 from tas.space.outlook import outlook
 from tas.space.peak_memory import peak_for
@@ -61,6 +61,7 @@ def derive_run(options: DeriveOptions) -> Run:
     run.go_on = run.config.is_file() and not (run.finished() or run.checkpoint.parent.exists())
     run.check_free()
     probes = probes_of(origin).entries
+    check_probes(origin, probes, task.space.full)
     if options.draws is not None and (options.front or not probes):
         raise TasError(
             f"--draws goes with a search that measured scores, and without --front; {origin.path} has "

@@ -3,7 +3,7 @@
 import json
 
 from tas.config import PredictOptions
-from tas.errors import TasError
+from tas.errors import TasError, printable
 from tas.runs.prediction import predict
 
 
@@ -12,9 +12,11 @@ def predict_images(options: PredictOptions) -> None:
     if options.run is None or not options.images:
         raise TasError("give a finished run and image files: tas predict runs/train/RUN a.png b.jpg")
     guessed = predict(options.run, options.images, options.top)
-    width = max(map(len, options.images))
-    for file, guesses in zip(options.images, guessed, strict=True):
+    names = [printable(file) for file in options.images]
+    width = max(map(len, names))
+    for file, name, guesses in zip(options.images, names, guessed, strict=True):
         if options.json:
             print(json.dumps({"image": file, "classes": {guess.name: guess.probability for guess in guesses}}))
         else:
-            print(f"{file:<{width}}  " + ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in guesses))
+            told = (f"{printable(guess.name)} {guess.probability:.1%}" for guess in guesses)
+            print(f"{name:<{width}}  " + ", ".join(told))

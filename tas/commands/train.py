@@ -20,7 +20,7 @@ from tas.data.opening import check_fit, open_dataset
 from tas.errors import TasError, blame
 from tas.networks import check_name
 from tas.reading.original import original_for
-from tas.runs.console import say
+from tas.runs.console import say, say_code
 from tas.runs.run import Run, home_of, label, newest_search
 from tas.training.losses import loss_for
 from tas.training.threads import choose_threads
@@ -115,6 +115,7 @@ def chosen_architecture(options: TrainOptions, data: ImageData) -> Architecture:
         )
     architecture = Architecture.load(file)
     check_fit(f"--architecture {options.architecture}", architecture, str(options.dataset.data), data)
+    say_code(architecture.network, file)
     return architecture
 
 

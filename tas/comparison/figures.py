@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tas.comparison.aims import BESIDE, WORDS
 from tas.comparison.methods import UNPRUNED
 from tas.comparison.statistics import Mean, pareto_front
+from tas.errors import TasError
 from tas.runs.run import Run
 
 if TYPE_CHECKING:
@@ -158,5 +159,8 @@ def read_curve(folder: Path, scalar: str) -> dict[int, float]:
     curves = Run(folder).curves
     if not curves.is_file():
         return {}
-    with curves.open(encoding="utf-8") as file:
-        return {int(row["epoch"]): float(row[scalar]) for row in csv.DictReader(file) if row.get(scalar)}
+    try:
+        with curves.open(encoding="utf-8") as file:
+            return {int(row["epoch"]): float(row[scalar]) for row in csv.DictReader(file) if row.get(scalar)}
+    except (ValueError, KeyError, TypeError, csv.Error):
+        raise TasError(f"{curves}: damaged; delete it to draw the others without it") from None

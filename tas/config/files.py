@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tas.errors import TasError, did_you_mean, gist
+from tas.errors import TasError, did_you_mean, shown
+from tas.inputs.text import read_text
+from tas.inputs.yaml_text import LARGEST_YAML, parse_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
 """Where recipes are: NAME.yaml, in each the options of a command under the command's name."""
@@ -18,16 +18,16 @@ RECIPE = "recipe"
 def read_yaml(blamed: str, path: str | Path, known: Collection[str] | None = None) -> dict[str, Any]:
     """A YAML file that maps keys, known ones if a list of them is given, to values. TasError otherwise."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TasError(f"{blamed}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TasError(f"{blamed}: not YAML ({gist(error)})") from None
+        values = parse_yaml(read_text(path, LARGEST_YAML, blamed))
+    except TasError:
+        raise
+    except ValueError as error:
+        raise TasError(f"{blamed}: not YAML ({error})") from None
     if not isinstance(values, dict):
         raise TasError(f"{blamed}: must map options to values")
     for key in values if known is not None else ():
         if key not in (known or ()):
-            raise TasError(f"{blamed}: key {key!r} is not an option{did_you_mean(str(key), known or ())}")
+            raise TasError(f"{blamed}: key {shown(key)} is not an option{did_you_mean(str(key), known or ())}")
     return values
 
 

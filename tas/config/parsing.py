@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
+from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, get_loader, set_loader
+from yaml import YAMLError
 
 from tas.config.amount import AMOUNTS
 from tas.config.checks import flag
@@ -16,11 +17,15 @@ from tas.config.files import RECIPE, read_yaml, recipe, with_recipe
 from tas.config.groups import Machine
 from tas.config.options import Options
 from tas.errors import TasError, did_you_mean
+from tas.inputs.yaml_text import parse_yaml
 
 Chosen = TypeVar("Chosen", bound=Options)
 
 LIST_NETWORKS = "--list-networks"
 """The flag that asks for the names of networks in the place of a run."""
+
+LONGEST_SHOWN = 200
+"""Letters of a wrong value that a message repeats."""
 
 TYPE_NAMES = {
     "float": "a number",
@@ -200,6 +205,15 @@ def config_to_resume(run: str) -> Path:
     return Path(run, "config.yaml")
 
 
+def load_value(text: str) -> Any:
+    """The value of an option that is given as text, as jsonargparse reads YAML, within the limits of a file."""
+    parse_yaml(text)
+    return get_loader("yaml")(text)
+
+
+set_loader("limited", load_value, exceptions=(ValueError, YAMLError))
+
+
 @cache
 def make_parser(command: str, options: type[Options]) -> ArgumentParser:
     """A parser with a flag and a YAML key for every option, under its group's heading; docstrings are its help."""
@@ -209,6 +223,7 @@ def make_parser(command: str, options: type[Options]) -> ArgumentParser:
         exit_on_error=False,
         allow_abbrev=False,
         print_config=None,
+        parser_mode="limited",
     )
     # Read before the others, by `file_parser`; here they are for --help alone.
     parser.add_argument("--config", metavar="FILE", help="YAML file with any of these options; of several the later "
@@ -240,5 +255,6 @@ def explain(message: str, known: Sequence[str]) -> str:
         kind = re.sub(r"<class '([^']+)'>", r"\1", wrong[2])
         given = re.sub(r"^NestedArg\(key='(.*)', val='(.*)'\)$", r"{\1: \2}", wrong[3])
         kind = "tuple" if kind.startswith("tuple") else kind
+        given = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}..."
         return f"{flag(wrong[1])} is {given}; expected: {TYPE_NAMES.get(kind, kind.removeprefix('typing.'))}"
     return re.sub(r'Parser key "([^"]+)"', lambda key: flag(key[1]), message)

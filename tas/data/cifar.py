@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
+from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from tas.data.augmentation import Normalise, RandomCrop, RandomFlip, Transform
+from tas.data.cifar_batches import read_batch
 from tas.data.images import ImageData, Images
 from tas.errors import TasError, gist
 
@@ -35,8 +38,13 @@ class Cifar10(ImageData):
         """Download the data set unless it is there."""
         path = Path(self.data_dir).absolute()
         missing = [place for place in (path, *path.parents) if not place.exists()]
+        if self.whole():
+            return
+        kind = self.dataset
         try:
-            self.dataset(self.data_dir, download=True)
+            download_and_extract_archive(kind.url, self.data_dir, filename=kind.filename, md5=kind.tgz_md5)
+            if not self.whole():
+                raise RuntimeError("its files are not the data set's")
         except (URLError, OSError, RuntimeError) as error:
             if missing:
                 shutil.rmtree(missing[-1], ignore_errors=True)  # torchvision makes directories before it tries
@@ -47,10 +55,28 @@ class Cifar10(ImageData):
             ) from None
 
     def load(self, train: bool) -> Images:
-        dataset = self.dataset(self.data_dir, train=train)
-        used = self.used(dataset.targets, train)
-        pixels = torch.from_numpy(dataset.data[used]).permute(0, 3, 1, 2)
-        return Images(pixels, [dataset.targets[index] for index in used])
+        files = self.dataset.train_list if train else self.dataset.test_list
+        batches = []
+        for name, _ in files:
+            try:
+                batches.append(read_batch(self.home / name))
+            except Exception as error:  # pickle raises what it likes
+                kind = self.dataset.__name__
+                raise TasError(f"{self.home / name}: not a file of {kind} ({gist(error)})") from None
+        labels = [label for batch in batches for label in batch["labels" if "labels" in batch else "fine_labels"]]
+        used = self.used(labels, train)
+        pixels = np.concatenate([batch["data"] for batch in batches])[used].reshape(-1, 3, 32, 32)
+        return Images(torch.from_numpy(pixels), [labels[index] for index in used])
+
+    @property
+    def home(self) -> Path:
+        """The directory of the files."""
+        return Path(self.data_dir, self.dataset.base_folder)
+
+    def whole(self) -> bool:
+        """Whether all files are there, and those of the data set by their digests."""
+        files = self.dataset.train_list + self.dataset.test_list
+        return all(check_integrity(self.home / name, digest) for name, digest in files)
 
     def augmentation(self) -> Transform:
         return Transform(RandomFlip(), RandomCrop(padding=4), self.statistics)

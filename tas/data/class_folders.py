@@ -13,7 +13,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from tas.data.augmentation import Normalise
 from tas.data.image_files import check_header, image_names, why_unreadable
 from tas.data.images import ImageData, Images, Pixels
-from tas.errors import TasError
+from tas.errors import TasError, printable
 
 IMAGENET_STATISTICS = Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """By ImageNet's statistics: near those of most photographs, and those that most pretrained weights expect."""
@@ -133,7 +133,7 @@ class ClassFolders(ImageData):
         new = list(self.bad)[len(self.skipped) :]
         if not new:
             return
-        named = ", ".join(f"{name} ({self.bad[name]})" for name in new[:NAMED])
+        named = ", ".join(f"{printable(name)} ({self.bad[name]})" for name in new[:NAMED])
         more = f", and {len(new) - NAMED} more" if len(new) > NAMED else ""
         images = f"--data-dir {self.root}: {len(new)} image{'s' if len(new) > 1 else ''} cannot be read"
         if not self.skip:
@@ -169,4 +169,7 @@ def class_names(part: Path) -> list[str]:
     names = sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) < 2:
         raise TasError(f"--data-dir: {part} holds {len(names)} class folders; at least 2 are needed")
+    for name in names:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):  # how Python has bytes that are no text
+            raise TasError(f"--data-dir: class folder {printable(str(part / name))} has a name that is not UTF-8")
     return names

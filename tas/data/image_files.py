@@ -1,6 +1,7 @@
 """Image files: found by name, checked, read as RGB."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as transforms
 
-from tas.errors import TasError, gist
+from tas.errors import TasError, gist, printable
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises at a file that is no image, or a damaged one."""
+READABLE = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What an image may be, whatever its name says: Pillow tells by the content, and would hand one in PostScript to
+Ghostscript, which runs what it says. An older Pillow lacks some of them."""
 
 
 class ImageFiles:
@@ -71,14 +73,14 @@ def check_size(path: Path, size: tuple[int, int], needed: int) -> None:
     """TasError unless an image of (width, height) pixels is a square of the size needed."""
     if size != (needed, needed):
         raise TasError(
-            f"{path} is {size[0]}x{size[1]} pixels, not {needed}x{needed}; "
+            f"{printable(str(path))} is {size[0]}x{size[1]} pixels, not {needed}x{needed}; "
             "without --image-size all images must be squares of one size"
         )
 
 
 def check_header(path: Path, needed: int | None) -> None:
     """TasError if a file is no image or, with a size needed, not of that size; its pixels are not decoded."""
-    with reading(path), Image.open(path) as image:
+    with reading(path), opened(path) as image:
         check_pages(image)
         size = image.size
         image.verify()
@@ -89,18 +91,30 @@ def check_header(path: Path, needed: int | None) -> None:
 def check_pages(image: Image.Image) -> None:
     """ValueError where a TIFF has several pages: of a multi-spectral image each is a channel, and no network would see
     any but the first."""
-    pages = getattr(image, "n_frames", 1)
-    if image.format == "TIFF" and pages > 1:
+    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1  # of others they have to be read
+    if pages > 1:
         raise ValueError(f"a TIFF of {pages} pages; images have one, and become RGB")
+
+
+def opened(path: Path) -> Image.Image:
+    """An image file, of which the header is read; Pillow refuses it where it says that it has hundreds of millions of
+    pixels. ValueError if it is no file: one would wait for a pipe, and read a device, without end."""
+    if path.exists() and not path.is_file():
+        raise ValueError("no file")
+    Image.init()
+    return Image.open(path, formats=[name for name in READABLE if name in Image.OPEN])
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises into a TasError that names the file."""
+    """Turn what Pillow raises into a TasError that names the file; what it warns of is no matter to an image that can
+    be read."""
     try:
-        yield
-    except UNREADABLE as error:
-        raise TasError(f"{path}: not a readable image ({gist(error)})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # at damaged files its readers raise whatever there is
+        raise TasError(f"{printable(str(path))}: not a readable image ({gist(error)})") from None
 
 
 def why_unreadable(error: TasError, path: Path) -> str | None:
@@ -110,7 +124,7 @@ def why_unreadable(error: TasError, path: Path) -> str | None:
     name of the class.
     """
     said = error.__context__
-    if not isinstance(said, UNREADABLE):
+    if said is None:
         return None
     return gist(Exception(str(said).replace(repr(str(path)), "").strip(" :") or type(said).__name__), length=80)
 
@@ -121,7 +135,7 @@ def read_image(path: Path, size: int | None, mode: str = "RGB") -> Tensor:
     Raises:
         TasError: It cannot be read.
     """
-    with reading(path), Image.open(path) as image:
+    with reading(path), opened(path) as image:
         check_pages(image)
         if image.mode == "F":
             raise ValueError("floating-point pixels, whose range is not known")

@@ -1,6 +1,9 @@
 """Networks that are not written here: torchvision's, timm's, and those that a function of the user's own makes."""
 
 import inspect
+import os
+import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,6 +19,8 @@ from tas.networks.numbers import settle_numbers
 from tas.networks.weights import fill
 
 LIBRARIES = ("torchvision", "timm")
+FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""What tells torch in the environment to make nothing but tensors and plain values of what it loads."""
 FURTHER_OUTPUTS = ("AuxLogits", "aux1", "aux2")
 """Of torchvision's googlenet and inception_v3: a help to train them without batch norm, which is left out here."""
 
@@ -119,11 +124,26 @@ def timm_network(name: str, num_classes: int, in_channels: int, pretrained: bool
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Turn what a library raises when weights cannot be had into a TasError."""
+    """Turn what a library raises when weights cannot be had into a TasError.
+
+    Of a file, which may have lain in the library's cache for long, nothing but tensors is made: torchvision does not
+    ask torch for that.
+    """
+    before = os.environ.get(FORCED)
+    os.environ[FORCED] = "1"
     try:
-        yield
+        with warnings.catch_warnings():  # before it is refused
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            yield
+    except pickle.UnpicklingError:
+        raise TasError(f"{what}: its weights are more than tensors, and are not loaded") from None
     except (OSError, RuntimeError, ValueError) as error:
         raise TasError(f"{what}: its weights cannot be loaded ({gist(error)})") from None
+    finally:
+        if before is None:
+            del os.environ[FORCED]
+        else:
+            os.environ[FORCED] = before
 
 
 def made_by_factory(name: str, num_classes: int, in_channels: int) -> nn.Module:

@@ -12,12 +12,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from tas.errors import TasError, explained
+from tas.errors import TasError, blame, explained, shown
+from tas.inputs.torch_file import check_extent_of, read_torch
 
 COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged")
 """Ends of names of numbers that count and compute nothing: torch's own, since 0.4.1, thop's, and AveragedModel's."""
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
 """What DataParallel and its like, torch.compile and others put into names, before them or in their midst."""
+
+
+LONGEST_PATH = 300
+"""Letters of a tensor's name, the keys that lead to it included. What looks at names takes as many steps as they have
+parts."""
+FEW = 2**20
+"""Bytes up to which a tensor may be larger than what of it is in the file."""
+MOST_GROUPS = 20
+"""Groups of tensors in a file that are held against a network. Those with the most of its names come first."""
 
 
 class Passed:
@@ -55,6 +65,10 @@ def read_weights(path: str) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         return read_safetensors(file)
     try:
+        check_extent_of(file)
+    except Exception as error:  # zipfile raises what it likes, too
+        raise TasError(f"{file}: does not hold weights ({explained(error)})") from None
+    try:
         foreign = get_unsafe_globals_in_checkpoint(file)
     except Exception:  # a file from before torch 1.6, or no file of torch's; which, the next lines say
         foreign = []
@@ -67,7 +81,8 @@ def read_weights(path: str) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # torch raises what it likes on a file that is not its own
         raise TasError(f"{file}: does not hold weights ({explained(error)})") from None
-    tensors = dict(tensors_in(content))
+    with blame(f"{file}: does not hold weights"):
+        tensors = dict(tensors_in(content))
     if not tensors:
         whole = f"; it has an object of {foreign[0]}: save the network's state_dict()" if foreign else ""
         raise TasError(f"{file}: does not hold weights, names and their tensors, as a state_dict has them{whole}")
@@ -78,10 +93,10 @@ def load_passing(file: Path, foreign: Sequence[str]) -> Any:
     """The content of a file of torch's, with nothing in the place of objects of these classes."""
     try:
         with safe_globals([(PassedArray if name.startswith("numpy") else Passed, name) for name in foreign]):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return read_torch(file)
     except (TypeError, ValueError):  # one of them has a state that is no dict
         with safe_globals([(PassedArray, name) for name in foreign]):
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return read_torch(file)
 
 
 def read_safetensors(file: Path) -> dict[str, Tensor]:
@@ -91,16 +106,34 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
     except Exception as error:  # of the library's own classes
         raise TasError(f"{file}: does not hold weights ({explained(error)})") from None
     # Of runs of our own; what modules keep beside tensors is bytes there.
-    return {name: tensor for name, tensor in tensors.items() if not name.endswith("_extra_state")}
+    with blame(f"{file}: does not hold weights"):
+        return dict(tensors_in({name: tensors[name] for name in tensors if not name.endswith("_extra_state")}))
 
 
-def tensors_in(content: object, name: str = "", around: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
-    """The tensors in dicts of dicts, each by the keys that lead to it."""
+def tensors_in(content: object, name: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in dicts of dicts, each by the keys that lead to it; of a dict in several places by one of them.
+
+    Raises:
+        TasError: A name is too long for that of a tensor.
+    """
+    if len(name) > LONGEST_PATH:  # and before dicts in dicts are too many for Python
+        raise TasError(f"the name {shown(name)} is longer than {LONGEST_PATH} letters")
+    seen = set() if seen is None else seen
     if isinstance(content, Tensor):
-        yield name, content
-    elif isinstance(content, dict) and id(content) not in around:  # a dict may contain itself
+        if is_plain(content):
+            yield name, content
+    elif isinstance(content, dict) and id(content) not in seen:  # it may contain itself, and there may be a web of them
+        seen.add(id(content))
         for key, value in dict.items(content):  # what is passed over may have an attribute of that name
-            yield from tensors_in(value, f"{name}.{key}" if name else str(key), (*around, id(content)))
+            yield from tensors_in(value, f"{name}.{key}" if name else str(key) or "-", seen)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is numbers in memory, one for each of its places, unless these are few: a file of bytes can have
+    one number at 10**12 places."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.device.type != "cpu":
+        return False
+    return tensor.nbytes <= max(tensor.untyped_storage().nbytes(), FEW)
 
 
 def is_counter(name: str) -> bool:
@@ -129,7 +162,7 @@ def own_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[dict
     for named in (tensors, bare):
         split = ((name, rest) for name in named for rest in ends(name) if rest in own and not is_counter(rest))
         prefixes = Counter(name.removesuffix(rest) for name, rest in split)
-        groups = {prefix: group(named, prefix) for prefix, _ in prefixes.most_common()}
+        groups = {prefix: group(named, prefix) for prefix, _ in prefixes.most_common(MOST_GROUPS)}
         wrong = {prefix: misfit(own, tensors) for prefix, tensors in groups.items()}
         fitting = [prefix for prefix, reason in wrong.items() if reason is None]
         if fitting:
@@ -226,7 +259,10 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
     shapes = shapes_of(own)
     fitting = {name: tensor for name, tensor in tensors.items() if shapes.get(name) == tensor.shape}
     own.update(fitting)
-    network.load_state_dict(own)
+    try:
+        network.load_state_dict(own)
+    except Exception as error:  # torch raises what it likes
+        raise TasError(f"the weights cannot be taken ({explained(error)})") from None
     return len(fitting) == sum(name in shapes for name in tensors)
 
 

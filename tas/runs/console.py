@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
+from tas.config.functions import is_own
 from tas.cost.count import uncounted
+from tas.errors import printable
 
 
 @rank_zero_only
@@ -19,6 +21,13 @@ def say(text: str) -> None:
 def warn(command: str, text: str) -> None:
     """Say something that does not stop a command, but that its user should know."""
     print(f"tas {command}: warning: {text}", file=sys.stderr)
+
+
+@rank_zero_only
+def say_code(name: str, file: object) -> None:
+    """Say so where a file, and not the command line, names a function that is imported and called."""
+    if is_own(name):
+        print(f"tas: runs {printable(name)}, as {file} says", file=sys.stderr)
 
 
 def warn_uncounted(command: str, name: str, network: nn.Module, input_shape: Sequence[int]) -> None:

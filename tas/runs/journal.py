@@ -9,9 +9,14 @@ from typing import Any, Generic, TypeVar
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from tas.errors import TasError
+from tas.inputs.json_text import read_json
+from tas.inputs.schema import made_of_json
 from tas.runs.files import write_text
 
 Entry = TypeVar("Entry")
+
+LARGEST_JOURNAL = 32 * 2**20
+"""Bytes of the file: thousands of networks, each with all its widths."""
 
 
 class Journal(Generic[Entry]):
@@ -30,11 +35,11 @@ class Journal(Generic[Entry]):
         self.entries: list[Entry] = []
         if path.is_file():
             try:
-                rows = json.loads(path.read_text(encoding="utf-8"))
+                rows = read_json(path, LARGEST_JOURNAL)
                 if not isinstance(rows, list):
                     raise ValueError("not a list")
-                self.entries = [kind(**row) for row in rows]
-            except (ValueError, TypeError):
+                self.entries = [made_of_json(kind, row) for row in rows]
+            except ValueError:  # a TasError is one, too
                 raise TasError(f"{path}: damaged; delete it to do all that it lists anew") from None
 
     def up_to(self, count: int, make: Callable[[int], Entry]) -> list[Entry]:

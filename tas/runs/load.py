@@ -7,6 +7,7 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.errors import TasError, gist
+from tas.runs.console import say_code
 from tas.runs.run import Run
 from tas.runs.weights_file import load_state
 
@@ -14,7 +15,8 @@ from tas.runs.weights_file import load_state
 def load(path: str | os.PathLike[str]) -> nn.Module:
     """The network of a finished run with its weights, on the CPU, in eval mode: of a training the trained ones.
 
-    It takes images normalised as in its training. Nothing is unpickled but tensors.
+    It takes images normalised as in its training. Nothing is unpickled but tensors; only a network that its
+    architecture.json calls package.module:factory is made by code that is not TAS's, which is said on stderr.
 
     Args:
         path: Directory of the run, as a command leaves it.
@@ -28,7 +30,9 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     weights = run.kept_weights()
     if weights is None or not run.finished():
         raise TasError(f"{path}: not a finished run; it lacks metrics.json or {run.weights.name}")
-    network, state = build(Architecture.load(run.architecture)), load_state(weights)
+    architecture = Architecture.load(run.architecture)
+    say_code(architecture.network, run.architecture)
+    network, state = build(architecture), load_state(weights)
     try:
         network.load_state_dict(state)
     except Exception as error:

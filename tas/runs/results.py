@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Self
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from tas.errors import TasError
+from tas.errors import TasError, gist
+from tas.inputs.json_text import read_json
+from tas.inputs.schema import made_of_json
 from tas.runs.files import write_text
 from tas.runs.run import Run
 
@@ -263,17 +265,16 @@ KINDS: dict[str, type[Record]] = {
 def read_record(run: Run) -> Record:
     """The record of a finished run, of whichever command. TasError, naming the file, if it holds none."""
     try:
-        values = json.loads(run.metrics.read_text(encoding="utf-8"))
-        kind = KINDS[values.pop("command")]
-        if values.get("latency") is not None:
-            values["latency"] = TimedLatency(**values["latency"])
+        values = read_json(run.metrics)
+        command = values.pop("command", None) if isinstance(values, dict) else None
+        kind = KINDS.get(command) if isinstance(command, str) else None
+        if kind is None:
+            raise ValueError("no command's")
         if kind is SearchResult:
-            values["likeliest"] = Likeliest(**values["likeliest"])
             own = {key: values.pop(key) for key in Standing.__dataclass_fields__ if key in values}
-            values["standing"] = Standing(**own) if own else None
-        record: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        return kind(**record)
-    except OSError as error:
-        raise TasError(f"{run.metrics}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise TasError(f"{run.metrics}: not the result of a run of this version of tas") from None
+            values["standing"] = own or None
+        return made_of_json(kind, values)
+    except TasError:
+        raise
+    except ValueError as error:
+        raise TasError(f"{run.metrics}: not the result of a run of this version of tas ({gist(error)})") from None

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tas.errors import TasError, gist
+from tas.inputs.torch_file import read_torch
 from tas.runs.files import written_whole
 
 OBJECTS = "objects"
@@ -55,7 +56,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     try:
         if path.suffix == ".pt":
-            earlier: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            earlier: dict[str, Any] = read_torch(path)
             return earlier
         with safe_open(path, "pt") as file:
             objects = json.loads((file.metadata() or {}).get(OBJECTS, "[]"))

@@ -1,14 +1,15 @@
 """Asking a supernet what it says of single networks: paired forward passes on the same held-out images."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from tas.architecture import Architecture
+from tas.architecture import Architecture, check_within
 from tas.data.loaders import Batch
-from tas.errors import check_finite
+from tas.errors import TasError, blame, check_finite
 from tas.runs.journal import Journal
 from tas.runs.run import Run
 from tas.space.space import SearchSpace
@@ -36,6 +37,16 @@ class Probe:
 def probes_of(run: Run) -> Journal[Probe]:
     """What a search measured. TasError if the file is damaged."""
     return Journal(run.probes, Probe)
+
+
+def check_probes(run: Run, probes: Sequence[Probe], full: Architecture) -> None:
+    """TasError, naming the file, unless what a search measured is of networks that can be cut from its own."""
+    with blame(str(run.probes)):
+        for probe in probes:
+            check_within("widths", probe.widths, full.widths)
+            check_within("depths", probe.depths, full.depths)
+            if not math.isfinite(probe.loss):
+                raise TasError(f"a loss is {probe.loss}")
 
 
 def write_probes(run: Run, probes: Sequence[Probe]) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import nn
 
 from tas.config import SearchOptions
@@ -18,10 +17,11 @@ from tas.cost.targets import budgets_for, shares_of
 from tas.cutting.importance import sorted_by_importance
 from tas.data.images import SearchData
 from tas.data.opening import open_dataset
-from tas.errors import TasError, blame
+from tas.errors import TasError, blame, explained
+from tas.inputs.torch_file import read_torch
 from tas.networks import check_name, open_network
 from tas.reading.original import normalise_as, original_for
-from tas.runs.console import warn, warn_uncounted
+from tas.runs.console import say_code, warn, warn_uncounted
 from tas.runs.files import written_whole
 from tas.runs.run import Run
 from tas.runs.weights_file import torch_bytes
@@ -161,11 +161,15 @@ def reopen_search(run: Run, **elsewhere: Any) -> tuple[SearchTask, SearchModule]
     if not (run.finished() and run.checkpoint.is_file()):
         raise TasError(f"{run.path}: not a finished search; it lacks metrics.json or {run.checkpoint.name}")
     options = from_values("search", SearchOptions, read_yaml(str(run.config), run.config))
+    for name in filter(None, (options.source.name, options.recipe.loss)):
+        say_code(name, run.config)
     # The weights that it started from may be gone; its own take their place.
     fresh = {"pretrained": False, "weights": None, "init": "scratch", "epochs": max(1, options.recipe.epochs)}
     task = replace(open_search(options.changed(**fresh, **elsewhere)), options=options.changed(**elsewhere))
     normalise_as(task.halves.data, options.source)
     module = task.module()
-    state = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
-    module.load_state_dict(state["state_dict"])
+    try:
+        module.load_state_dict(read_torch(run.checkpoint)["state_dict"])
+    except Exception as error:  # torch raises what it likes
+        raise TasError(f"{run.checkpoint}: not what this search left ({explained(error)})") from None
     return task, module

@@ -10,11 +10,15 @@ from typing import Any
 import platformdirs
 import torch
 
+from tas.inputs.json_text import read_json
 from tas.runs.console import warn
 from tas.runs.files import write_text
 from tas.runs.provenance import gpu_name, processor_name
 from tas.timing.onnx_runtime import runtime_version
 from tas.timing.setting import Setting
+
+LARGEST_CACHE = 32 * 2**20
+"""Bytes of a file: hundreds of thousands of layers."""
 
 
 @dataclass
@@ -50,15 +54,13 @@ class LatencyCache:
         home = directory or Path(platformdirs.user_cache_path("tas")) / "latency"
         cache = cls(home / f"{digest}.json", measured_on)
         try:
-            content = json.loads(cache.path.read_text(encoding="utf-8"))
+            content = read_json(cache.path, LARGEST_CACHE) if cache.path.exists() else {"layers": {}, "networks": {}}
             layers, networks = times_checked(content["layers"]), content["networks"]
             errors = dict(content.get("errors", {}))
             for pair in networks.values():
                 times_checked(dict(zip(("full", "share"), pair, strict=True)))
             cache.layers, cache.networks, cache.errors = layers, networks, errors
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             warn("latency", f"{cache.path}: no whole file of measured times ({type(error).__name__}); measured anew")
         return cache
 

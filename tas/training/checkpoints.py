@@ -2,17 +2,19 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Checkpoint
 
 from tas.config.groups import Keeping
-from tas.errors import TasError, gist
+from tas.errors import TasError, explained, gist
+from tas.inputs.torch_file import read_torch
 from tas.runs.console import warn
 from tas.runs.files import written_whole
 from tas.training.interrupts import HeedInterrupt
@@ -104,11 +106,35 @@ def check_weights(trainer: pl.Trainer, module: pl.LightningModule, step: int) ->
             raise TasError(f"--lr: after step {step} {name} is not finite any more; a lower value may help")
 
 
-@rank_zero_only
+class FirstStep(pl.Callback):
+    """Tells whether a training has taken a step: all that is wrong in a checkpoint that can be read shows before."""
+
+    taken = False
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.taken = True
+
+
+@contextmanager
+def going_on(trainer: pl.Trainer, checkpoint: Path) -> Iterator[None]:
+    """TasError where the block cannot go on with a training from a checkpoint, which can be read: it is another
+    training's, or no training's."""
+    first = FirstStep()
+    trainer.callbacks.append(first)  # type: ignore[attr-defined]  # a list
+    try:
+        yield
+    except (TasError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # Lightning and torch raise what they like
+        if first.taken:
+            raise
+        raise TasError(f"{checkpoint}: no training can go on from it ({explained(error)})") from None
+
+
 def check_readable(checkpoint: Path) -> None:
     """TasError if a checkpoint is damaged."""
     try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
+        read_torch(checkpoint)
     except Exception as error:
         raise TasError(f"{checkpoint}: damaged ({gist(error, 100)}); delete it to start the run anew") from None
 

@@ -11,6 +11,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers.logger import Logger
 
+from tas.errors import TasError
 from tas.runs.files import write_text, writing
 
 
@@ -37,9 +38,12 @@ class GrowingCsv:
         """
         if not self.path.is_file():
             return
-        with self.path.open(encoding="utf-8") as file:
-            whole = [line for line in file if line.endswith("\n")]
-        kept = [row for row in csv.reader(whole[1:]) if int(row[0]) <= last]
+        try:
+            with self.path.open(encoding="utf-8") as file:
+                whole = [line for line in file if line.endswith("\n")]
+            kept = [row for row in csv.reader(whole[1:]) if int(row[0]) <= last]
+        except (ValueError, IndexError, csv.Error):
+            raise TasError(f"{self.path}: damaged; delete it to go on without its rows") from None
         if kept:
             write_text(self.path, whole[0] + csv_lines(kept))
         else:

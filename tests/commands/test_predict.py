@@ -102,3 +102,19 @@ def test_what_is_missing_or_no_image_is_named_in_a_line(
     run.images.unlink()
     status, _, err = cli("predict", str(run.path), digits[0])
     assert status == 2 and "has no images.json, which says what its images are like" in err
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "\x1b[2J.png", "猫.png"])
+def test_names_of_files_and_classes_steer_no_terminal(
+    name: str, cli: Callable, make_teacher: Callable[..., Run], digits: list[str], tmp_path: Path
+) -> None:
+    run = make_teacher()
+    images = json.loads(run.images.read_text())
+    run.images.write_text(json.dumps(images | {"classes": ["\x1b[2J\n\ud800"] * 10}))
+    (tmp_path / name).write_bytes(Path(digits[0]).read_bytes())
+    status, out, err = cli("predict", run.path, name)
+    assert status == 0 and out.count("\n") == 1 and "\x1b" not in out, err
+    assert "\\x1b[2J\\n\\ud800 " in out
+    (tmp_path / name).write_text("no image")
+    status, _, err = cli("predict", run.path, name)
+    assert status == 2 and err.count("\n") == 1 and "\x1b" not in err
