@@ -218,17 +218,24 @@ def test_a_short_method_starts_over_in_its_directory(
     assert metrics_of(Run("found"))["target_met"]
 
 
-def test_a_method_that_refuses_leaves_no_run(refused, make_teacher, tmp_path):
+@pytest.fixture
+def refusing(tmp_path, monkeypatch):
+    """A method of the user's own that refuses its task."""
+    code = "from tas.errors import TasError\n\ndef refuse(task):\n    raise TasError('not with this one')\n"
+    (tmp_path / "refusing.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "refusing:refuse"
+
+
+def test_a_method_that_refuses_leaves_no_run(refused, refusing, make_teacher, tmp_path):
     teacher = make_teacher()
-    said = refused(
-        "prune", "--method", "unstructured", "--weights", teacher.path, "--params-target", 0.5, "--output", "x"
-    )
-    assert "unstructured" in said and not (tmp_path / "x").exists()
+    said = refused("prune", "--method", refusing, "--weights", teacher.path, "--output", "x")
+    assert "not with this one" in said and not (tmp_path / "x").exists()
 
 
-def test_a_run_that_goes_on_is_not_given_up(cli, make_teacher, tmp_path):
+def test_a_run_that_goes_on_is_not_given_up(cli, refusing, make_teacher, tmp_path):
     teacher = make_teacher()
     run = Run(tmp_path / "run")
-    run.start(PruneOptions.of(method="unstructured", weights=str(teacher.path), params_target=0.5))
+    run.start(PruneOptions.of(method=refusing, weights=str(teacher.path)))
     status, _, err = cli("prune", "--resume", run.path)
-    assert status == 2 and "unstructured" in err and run.config.is_file()
+    assert status == 2 and "not with this one" in err and run.config.is_file()
