@@ -14,6 +14,7 @@ from tas.search.finish import Found
 from tas.search.pictures import draw_elasticities
 from tas.search.probing import write_probes
 from tas.search.task import SearchTask
+from tas.timing.promise import share_aimed_at
 
 SCALE = "0: all candidates alike, 1: sure"
 
@@ -32,7 +33,7 @@ def search_result(
     """
     flops_full, params_full = task.full(FLOPS), parameters(task.network)
     flops, params = found.costs["flops"], parameters(found.network)
-    budget, conclusion, shares = task.budgets[0], found.conclusion, task.shares
+    budget, conclusion, shares, timed = task.budgets[0], found.conclusion, task.shares, found.timed
     around = None if found.reachable is None else tuple(cost / task.full(budget.measure) for cost in found.reachable)
     # Distributions that were learned for one budget need not cost another.
     doubts = unsettled(conclusion, task.space.plan, () if derived_from else task.budgets)
@@ -48,8 +49,8 @@ def search_result(
         params_target=shares.get("params"),
         target_met=found.met,
         reachable=around,
-        latency=found.timed,
-        latency_target=shares.get("latency"),
+        latency=timed,
+        latency_target=None if timed is None else share_aimed_at(task.options.target.amounts()["latency"], timed),
         latency_errors=None if task.predicted is None else task.predicted.errors,
         memory=found.peak,
         memory_full=memory_full,

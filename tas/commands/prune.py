@@ -30,7 +30,7 @@ from tas.space.outlook import Outlook
 from tas.space.peak_memory import peak_for, peak_of
 from tas.space.space import SearchSpace
 from tas.timing.latency_model import known_measures, predicted_for
-from tas.timing.promise import latency_kept
+from tas.timing.promise import latency_kept, share_aimed_at
 from tas.training.interrupts import signal_of
 from tas.training.threads import choose_threads
 
@@ -166,7 +166,7 @@ def prune_result(task: PruneTask, pruned: Pruned, timed: TimedLatency | None, se
         target_met=met,
         reachable=around,
         latency=timed,
-        latency_target=shares.get("latency"),
+        latency_target=None if timed is None else share_aimed_at(options.target.amounts()["latency"], timed),
         latency_errors=None if task.predicted is None else task.predicted.errors,
         memory=memory,
         memory_full=memory_full,

@@ -15,7 +15,6 @@ from tas.config.groups import Distillation, Keeping, Rounding
 from tas.config.methods import EVERY_MEASURE, Pruning
 from tas.config.options import Options
 from tas.config.parsing import check_known, from_values
-from tas.cost.latency import NANOSECONDS
 from tas.errors import TasError, blame
 from tas.runs.results import FoundResult
 from tas.runs.run import Run
@@ -62,8 +61,6 @@ class Job:
             return amount.value
         found = FoundResult.read(self.run if self.kind == "structure" else Run(self.needs[0]))
         share: float | None = getattr(found, f"{measure}_target")
-        if found.latency is not None and measure == "latency":  # of what was measured, not of what was predicted
-            share = amount.value / NANOSECONDS / found.latency.seconds_full
         assert share is not None
         return share
 

@@ -105,7 +105,7 @@ class FoundResult(Result):
     latency: TimedLatency | None = None
     """Where a latency is aimed at."""
     latency_target: float | None = None
-    """The share of the unpruned network's that is aimed at."""
+    """The share of the unpruned network's that is aimed at; of a time, what it is of what that was measured to take."""
     latency_errors: tuple[float, float] | None = None
     """How far the latencies are off that the choice was made by: the median and the largest relative error, of random
     networks measured whole."""

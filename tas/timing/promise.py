@@ -109,6 +109,11 @@ def latency_kept(amount: Amount, tolerance: float, timed: TimedLatency) -> bool:
     return Budget(amount.value, tolerance).holds(timed.seconds * NANOSECONDS if amount.absolute else timed.ratio)
 
 
+def share_aimed_at(amount: Amount, timed: TimedLatency) -> float:
+    """A target as a share of what the unpruned network takes, as measured."""
+    return amount.value / NANOSECONDS / timed.seconds_full if amount.absolute else amount.value
+
+
 def corrected(points: Mapping[float, float], target: float) -> float:
     """What to aim at, by the secant through the last two points, or along the diagonal through a single one.
 
