@@ -225,3 +225,10 @@ def test_networks_of_libraries_are_exported_to_onnx_and_gone_on_with(tmp_path: P
     assert [row["network"] for row in found] == ["timm/starnet_s050", "torchvision/squeezenet1_1"]
     for row in found:
         assert row["failed"] is None and row["difference"] < 1e-4 and row["multiply_adds"] > 1e6, row
+
+
+@pytest.mark.slow
+def test_bad_input_is_refused_and_what_was_killed_goes_on_bit_for_bit():
+    refused, killed = rows("benchmarks/faults.py", "--quick")
+    assert refused["tried"] >= 400 and refused["refused_in_one_line"] == refused["tried"], refused["others"]
+    assert killed["kills"] >= 2 and killed["runs"] == killed["identical"] >= 1, killed["lost"]
