@@ -62,16 +62,16 @@ class Checkpoints(Checkpoint):
             return
         due = step - self.saved_step >= self.often.steps or time.monotonic() - self.saved_at >= self.often.seconds
         # Processes do not see the clock, or a signal, at the same step.
-        due, stopped = (
-            trainer.strategy.reduce_boolean_decision(one, all=False) for one in (due, self.interrupts.pressed)
-        )
-        if due or stopped:
+        if trainer.strategy.reduce_boolean_decision(due or self.interrupts.pressed, all=False):
             self.save(trainer, module, step)
-        if stopped:
-            self.interrupts.stop()
+            self.stop_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.save(trainer, module, (trainer.current_epoch + 1) * int(trainer.num_training_batches))
+        self.stop_if_asked(trainer)
+
+    def stop_if_asked(self, trainer: pl.Trainer) -> None:
+        """End the run, on all processes, where one of them got a signal."""
         if trainer.strategy.reduce_boolean_decision(self.interrupts.pressed, all=False):
             self.interrupts.stop()
 
