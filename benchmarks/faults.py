@@ -1,6 +1,6 @@
-"""What becomes of runs that are killed, of bad input, and of a process that searches again and again.
+"""What becomes of runs that are killed, of bad input, of odd searches, and of a process that searches again and again.
 
-    python benchmarks/faults.py --rows ROWS.jsonl --parts kills refusals soak [--kills 40] [--minutes 60] [--seed 0]
+    python benchmarks/faults.py --rows ROWS --parts kills refusals odd soak [--kills 40] [--cases 200] [--minutes 60]
     python benchmarks/faults.py --quick
 
 - kills: a search of each strategy, a distillation and a front are run once unbroken; then processes of the same command
@@ -8,9 +8,10 @@
   killed. What a run leaves that got to its end is compared with the unbroken one's, byte by byte, but for times.
 - refusals: each option of each command gets a value of a wrong type, and more by hand; refused is: status 2, one line
   on stderr, nothing on stdout, no run left.
+- odd: searches of any network, data and options, drawn at random (benchmarks/odd_searches.py).
 - soak: short searches in one process; its memory, open files and child processes after each.
 
-Exits with 1 where a run was lost or differs, an input was not refused, or memory grew by 2 % or more.
+Exits with 1 where a run was lost or differs, an input was not refused, a search failed, or memory grew by 2 % or more.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from odd_searches import odd_searches
 
 from tas.cli import COMMANDS
 from tas.cli import main as tas
@@ -206,8 +208,8 @@ def good(row: dict[str, Any]) -> bool:
     """Whether a row is what it has to be."""
     if row["part"] == "kills":
         return bool(not row["lost"] and row["identical"] == row["runs"])
-    if row["part"] == "refusals":
-        return not row["others"]
+    if row["part"] in ("refusals", "odd searches"):
+        return not row.get("others") and not row.get("failed")
     files = row["open_files"]
     return bool(row["growth"] < 0.02 and files[0] == files[1] and not row["processes_left"])
 
@@ -216,9 +218,12 @@ def main() -> int:
     """Measure; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, help="a file of JSON lines to which rows are added")
-    parser.add_argument("--parts", nargs="+", choices=("kills", "refusals", "soak"), default=["kills", "refusals"])
+    parser.add_argument(
+        "--parts", nargs="+", choices=("kills", "refusals", "odd", "soak"), default=["kills", "refusals"]
+    )
     parser.add_argument("--commands", nargs="+", choices=KILLED, default=list(KILLED), help="of the kills")
     parser.add_argument("--kills", type=int, default=40, help="of each command")
+    parser.add_argument("--cases", type=int, default=200, help="of the odd searches")
     parser.add_argument("--minutes", type=float, default=60, help="of the soak")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="two kills of a search, and all refusals")
@@ -236,6 +241,8 @@ def main() -> int:
                          for number, name in enumerate(options.commands)]  # fmt: skip
             elif part == "refusals":
                 rows.append(added(refusals(directory / part), options))
+            elif part == "odd":
+                rows.append(added(odd_searches(options.cases, chance, directory / part), options))
             else:
                 rows.append(added(soak(options.minutes, directory / part), options))
     return 0 if all(map(good, rows)) else 1

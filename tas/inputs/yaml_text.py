@@ -9,8 +9,11 @@ import yaml
 from tas.errors import gist
 from tas.inputs.extent import check_extent
 
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one that jsonargparse reads single values by; it takes some texts, such as [a?b], that the other does not."""
+
 LARGEST_YAML = 2**15
-"""Bytes of a file of options; the parser, which is Python, takes a second or two for as many."""
+"""Bytes of a file of options; a parser in Python takes a second or two for as many."""
 
 MOST_VALUES = 10_000
 """Values in one, an alias counted as what it stands for: a few lines of aliases can stand for billions."""
@@ -19,7 +22,7 @@ MOST_VALUES = 10_000
 def parse_yaml(text: str) -> Any:
     """The value of a YAML document: dicts, lists and plain values. ValueError if it is none, or too much."""
     try:
-        loader = yaml.SafeLoader(text)
+        loader = LOADER(text)
         node = loader.get_single_node()
         check_extent(node, parts_of_node, MOST_VALUES)
         return None if node is None else loader.construct_document(node)
