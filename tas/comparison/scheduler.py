@@ -16,6 +16,7 @@ from tas.errors import Interrupted, gist
 from tas.runs.results import FoundResult, Result, TrainResult
 from tas.runs.run import Run
 from tas.runs.summary import percent
+from tas.training.interrupts import signal_of
 
 
 def executor_for(options: CompareOptions) -> AbstractContextManager[Executor]:
@@ -91,9 +92,9 @@ def run_all(jobs: Sequence[Job], executor: Executor, at_once: int | None, say: C
                     outcome.failed[job.name] = error
                 took = f"{time.monotonic() - began:.0f} s"
                 say(f"[{done}/{len(jobs)}] {job.name}: {f'FAILED, {error}' if error else f'{gained(job)} in {took}'}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         kept = f"{sum(job.run.finished() for job in jobs)} of {len(jobs)} runs are finished"
-        raise Interrupted(f"{kept}; the same command goes on") from None
+        raise Interrupted(f"{kept}; the same command goes on", signal_of(error)) from None
     return outcome
 
 
