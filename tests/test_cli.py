@@ -289,11 +289,11 @@ HEADINGS = {
     "derive": ["Budget", "Latency", "Machine"],
     "predict": [],
     "export": [],
-    "profile": [],
+    "profile": ["Latency"],
     "search": ["Network and the weights that it starts from", "Images", "Budget", "Latency"],
     "prune": ["Network and the weights that it starts from", "Images", "Budget", "Latency"],
     "train": ["Network and the weights that it starts from", "Images", "Distillation: what a student learns"],
-    "compare": ["Network and the weights that it starts from", "Images", "Budgets", "Training of the weights"],
+    "compare": ["Network and the weights that it starts from", "Images", "Budgets", "Latency"],
 }
 """The first headings of each command."""
 

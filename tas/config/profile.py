@@ -28,7 +28,7 @@ class ProfileOptions(Options):
     batch_size: int = 64
     """Images in the large batch, which is timed beside a single image."""
     threads: int | None = None
-    """Threads of the CPU; none takes as many as torch does of itself."""
+    """Threads of the CPU, but for --latencies; none takes as many as torch does of itself."""
     compile: bool = False
     """Time the networks as torch.compile makes them, too; it compiles each for each batch."""
     onnx: bool = True
