@@ -101,9 +101,9 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
 
 def warn_of_doubts(task: SearchTask, result: SearchResult, trainer: pl.Trainer) -> None:
     """Warn of what has not settled, and say what would help."""
-    options = task.options
-    steps = round((1 - options.strategy.warmup) * options.recipe.epochs * int(trainer.num_training_batches))
-    mixtures = options.strategy.strategy == "gumbel-mixture"
-    more = f"steps that moved widths and depths: {steps}, more --epochs give more" if mixtures else "more --epochs help"
+    options, more = task.options, "more --epochs or --probes help"
+    if options.strategy.strategy == "gumbel-mixture":
+        steps = round((1 - options.strategy.warmup) * options.recipe.epochs * int(trainer.num_training_batches))
+        more = f"steps that moved widths and depths: {steps}, more --epochs give more"
     for doubt in result.unsettled:
         warn("search", f"not settled: {doubt}; {more}")

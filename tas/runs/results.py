@@ -158,7 +158,7 @@ class SearchResult(FoundResult):
     likeliest: Likeliest
     converged: bool = True
     """Whether what was learned has settled."""
-    unsettled: Sequence[str] = ()
+    unsettled: tuple[str, ...] = ()
     """Where not, why."""
     strategy: str = "gumbel-mixture"
     derived_from: str | None = None

@@ -64,6 +64,8 @@ def test_metrics_have_exactly_the_keys_promised_with_values_in_range(searched: t
         "params_target": nothing,
         "val_accuracy": float,
         "confidence": float,
+        "converged": bool,
+        "unsettled": list,
         "likeliest": dict,
         "strategy": str,
         "derived_from": nothing,
