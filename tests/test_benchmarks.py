@@ -228,7 +228,6 @@ def test_networks_of_libraries_are_exported_to_onnx_and_gone_on_with(tmp_path: P
 
 
 @pytest.mark.slow
-def test_bad_input_is_refused_and_what_was_killed_goes_on_bit_for_bit():
-    refused, killed = rows("benchmarks/faults.py", "--quick")
+def test_bad_input_is_refused():
+    (refused,) = rows("benchmarks/faults.py", "--quick")
     assert refused["tried"] >= 400 and refused["refused_in_one_line"] == refused["tried"], refused["others"]
-    assert killed["kills"] >= 2 and killed["runs"] == killed["identical"] >= 1, killed["lost"]
