@@ -104,14 +104,14 @@ def kills(name: str, count: int, chance: random.Random, directory: Path) -> dict
     command = [*command, *(OFTEN if resumable else [])]
     seconds = whole([*command, "--output", "unbroken"], directory)
     expected = left(directory / "unbroken")
-    killed, ended, same, lost = 0, 0, 0, list[str]()
+    killed, ended, same, lost, different = 0, 0, 0, list[str](), list[str]()
     while killed < count:
         run, beaten = directory / f"broken-{ended}", 0
         while True:
             arguments = [*command, "--output", run.name]
             if resumable and (run / "config.yaml").exists():
                 arguments = [command[0], "--resume", run.name]
-            process = started(arguments, directory)
+            process, said = started(arguments, directory), ""
             with contextlib.suppress(subprocess.TimeoutExpired):
                 # The last kills of a run come early, so that it gets to its end.
                 process.wait(chance.uniform(0.0, seconds) if killed < count and beaten < 8 else None)
@@ -119,14 +119,27 @@ def kills(name: str, count: int, chance: random.Random, directory: Path) -> dict
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
                 killed, beaten = killed + 1, beaten + 1
-                continue
-            said = process.communicate()[1]
+                if not any((run / last).exists() for last in ("metrics.json", "front.csv")):
+                    continue  # else it came after the last file
+            elif process.wait():
+                said = process.communicate()[1]
             break
         ended += 1
-        if process.returncode:
+        if said:
             lost.append(said.strip().splitlines()[-1][:200])
-        same += process.returncode == 0 and left(run) == expected
-    return {"part": "kills", "command": name, "kills": killed, "runs": ended, "identical": same, "lost": lost}
+            continue
+        found = left(run)
+        same += found == expected
+        different += [file for file in expected if found.get(file) != expected[file]]
+    return {
+        "part": "kills",
+        "command": name,
+        "kills": killed,
+        "runs": ended,
+        "identical": same,
+        "different": different,
+        "lost": lost,
+    }
 
 
 def refusals(directory: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class EpochPosition(pl.Callback):
         self.seed = seed
         self.seen = 0
         """Batches of this epoch; 0 behind its end."""
+        self.generator = torch.get_rng_state()
+        """Torch's, as a checkpoint has it."""
         self.interrupted: dict[str, Any] | None = None
         """What a checkpoint says of the epoch that is gone on with."""
 
@@ -40,17 +42,21 @@ class EpochPosition(pl.Callback):
         self.seen = 0
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["generator"] = torch.get_rng_state()
         if self.seen:
             checkpoint["inside_epoch"] = {
                 "seen": self.seen,
                 "drawn": [loader.drawn for loader in loaders_of(trainer)],
                 "metrics": measured_in(module),
-                "generator": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state() if module.device.type == "cuda" else None,
             }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         self.interrupted = checkpoint.get("inside_epoch")
+        if "generator" in checkpoint:
+            self.generator = checkpoint["generator"]
+            # Behind the last epoch no hook of the training is called any more, and what comes then draws too.
+            torch.set_rng_state(self.generator)
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.interrupted is None:
@@ -62,7 +68,7 @@ class EpochPosition(pl.Callback):
                 metric = module.get_submodule(name)
                 for state, value in states.items():
                     setattr(metric, state, value.to(module.device))
-        torch.set_rng_state(self.interrupted["generator"])
+        torch.set_rng_state(self.generator)
         if self.interrupted["cuda"] is not None and module.device.type == "cuda":
             torch.cuda.set_rng_state(self.interrupted["cuda"])
         self.interrupted = None

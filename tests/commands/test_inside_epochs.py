@@ -179,6 +179,23 @@ def test_the_place_in_an_epoch_is_not_forgotten_where_lightning_forgets_its_load
     same_run(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["sandwich", "mixture", "search by workers"])
+def test_a_search_that_ends_after_its_last_epoch_takes_the_same_statistics(
+    kind: str, cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = COMMANDS[kind]
+    assert cli(*command, "--output", "unbroken").status == 0
+
+    def press(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchModule, "validation_step", press)
+        assert cli(*command, "--output", "broken").status == 130
+    assert cli("search", "--resume", "broken").status == 0
+    same_run(tmp_path)
+
+
 def test_weights_that_are_no_numbers_are_not_kept(
     cli: Callable, few_digits: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
