@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -158,7 +158,7 @@ class SearchResult(FoundResult):
     likeliest: Likeliest
     converged: bool = True
     """Whether what was learned has settled."""
-    unsettled: tuple[str, ...] = ()
+    unsettled: Sequence[str] = field(default_factory=list)
     """Where not, why."""
     strategy: str = "gumbel-mixture"
     derived_from: str | None = None

@@ -31,7 +31,7 @@ def mean_confidence(widths: Probabilities, depths: Probabilities) -> float:
     return sum(gaps) / len(gaps) if gaps else 1.0
 
 
-def unsettled(conclusion: Conclusion, plan: Plan, budgets: Sequence[Budget]) -> tuple[str, ...]:
+def unsettled(conclusion: Conclusion, plan: Plan, budgets: Sequence[Budget]) -> list[str]:
     """Why what was learned has not settled, in words; empty where it has.
 
     Args:
@@ -41,8 +41,8 @@ def unsettled(conclusion: Conclusion, plan: Plan, budgets: Sequence[Budget]) -> 
     """
     if (standing := conclusion.standing) is not None:
         if standing.tau >= BLIND:
-            return ()
-        return (f"tau {standing.tau:.2f}: scores hardly order the networks that were not in their fit",)
+            return []
+        return [f"tau {standing.tau:.2f}: scores hardly order the networks that were not in their fit"]
     reasons = []
     if (sure := mean_confidence(conclusion.widths, conclusion.depths)) < DRAW:
         reasons.append(f"confidence {sure:.3f}: close to a draw among the networks inside the budget")
@@ -51,4 +51,4 @@ def unsettled(conclusion: Conclusion, plan: Plan, budgets: Sequence[Budget]) -> 
         if not budget.holds(cost):
             band = f"{measure.write(int(budget.low))} to {measure.told(int(budget.high))}"
             reasons.append(f"the likeliest candidates together cost {measure.told(cost)}, not {band}")
-    return tuple(reasons)
+    return reasons

@@ -31,7 +31,7 @@ def conclusion(peak: float, tau: float | None = None) -> Conclusion:
 
 
 def test_what_is_sure_and_costs_what_was_asked_has_settled() -> None:
-    assert unsettled(conclusion(0.5), SPACE.plan, [Budget(WHOLE)]) == ()
+    assert unsettled(conclusion(0.5), SPACE.plan, [Budget(WHOLE)]) == []
 
 
 def test_a_draw_and_a_cost_beside_the_budget_are_said() -> None:
@@ -42,4 +42,4 @@ def test_a_draw_and_a_cost_beside_the_budget_are_said() -> None:
 
 @pytest.mark.parametrize(("tau", "settled"), [(0.19, False), (0.2, True), (float("nan"), False)])
 def test_scores_that_order_nothing_are_said(tau: float, settled: bool) -> None:
-    assert (unsettled(conclusion(0.01, tau), SPACE.plan, [Budget(1.0)]) == ()) is settled
+    assert (unsettled(conclusion(0.01, tau), SPACE.plan, [Budget(1.0)]) == []) is settled
