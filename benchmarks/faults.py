@@ -59,9 +59,6 @@ KILLED = {
 
 OFTEN = ["--checkpoint-every", "4steps", "--keep-checkpoints", "2"]
 
-TIMES = {"seconds", "whole_seconds"}
-"""Keys of metrics.json that differ from run to run."""
-
 WARM = 5
 """Searches of a soak before its first figure: caches fill."""
 
@@ -93,7 +90,7 @@ def left(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = {name: (run / name).read_bytes() for name in names if (run / name).exists()}
     if (run / "metrics.json").exists():
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        found["metrics.json"] = {key: value for key, value in metrics.items() if key not in TIMES}
+        found["metrics.json"] = {key: value for key, value in metrics.items() if key != "seconds"}
     return found
 
 

@@ -149,8 +149,8 @@ class Row:
     ratio: float
     host_reads: float
     """In an iteration."""
-    saved_bytes_ratio: float | None
-    """What the larger of the mixture's two steps keeps for its backward pass / what a plain step keeps."""
+    saved_bytes_ratio: float
+    """What an iteration keeps at most for one of its backward passes / what a plain step keeps."""
 
 
 def in_one_operation(search: Search) -> None:
@@ -174,7 +174,7 @@ def count(name: str, options: argparse.Namespace) -> tuple[Row, list[Dispatched]
     bare = copy.deepcopy(network)
     kept = saved_bytes(plain_step(bare, search.images, search.labels, search.autocast), list(bare.parameters()))
     own = list(search.strategy.supernet.parameters())
-    kept_search = max((saved_bytes(step, own) for step in search.parts()), default=None)
+    kept_search = max(saved_bytes(step, own) for step in search.parts())
     row = Row(
         network=name,
         strategy=options.strategy,
@@ -185,7 +185,7 @@ def count(name: str, options: argparse.Namespace) -> tuple[Row, list[Dispatched]
         plain_kernels=launched,
         ratio=round(kernels / launched, 2),
         host_reads=round(sum(one.reads.total() for one in iterations) / len(iterations), 2),
-        saved_bytes_ratio=None if kept_search is None else round(kept_search / kept, 2),
+        saved_bytes_ratio=round(kept_search / kept, 2),
     )
     return row, iterations
 

@@ -11,19 +11,31 @@ Step = Callable[[], None]
 
 
 def saved_bytes(step: Step, parameters: list[nn.Parameter]) -> int:
-    """Bytes of the distinct tensors that a step keeps for its backward pass, parameters left out."""
+    """Bytes of the distinct tensors that a step keeps for a backward pass, parameters left out; the most of several
+    passes, one after the other."""
     known = {parameter.untyped_storage().data_ptr() for parameter in parameters}
     kept: dict[int, int] = {}
+    most, backward = 0, False
 
     def pack(tensor: Tensor) -> Tensor:
+        nonlocal most, backward
+        if backward:  # it is over: this is of the next pass
+            kept.clear()
+            backward = False
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
             kept[storage.data_ptr()] = storage.nbytes()
+            most = max(most, sum(kept.values()))
         return tensor
 
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
+    def unpack(tensor: Tensor) -> Tensor:
+        nonlocal backward
+        backward = True
+        return tensor
+
+    with saved_tensors_hooks(pack, unpack):
         step()
-    return sum(kept.values())
+    return most
 
 
 def peak_bytes(step: Step, device: str) -> int:

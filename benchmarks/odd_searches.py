@@ -60,7 +60,7 @@ def images(directory: Path, classes: int, each: int, size: tuple[int, int], mode
             place = home / part / f"class {label:04}"
             place.mkdir(parents=True)
             for index in range(each if part == "train" else 1):
-                Image.fromarray(noise.integers(0, 256, shape, dtype=np.uint8), mode).save(place / f"{index}.png")
+                Image.fromarray(noise.integers(0, 256, shape, dtype=np.uint8)).save(place / f"{index}.png")
     return str(home)
 
 

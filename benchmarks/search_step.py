@@ -70,8 +70,8 @@ class Row:
     ratio_min: float
     ratio_max: float
     literal_ratio: float | None
-    saved_bytes_ratio: float | None
-    """What the larger of the mixture's two steps keeps for its backward pass / what a plain step keeps."""
+    saved_bytes_ratio: float
+    """What an iteration keeps at most for one of its backward passes / what a plain step keeps."""
     peak_memory_ratio: float
     """Peak of allocated memory above that before the step, search iteration / plain step."""
     data_wait_share: float
@@ -113,10 +113,15 @@ class Search:
             self.iterate(self.batch, next(self.moments))
 
     def parts(self) -> list[Step]:
-        """The two steps of the mixture by themselves; none of other strategies."""
+        """The two steps of the mixture by themselves; those of another strategy in one."""
         strategy, (weights, *logits) = self.strategy, self.optimizers
         if not isinstance(strategy, GumbelMixture):
-            return []
+
+            def learn() -> None:
+                with self.autocast():
+                    strategy.learn(self.batch, strategy.given(next(self.moments)), self.optimizers, Tensor.backward)
+
+            return [learn]
         tau = (strategy.options.tau_start + strategy.options.tau_end) / 2
 
         def weights_step() -> None:
@@ -277,7 +282,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
     own = list(ours.strategy.supernet.parameters())
     bare = copy.deepcopy(network)
     kept = saved_bytes(plain_step(bare, images, labels, autocast), list(bare.parameters()))
-    kept_search = max((saved_bytes(step, own) for step in ours.parts()), default=None)
+    kept_search = max(saved_bytes(step, own) for step in ours.parts())
     bare_step = plain_step(bare, images, labels, autocast)
     bare_step()
     peak_ratio = peak_bytes(ours.iteration, options.device) / peak_bytes(bare_step, options.device)
@@ -295,7 +300,7 @@ def measure(name: str, samples: int, options: argparse.Namespace) -> Row:
         ratio_min=round(min(ratios), 2),
         ratio_max=round(max(ratios), 2),
         literal_ratio=round(statistics.median(p[2] / p[0] for p in pairs), 2) if options.literal else None,
-        saved_bytes_ratio=round(kept_search / kept, 2) if kept_search is not None else None,
+        saved_bytes_ratio=round(kept_search / kept, 2),
         peak_memory_ratio=round(peak_ratio, 2),
         data_wait_share=round(waiting / (waiting + medians[1]), 4),
         plain_setting=setting,

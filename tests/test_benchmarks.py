@@ -54,7 +54,8 @@ def test_the_search_step_is_timed_beside_a_plain_and_a_literal_one():
 def test_the_search_step_of_the_sandwich_is_timed():
     options = ["--network", "resnet20", "--batch-size", "8", "--pairs", "2", "--strategy", "sandwich", "--no-literal"]
     (row,) = rows("benchmarks/search_step.py", *options, "--json")
-    assert (row["strategy"], row["literal_ms"], row["saved_bytes_ratio"]) == ("sandwich", None, None)
+    assert (row["strategy"], row["literal_ms"]) == ("sandwich", None)
+    assert 0.95 < row["saved_bytes_ratio"] < 1.05  # one network after the other
     assert 0 < row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
 
 

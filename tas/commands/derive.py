@@ -57,8 +57,8 @@ def derive_run(options: DeriveOptions) -> Run:
     task = replace(task, options=wanted, budgets=budgets, predicted=predicted, peak=peak)
     name = label(wanted.source.name, str(wanted.dataset.data))
     run = Run.of(Keeping(output=options.output), "derive", name)
-    # One that was killed while it left its results; nothing of it took long.
-    run.go_on = run.config.is_file() and not (run.finished() or run.checkpoint.parent.exists())
+    # Killed while it left its results, it has them left anew: nothing of it took long.
+    run.go_on = run.broken_off(wanted)
     run.check_free()
     probes = probes_of(origin).entries
     check_probes(origin, probes, task.space.full)

@@ -16,7 +16,6 @@ from tas.search.finish import finish_search
 from tas.search.monitor import Distributions
 from tas.search.task import SearchTask, keep_checkpoint, open_search
 from tas.space.outlook import Outlook, outlook
-from tas.training.compiling import compiler_blamed
 from tas.training.interrupts import interruptible
 from tas.training.progress import RunBar
 from tas.training.threads import choose_threads
@@ -70,8 +69,7 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
         )
     with interruptible(run, f"tas search --resume {run.path}"):
         if options.recipe.epochs:
-            with compiler_blamed():
-                fit(trainer, module, halves, run, options)
+            fit(trainer, module, halves, run, options)
         else:
             run.start(options)
         trained = time.monotonic()

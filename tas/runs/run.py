@@ -13,6 +13,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from tas.architecture import Architecture
+from tas.config.files import read_yaml
 from tas.config.groups import Keeping
 from tas.config.options import Options
 from tas.errors import TasError
@@ -77,6 +78,12 @@ class Run:
         files = (self.weights, self.path / "weights.pt")
         return next((file for file in files if file.is_file()), None)
 
+    def broken_off(self, options: Options) -> bool:
+        """Whether a run with these options was begun here, and left neither a checkpoint nor a result."""
+        if self.finished() or self.checkpoint.parent.exists() or not self.config.is_file():
+            return False
+        return read_yaml(str(self.config), self.config) == written(options)
+
     @rank_zero_only  # with several processes they all come here
     def check_free(self) -> None:
         """TasError if the directory is another run's."""
@@ -90,8 +97,7 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.go_on and self.config.is_file()):
-                # Without `resume`, so that --config takes the file for a new run.
-                text = yaml.safe_dump(plain(options.flat()) | {"resume": None}, sort_keys=False)
+                text = yaml.safe_dump(written(options), sort_keys=False)
                 write_text(self.config, f"# {made_here()}\n{text}")
                 self.go_on = self.begun = True
         except OSError as error:
@@ -123,6 +129,11 @@ class Run:
         with written_whole(self.architecture) as draft:
             architecture.save(draft)
         save_state(self.weights, network.cpu().state_dict())
+
+
+def written(options: Options) -> dict[str, Any]:
+    """Options as config.yaml has them: without `resume`, so that --config takes the file for a new run."""
+    return plain(options.flat()) | {"resume": None}
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class SearchModule(pl.LightningModule):
         self.supernet = supernet.to(memory_format=torch.channels_last)
         self.epochs = recipe.epochs
         self.strategy = STRATEGIES[strategy.strategy](supernet, budgets, recipe, strategy, seed)
+        self.rates = self.strategy.rates
+        """The flags whose lower values may help where the search diverges."""
         self.compiled = compiled
         self.compute: Way | None = None if strategy.compute == "auto" else strategy.compute
         """How iterations are computed; None until that is chosen."""
@@ -92,7 +94,7 @@ class SearchModule(pl.LightningModule):
             return
         for name in ("weights/loss", "architecture/loss"):
             if name in scalars:
-                check_finite(scalars[name], self.strategy.rates)
+                check_finite(scalars[name], self.rates)
         self.log_dict(dict(scalars))
         for name, value in self.strategy.shown(scalars).items():
             self.log(name, value, prog_bar=True, logger=False)

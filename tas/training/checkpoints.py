@@ -1,6 +1,7 @@
 """Checkpoints: written whole or not at all, when they are due, and checked before they are gone on from."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,12 @@ class Checkpoints(Checkpoint):
         self.saved_at = time.monotonic()
         self.saved_step = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.saved_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.saved_step = state_dict["step"]
+
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.saved_at = time.monotonic()
 
@@ -78,8 +85,9 @@ class Checkpoints(Checkpoint):
     def save(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> None:
         """Write a checkpoint, unless the weights are no numbers any more: the earlier ones stay then."""
         check_weights(trainer, module, step)
+        self.saved_step = step
         trainer.save_checkpoint(self.last)
-        self.saved_at, self.saved_step = time.monotonic(), step
+        self.saved_at = time.monotonic()
         if trainer.is_global_zero and self.kept > 1:
             self.keep(step)
 
@@ -87,7 +95,11 @@ class Checkpoints(Checkpoint):
         """Give the newest checkpoint a name of its own too, and delete what is older than the ones that are kept."""
         named = self.last.with_name(f"step-{step:09d}.ckpt")
         named.unlink(missing_ok=True)
-        os.link(self.last, named)
+        try:
+            os.link(self.last, named)
+        except OSError:  # a file system without hard links
+            with written_whole(named) as draft:
+                shutil.copyfile(self.last, draft)
         for file in earlier_checkpoints(self.last)[self.kept :]:
             file.unlink()
 
@@ -103,7 +115,7 @@ def check_weights(trainer: pl.Trainer, module: pl.LightningModule, step: int) ->
     trained = {id(parameter) for group in groups for parameter in group["params"]}
     for name, parameter in module.named_parameters():
         if id(parameter) in trained and not torch.isfinite(parameter).all():
-            raise TasError(f"--lr: after step {step} {name} is not finite any more; a lower value may help")
+            raise TasError(f"{module.rates}: after step {step} {name} is not finite any more; a lower value may help")
 
 
 class FirstStep(pl.Callback):

@@ -133,7 +133,7 @@ class Curves(Checkpoint):
     every checkpoint.
 
     Lightning calls a Checkpoint at an epoch's end when the module has logged, and in the order of the callbacks: before
-    the ModelCheckpoint behind it. So the rows up to a checkpoint are always in the file, and those after it can be cut.
+    the Checkpoints behind it. So the rows up to a checkpoint are always in the file, and those after it can be cut.
 
     Args:
         logger: The Trainer's second one.

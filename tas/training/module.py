@@ -47,6 +47,8 @@ class TrainModule(pl.LightningModule):
         self.recipe = recipe
         self.teachers = teachers
         self.features = features
+        self.rates = "--lr" if features is None else "--lr, --attention-transfer, --hints"
+        """The flags whose lower values may help where the training diverges."""
         self.loss = loss_for(recipe, None if teachers is None else distillation)
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -110,8 +112,7 @@ class TrainModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         # Before the checkpoint is written: the last one of a run that diverges is from before that.
-        flags = "--lr" if self.features is None else "--lr, --attention-transfer, --hints"
-        check_finite(self.trainer.callback_metrics["loss"], flags)
+        check_finite(self.trainer.callback_metrics["loss"], self.rates)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         images, labels = batch

@@ -25,8 +25,6 @@ class EpochPosition(pl.Callback):
         self.seed = seed
         self.seen = 0
         """Batches of this epoch; 0 behind its end."""
-        self.generator = torch.get_rng_state()
-        """Torch's, as a checkpoint has it."""
         self.interrupted: dict[str, Any] | None = None
         """What a checkpoint says of the epoch that is gone on with."""
 
@@ -52,11 +50,11 @@ class EpochPosition(pl.Callback):
             }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        self.interrupted = checkpoint.get("inside_epoch")
         if "generator" in checkpoint:
-            self.generator = checkpoint["generator"]
             # Behind the last epoch no hook of the training is called any more, and what comes then draws too.
-            torch.set_rng_state(self.generator)
+            torch.set_rng_state(checkpoint["generator"])
+        if "inside_epoch" in checkpoint:
+            self.interrupted = checkpoint["inside_epoch"] | {"generator": checkpoint["generator"]}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.interrupted is None:
@@ -68,7 +66,7 @@ class EpochPosition(pl.Callback):
                 metric = module.get_submodule(name)
                 for state, value in states.items():
                     setattr(metric, state, value.to(module.device))
-        torch.set_rng_state(self.generator)
+        torch.set_rng_state(self.interrupted["generator"])
         if self.interrupted["cuda"] is not None and module.device.type == "cuda":
             torch.cuda.set_rng_state(self.interrupted["cuda"])
         self.interrupted = None

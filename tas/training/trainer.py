@@ -18,6 +18,7 @@ from tas.config.options import Options
 from tas.errors import TasError, gist
 from tas.runs.run import Run
 from tas.training.checkpoints import Checkpoints, WholeFileCheckpointIO, going_on, newest_whole
+from tas.training.compiling import compiler_blamed
 from tas.training.curves import CurveLogger, Curves
 from tas.training.interrupts import HeedInterrupt
 from tas.training.memory import keep_freed_memory
@@ -110,7 +111,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, op
     assert trainer.logger is not None
     trainer.logger.log_hyperparams(options.flat())
     try:
-        with nullcontext() if checkpoint is None else going_on(trainer, checkpoint):
+        with nullcontext() if checkpoint is None else going_on(trainer, checkpoint), compiler_blamed():
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except Exception:
         run.give_up()

@@ -88,6 +88,22 @@ def test_a_budget_of_parameters_and_both_together_are_answered(
     assert met["target_met"] and 0.45 <= met["params_ratio"] <= 0.55 and 0.45 <= met["flops_ratio"] <= 0.55
 
 
+def test_what_was_killed_before_its_result_is_derived_by_the_same_command(
+    sandwich: tuple[Run, str], cli: Callable, refused: Callable, tmp_path: Path
+) -> None:
+    command, run = ("derive", sandwich[0].path, "--output", "derived"), Run(tmp_path / "derived")
+    assert cli(*command, "--flops-target", 0.4).status == 0
+    weights = load_file(run.weights)
+    run.metrics.unlink()  # it is written last
+    run.weights.unlink()
+    said = "--output derived: exists already"
+    assert said in refused(*command, "--flops-target", 0.6)
+    assert cli(*command, "--flops-target", 0.4).status == 0
+    again = load_file(run.weights)
+    assert run.finished() and all(torch.equal(again[name], weights[name]) for name in weights)
+    assert said in refused(*command, "--flops-target", 0.4)
+
+
 def test_a_front_is_a_table_and_a_picture(sandwich: tuple[Run, str], cli: Callable, tmp_path: Path) -> None:
     run, _ = sandwich
     status, out, err = cli("derive", run.path, "--front", 4, "--output", "front")

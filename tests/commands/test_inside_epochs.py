@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._dynamo.exc import TorchDynamoException
 
 from tas.runs.run import Run
 from tas.search.module import SearchModule
+from tas.training.checkpoints import Checkpoints
 from tas.training.module import TrainModule
 from tas.training.position import EpochPosition
 from tests.commands.conftest import same_but_for_time
@@ -214,6 +216,36 @@ def test_weights_that_are_no_numbers_are_not_kept(
     assert re.fullmatch(said, err.splitlines()[-1])
     state = torch.load(tmp_path / "broken/checkpoints/last.ckpt", weights_only=True)
     assert (state["epoch"], state["inside_epoch"]["seen"]) == (1, 3)  # the twentieth step was logged
+
+
+def test_steps_are_counted_on_where_a_run_goes_on(
+    cli: Callable, few_digits: None, raise_in: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, steps = Checkpoints.save, list[int]()
+
+    def counted(self: Checkpoints, trainer: Any, module: Any, step: int) -> None:
+        steps.append(step)
+        save(self, trainer, module, step)
+
+    monkeypatch.setattr(Checkpoints, "save", counted)
+    raise_in(TrainModule, 0, 6, signal.SIGTERM)
+    assert cli(*TRAIN, "--checkpoint-every", "6steps", "--output", "broken").status == 143
+    assert cli("train", "--resume", "broken").status == 0
+    assert steps == [6, 7, 13, 16, 22, 28, 32, 38, 44, 48]
+
+
+def test_what_the_compiler_cannot_do_is_not_said_of_the_checkpoint(
+    cli: Callable, few_digits: None, raise_in: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_in(TrainModule, 0, 2, signal.SIGTERM)
+    assert cli(*TRAIN, "--output", "broken").status == 143
+
+    def training_step(self: TrainModule, *_: Any) -> None:
+        raise TorchDynamoException("no way")
+
+    monkeypatch.setattr(TrainModule, "training_step", training_step)
+    status, _, err = cli("train", "--resume", "broken")
+    assert status == 2 and "--compile: torch.compile cannot do this here (no way)" in err.splitlines()[-1]
 
 
 def test_resume_without_a_run_takes_the_newest_unfinished_one(

@@ -14,7 +14,7 @@ from tas.config.files import read_yaml
 from tas.config.groups import Keeping
 from tas.cutting.build import build
 from tas.errors import TasError
-from tas.runs.files import write_text
+from tas.runs.files import directory_whole, write_text
 from tas.runs.load import load
 from tas.runs.results import Result
 from tas.runs.run import Run, newest_search
@@ -62,6 +62,20 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(TasError, match=r"cannot be written \(.*No space left"):
         write_text(path, "new and long")
     assert path.read_text() == "old"
+
+
+def test_a_directory_is_there_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
+    path, earlier = tmp_path / "front", tmp_path / "front.part"
+    earlier.mkdir()
+    (earlier / "half").touch()  # of a process that was killed
+    with pytest.raises(TasError, match="cannot be written"), directory_whole(path) as draft:
+        write_text(draft / "table", "a")
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
+    with directory_whole(path) as draft:
+        write_text(draft / "table", "b")
+    assert [file.name for file in tmp_path.iterdir()] == ["front"]
+    assert [file.name for file in path.iterdir()] == ["table"]
 
 
 def test_writing_leaves_no_draft_behind(tmp_path: Path) -> None:
