@@ -27,6 +27,13 @@ def gist(error: BaseException, length: int = 160) -> str:
     return " ".join(str(error).split())[:length]
 
 
+def innermost(error: BaseException) -> BaseException:
+    """The exception that others were raised from, one after the other."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def shown(value: object) -> str:
     """A value as Python writes it, the start of it where it is long."""
     whole = repr(value)

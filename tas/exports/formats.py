@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tas.errors import TasError, gist
+from tas.errors import TasError, gist, innermost
+from tas.exports.onnx_flops import onnx_multiply_adds
 from tas.exports.python_code import write_python
 
 EXTRA = 'pip install "tas[export]"'
@@ -97,32 +98,6 @@ def write_onnx(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str,
     model = onnx_model(network, batch)
     onnx.helper.set_model_props(model, dict(said))
     onnx.save(model, path)
-
-
-def onnx_multiply_adds(path: Path, batch: Tensor) -> int:
-    """Of the convolutions and matrix products of an ONNX file."""
-    import onnx
-
-    model = onnx.load(path)
-    # Any length of the batch would need a product of symbols.
-    for end in (model.graph.input[0], model.graph.output[0]):
-        end.type.tensor_type.shape.dim[0].dim_value = len(batch)
-    del model.graph.value_info[:]
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {one.name: list(one.dims) for one in graph.initializer}
-    for one in [*graph.value_info, *graph.input, *graph.output]:
-        shapes[one.name] = [max(1, dim.dim_value) for dim in one.type.tensor_type.shape.dim]
-    total = 0
-    for node in graph.node:
-        options = {option.name: onnx.helper.get_attribute_value(option) for option in node.attribute}
-        if node.op_type in ("Conv", "ConvTranspose"):
-            weight = shapes[node.input[1]]
-            made = shapes[node.output[0] if node.op_type == "Conv" else node.input[0]]
-            total += math.prod(made) * math.prod(weight[1:])
-        elif node.op_type in ("Gemm", "MatMul"):
-            turned = options.get("transA", 0)
-            total += math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]
-    return total
 
 
 def write_program(network: nn.Module, batch: Tensor, path: Path, said: Mapping[str, str]) -> None:
@@ -248,4 +223,4 @@ def write_file(kind: str, network: nn.Module, batch: Tensor, path: Path, said: M
     except (TasError, OSError):
         raise
     except Exception as error:  # exporters raise what they like
-        raise TasError(f"--format {kind}: its exporter cannot do this network ({gist(error)})") from None
+        raise TasError(f"--format {kind}: its exporter cannot do this network ({gist(innermost(error))})") from None
