@@ -38,7 +38,7 @@ def test_equations_are_counted_as_torch_counts_them(
 
 
 class Windows(nn.Module):
-    """Windows of the images, folded into the batch, through a layer and a recurrent one: sizes are computed by the file."""
+    """Windows of the images, folded into the batch, through a layer and a recurrent one: the file computes sizes."""
 
     def __init__(self) -> None:
         super().__init__()
