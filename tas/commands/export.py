@@ -30,6 +30,7 @@ from tas.runs.results import read_record
 from tas.runs.run import Run
 from tas.runs.summary import millions, percent, summary
 from tas.timing.interleaved import Spread, interleaved
+from tas.timing.onnx_runtime import onnx_session
 
 CALIBRATED_AT_ONCE = 64
 """Images in a batch of those that calibrate."""
@@ -160,7 +161,7 @@ def file_rows(options: ExportOptions, run: Run, to: Path, draft: Path, parity: P
 def quantised(options: ExportOptions, draft: Path, to: Path, data: ImageData) -> list[tuple[str, str]]:
     """Write the file of 8 bits beside the other; what is said of it."""
     with quietly():  # its libraries tell of GPUs that are not there
-        from tas.exports.quantise import accuracies, quantise, session_of
+        from tas.exports.quantise import accuracies, quantise
 
     small = draft.with_name(f"{to.stem}-int8{to.suffix}")
     few = first_of(judged(data, options, test=False), options.calibration_images)
@@ -170,11 +171,12 @@ def quantised(options: ExportOptions, draft: Path, to: Path, data: ImageData) ->
         raise
     except Exception as error:  # the library raises what it likes
         raise TasError(f"--quantize int8: ONNX Runtime cannot do this network ({type(error).__name__})") from None
-    sessions = [session_of(file) for file in (draft, small)]
+    threads = torch.get_num_threads()
+    sessions = [onnx_session(str(file), threads) for file in (draft, small)]
     whole, eight = accuracies(sessions, judged(data, options, test=True))
     one = {"images": few[:1].numpy()}
     calls = [partial(session.run, None, one) for session in sessions]
-    slow, fast = (1e3 * Spread.of(row).median for row in interleaved(calls, torch.get_num_threads(), SECONDS, TURNS))
+    slow, fast = (1e3 * Spread.of(row).median for row in interleaved(calls, threads, SECONDS, TURNS))
     large, little = (file.stat().st_size / 1e6 for file in (draft, small))
     return [
         ("int8", f"{to.with_name(small.name)}, by {len(few)} training images"),

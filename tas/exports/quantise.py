@@ -51,11 +51,6 @@ def quantise(file: Path, to: Path, batches: Iterable[Tensor]) -> None:
         )
 
 
-def session_of(file: Path) -> onnxruntime.InferenceSession:
-    """What runs an ONNX file on the CPU."""
-    return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-
-
 def accuracies(sessions: Sequence[onnxruntime.InferenceSession], test: Iterable[Batch]) -> list[float]:
     """How good files are, from 0 to 1.
 

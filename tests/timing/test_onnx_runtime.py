@@ -1,6 +1,7 @@
 """Networks in ONNX Runtime, where it is installed."""
 
 import sys
+import time
 
 import pytest
 import torch
@@ -37,3 +38,18 @@ def test_batches_of_all_sizes_are_judged_as_in_pytorch() -> None:
         images = torch.randn(count, 3, 8, 8)
         (logits,) = made.call(images)()
         assert torch.allclose(torch.from_numpy(logits), network(images), atol=1e-5)
+
+
+def test_its_threads_rest_between_runs() -> None:
+    for name in NEEDED:
+        pytest.importorskip(name)
+    network, image = nn.Sequential(nn.Conv2d(3, 64, 3), nn.Flatten()).eval(), torch.randn(1, 3, 64, 64)
+    judge = OnnxNetwork(network, image, threads=2).call(image)
+
+    def worked_while_resting() -> float:
+        judge()
+        before = time.process_time()
+        time.sleep(0.02)
+        return time.process_time() - before
+
+    assert min(worked_while_resting() for _ in range(10)) < 0.005
