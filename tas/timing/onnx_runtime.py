@@ -31,8 +31,8 @@ def onnx_session(model: bytes | str, threads: int) -> Any:
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Its threads wait for more by computing nothing as fast as they can, for as long as several networks take: beside
-    # twenty sessions a network of 1.3 ms took 4 to 24. So they stop where a run ends, and are as fast inside of it.
+    # Its threads wait for more by spinning, and slow down the session that is timed next by several times. So they
+    # stop where a run ends, and are as fast inside of it.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
