@@ -6,6 +6,7 @@ import io
 import json
 import random
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,41 +66,59 @@ def images(directory: Path, classes: int, each: int, size: tuple[int, int], mode
 
 
 def drawn_options(chance: random.Random, directory: Path) -> list[str]:
-    """The options of a search, of which some do not go together."""
-    options = ["--network", chance.choice(NETWORKS), "--epochs", chance.choice(("1", "1", "2")), "--seed", "0"]
-    options += ["--batch-size", chance.choice(("1", "2", "7", "32"))]
-    if chance.random() < 0.4:
-        options += ["--data", "digits", "--train-images", str(chance.choice((10, 30, 61, 100)))]
+    """The options of a search. One in three has something that may not go together with the rest."""
+    mistaken, network = chance.random() < 1 / 3, chance.choice(NETWORKS)
+
+    def drawn(*right: str, wrong: Sequence[str] = ()) -> str:
+        return chance.choice((*right, *wrong) if mistaken else right)
+
+    options = ["--network", network, "--epochs", drawn("1", "1", "2"), "--seed", "0"]
+    options += ["--batch-size", drawn("2", "7", "32", wrong=["1"])]
+    options += shown_images(chance, directory, grey=mistaken or "torchvision" not in network, alone=mistaken)
+    strategy, ratios = chance.random() < 0.5, drawn("1.0", "0.5,1.0", "0.01,0.3,0.31,1.0", "0.2,0.4,0.6,0.8,1")
+    if strategy:
+        options += ["--strategy", "gumbel-mixture", "--align", drawn("pad", "interpolate")]
+        options += ["--depth-training", drawn("drawn", "mixed"), "--warmup", drawn("0", "0.5", wrong=["1"])]
+        options += ["--samples", drawn("1", str(ratios.count(",") + 1), wrong=["5"])]
     else:
-        classes, each = chance.choice(((1, 8), (2, 5), (3, 21), (10, 6), (1000, 2)))
-        size = chance.choice(((8, 8), (9, 30), (33, 33), (64, 48)))
-        folder = images(directory, classes, each, size, chance.choice(("L", "RGB")))
-        options += ["--data", "folder", "--data-dir", folder, "--image-size", str(chance.choice((8, 9, 32, 48)))]
-        options += ["--train-images", str(min(120, classes * each))]
-    if chance.random() < 0.5:
-        options += ["--strategy", "gumbel-mixture", "--align", chance.choice(("pad", "interpolate"))]
-        options += ["--depth-training", chance.choice(("drawn", "mixed")), "--samples", chance.choice(("1", "2", "5"))]
-        options += ["--warmup", chance.choice(("0", "0.5", "1"))]
-    else:
-        options += ["--probes", chance.choice(("2", "20", "60")), "--draws", chance.choice(("1", "10"))]
-        options += ["--held-out", chance.choice(("0.1", "0.2", "0.5"))]
-    for flag, values in {
-        "--flops-target": ("0.05", "0.3", "0.5", "0.9", "1.0", "500k", "10G"),
-        "--params-target": ("0.1", "0.5", "100k"),
-        "--memory-target": ("0.5", "20kB"),
-        "--tolerance": ("0.001", "0.05", "0.5"),
-        "--round-to": ("1", "4", "8", "1000"),
-        "--search": ("width", "depth", "both"),
-        "--residuals": ("tied", "free"),
-        "--ratios": ("1.0", "0.5,1.0", "0.01,0.3,0.31,1.0"),
-        "--exclude": ("*", "[stem*]", "conv1"),
-        "--compute": ("masked", "sliced", "captured"),
-        "--precision": ("bf16-mixed", "32-true"),
-        "--lr": ("1e-8", "0.1", "1e6"),
-    }.items():
-        if chance.random() < 0.25:
-            options += [flag, chance.choice(values)]
+        options += ["--probes", drawn("20", "60", wrong=["2"]), "--draws", drawn("1", "10")]
+        options += ["--held-out", drawn("0.2", "0.5", wrong=["0.01"])]
+    options += ["--flops-target", drawn("0.5", "0.7", "0.9", wrong=["0.05", "1.0", "500k", "10G"])]
+    options += ["--tolerance", drawn("0.2", "0.5", wrong=["0.001", "0.05"])]
+    for flag, values, wrong in (
+        ("--params-target", ("0.6", "0.8"), ("0.1", "100k")),
+        ("--memory-target", ("0.8", "0.9"), ("0.3", "20kB")),
+        ("--round-to", ("1", "2", "4"), ("8", "1000")),
+        ("--search", ("width", "depth", "both"), ()),
+        ("--residuals", ("tied", "free"), ()),
+        ("--ratios", (ratios,), ()),
+        ("--exclude", ("*conv1",), ("*", "[stem*]")),
+        ("--compute", ("masked", "sliced"), ("captured",)),
+        ("--precision", ("bf16-mixed", "32-true"), ("16-true",)),
+        ("--lr", ("1e-8", "0.1"), ("1e6",)),
+    ):
+        if chance.random() < 0.15:
+            options += [flag, drawn(*values, wrong=wrong)]
     return options
+
+
+def shown_images(chance: random.Random, directory: Path, grey: bool, alone: bool) -> list[str]:
+    """The options of a data set.
+
+    Args:
+        chance: What it is drawn by.
+        directory: Where folders of images are made.
+        grey: Whether images may have one channel.
+        alone: Whether classes may be alone, or have an image alone.
+    """
+    if grey and chance.random() < 0.3:
+        return ["--data", "digits", "--train-images", str(chance.choice((30, 61, 100)))]
+    classes, each = chance.choice(((2, 8), (2, 21), (3, 21), (10, 6), (1000, 3), *([(1, 8), (2, 1)] if alone else [])))
+    size = chance.choice(((8, 8), (9, 30), (33, 33), (64, 48)))
+    folder = images(directory, classes, each, size, chance.choice(("L", "RGB") if grey else ("RGB",)))
+    most = max(120, 2 * classes)  # two of a class, so that one of them is held out
+    own = ["--data", "folder", "--data-dir", folder, "--image-size", str(chance.choice((8, 9, 32, 48)))]
+    return [*own, "--train-images", str(min(most, classes * each))]
 
 
 def odd_searches(count: int, chance: random.Random, directory: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
@@ -264,6 +264,14 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
     except Exception as error:  # torch raises what it likes
         raise TasError(f"the weights cannot be taken ({explained(error)})") from None
     return len(fitting) == sum(name in shapes for name in tensors)
+
+
+def versioned(state: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
+    """A state as `load_state_dict` takes it: with the versions of the modules' layouts, which are this library's where
+    it lacks them, as one from a file of plain tensors does; torchvision's MNASNet is not loaded without."""
+    own: Any = OrderedDict(state)
+    own._metadata = getattr(state, "_metadata", None) or cast(Any, network.state_dict())._metadata
+    return own
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, torch.Size]:

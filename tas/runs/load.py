@@ -7,6 +7,7 @@ from torch import nn
 from tas.architecture import Architecture
 from tas.cutting.build import build
 from tas.errors import TasError, gist
+from tas.networks.weights import versioned
 from tas.runs.console import say_code
 from tas.runs.run import Run
 from tas.runs.weights_file import load_state
@@ -34,7 +35,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
     say_code(architecture.network, run.architecture)
     network, state = build(architecture), load_state(weights)
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(versioned(state, network))
     except Exception as error:
         raise TasError(f"{weights}: does not hold the weights of {run.architecture} ({gist(error, 200)})") from None
     return network.eval()

@@ -20,6 +20,7 @@ from tas.data.opening import open_dataset
 from tas.errors import TasError, blame, explained
 from tas.inputs.torch_file import read_torch
 from tas.networks import check_name, open_network
+from tas.networks.weights import versioned
 from tas.reading.original import normalise_as, original_for
 from tas.runs.console import say_code, warn, warn_uncounted
 from tas.runs.files import written_whole
@@ -108,7 +109,7 @@ def open_search(options: SearchOptions) -> SearchTask:
     if original.trained and options.init == "scratch":
         network, source = open_network(name, data.num_classes, data.in_channels), "fresh weights"
     elif original.trained:
-        network.load_state_dict(sorted_by_importance(network.state_dict(), original.plan))
+        network.load_state_dict(versioned(sorted_by_importance(network.state_dict(), original.plan), network))
     predicted = predicted_for(options.target, options.timing, network, space)
     peak = peak_for(options.target, network, space)
     budgets = budgets_of(options.target, space, known_measures(predicted, peak))

@@ -127,3 +127,16 @@ def test_images_are_normalised_as_weights_of_a_library_expect(make_folder: Calla
         normalise_as(data, source)
         assert data.statistics == Normalise((0.5,) * channels, (0.5,) * channels)
     assert Digits(batch_size=8).statistics != grey.statistics  # the others keep their own
+
+
+@pytest.mark.slow
+def test_a_network_that_asks_for_the_version_of_its_weights_is_searched_loaded_and_exported(
+    cli: Callable, make_folder: Callable, tmp_path: Path
+) -> None:
+    name, images = "torchvision/mnasnet0_5", ["--data", "folder", "--data-dir", make_folder(size=(32, 32)).name]
+    mnasnet = ["--network", name, *images, "--image-size", "32"]
+    torch.save(dict(open_network(name, 2, 3).state_dict()), tmp_path / "foreign.pth")  # plain, without versions
+    given = ["--weights", "foreign.pth", "--epochs", "0", "--probes", "20"]
+    assert cli("search", *mnasnet, *given, "--output", "run").status == 0
+    assert tas.load("run")(torch.zeros(2, 3, 32, 32)).shape == (2, 2)
+    assert cli("export", "run", "--format", "safetensors").status == 0
