@@ -26,6 +26,7 @@ from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
 from tas.errors import Interrupted, TargetMissedError, TasError, did_you_mean, printable
+from tas.runs.restarts import REQUEUE, heeded, requeue
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 for bad input, 3 where a target was missed, 130 after Ctrl-C, 143
-    after SIGTERM."""
+    after SIGTERM, 138 where SLURM is about to take the machine away."""
     name, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or [""]
     if name == "help" and rest:
         name, rest = rest[0], ["--help"]
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
     except KeyboardInterrupt as interrupt:
         number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
-        how = "interrupted" if number == signal.SIGINT else "terminated"
+        how = "interrupted" if number == signal.SIGINT else requeue() if number == REQUEUE else "terminated"
         print(f"\ntas {name}: {how}{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
         return 128 + number
     return 0
@@ -110,12 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """End by SIGTERM as by Ctrl-C, so that what is under way can say what it keeps."""
+    """End by SIGTERM, and SLURM's warning, as by Ctrl-C, so that what is under way can say what it keeps."""
     if threading.current_thread() is not threading.main_thread():  # nowhere else can signals be handled
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in heeded()}
+    for number in before:
+        if number != signal.SIGINT:
+            signal.signal(number, terminate)
     try:
         yield
     finally:
@@ -124,7 +127,7 @@ def terminable() -> Iterator[None]:
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTERM."""
+    """Handle a signal other than Ctrl-C."""
     raise Interrupted(number=number)
 
 

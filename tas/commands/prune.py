@@ -42,7 +42,7 @@ def prune(options: PruneOptions) -> Run:
         TasError: Something cannot be had or does not go together, or the method has no network inside the budgets.
         TargetMissedError: The run is finished, but its network is not inside the budgets.
     """
-    run = Run.of(options.keeping, "prune", label(options.source.name, str(options.dataset.data)))
+    run = Run.of(options.keeping, "prune", label(options.source.name, str(options.dataset.data)), options)
     task, original = open_prune(options, run)
     prospect = method_of(options.pruning.method).look(task)
     if prospect is not None and not options.keeping.resume:  # what has begun is brought to its end

@@ -33,7 +33,7 @@ def search(options: SearchOptions) -> Run:
     prospect = outlook(task.space, task.budgets)
     if not options.keeping.resume:  # what has begun is brought to its end
         check_reachable(options.target, prospect)
-    run = Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)))
+    run = Run.of(options.keeping, "search", label(options.source.name, str(options.dataset.data)), options)
     check_kept(options.target, conduct(task, prospect, run), run)
     return run
 

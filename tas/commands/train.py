@@ -49,7 +49,7 @@ def train(options: TrainOptions, run: Run | None = None) -> Run:
     if architecture is not None:
         with blame(blamed):
             check_architecture(original.plan, architecture)
-    run = run or Run.of(options.keeping, "train", label(source.name, str(options.dataset.data)))
+    run = run or Run.of(options.keeping, "train", label(source.name, str(options.dataset.data)), options)
     run.check_free()  # before hours go into a teacher
     taught = options.distillation.kd or options.init == "teacher"
     teachers = find_teachers(as_begun(options, run), original, data, source) if taught else ()

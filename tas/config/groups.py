@@ -127,6 +127,9 @@ class Machine:
     """Lightning's: 32-true, bf16-mixed, 16-mixed, ..."""
     num_nodes: int = 1
     """Lightning's: how many machines."""
+    sync_batchnorm: bool = False
+    """On several devices: batch norms take their statistics from the batches of all, as one device with all images
+    would; else each from its own."""
     deterministic: bool = field(default=False, metadata=WHERE)
     """Lightning's: torch takes algorithms on a GPU that give the same every time, or stops where it has none; on a CPU
     results are the same without it."""

@@ -35,6 +35,8 @@ class SearchOptions(Options):
     def __post_init__(self) -> None:
         if self.compile and self.strategy.compute == "sliced":
             raise TasError("--compile goes with every --compute but sliced, with which shapes are others in every step")
+        if self.machine.sync_batchnorm and self.strategy.align == "interpolate" and self.strategy.compute != "masked":
+            raise TasError("--sync-batchnorm with --align interpolate needs --compute masked")
         if self.init == "teacher" and not self.source.trained:
             raise TasError("--init teacher needs trained weights: give --pretrained or --weights")
         if self.recipe.epochs == 0:

@@ -20,6 +20,7 @@ from tas.errors import TasError
 from tas.runs.console import say
 from tas.runs.files import write_text, written_whole
 from tas.runs.provenance import made_here
+from tas.runs.restarts import restarted
 from tas.runs.weights_file import save_state
 
 ROOT = Path("runs")
@@ -56,11 +57,19 @@ class Run:
         self.metrics = self.path / "metrics.json"
 
     @classmethod
-    def of(cls, keeping: Keeping, kind: str, label: str) -> "Run":
-        """The run that the options ask for: the one to resume, --output, or runs/KIND/LABEL-TIME."""
-        if keeping.resume:
-            say(f"resume: going on with {keeping.resume}")
-            return cls(keeping.resume, go_on=True)
+    def of(cls, keeping: Keeping, kind: str, label: str, options: Options | None = None) -> "Run":
+        """The run that the options ask for: the one to resume, --output, or runs/KIND/LABEL-TIME.
+
+        Args:
+            keeping: Those that say it.
+            kind: The command.
+            label: What the name of a run's directory begins with.
+            options: All of them. Where a scheduler has started this very command before, its unfinished run goes on.
+        """
+        known = keeping.resume or (options is not None and restarted() and begun_before(options, keeping.output, kind))
+        if known:
+            say(f"resume: going on with {known}")
+            return cls(known, go_on=True)
         if keeping.output:
             return cls(keeping.output)
         stem = ROOT / kind / f"{label}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -129,6 +138,15 @@ class Run:
         with written_whole(self.architecture) as draft:
             architecture.save(draft)
         save_state(self.weights, network.cpu().state_dict())
+
+
+def begun_before(options: Options, output: str | None, kind: str) -> Path | None:
+    """The unfinished run with these options, the newest in runs/KIND where --output names none; None without any."""
+    newest_first = sorted((ROOT / kind).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for run in map(Run, [output] if output else newest_first):
+        if not run.finished() and run.config.is_file() and read_yaml(str(run.config), run.config) == written(options):
+            return run.path
+    return None
 
 
 def written(options: Options) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from tas.cost.measures import MEASURES
 from tas.cutting.cut import cut
 from tas.data.loaders import Batch
 from tas.errors import TasError
+from tas.runs.processes import gathered, made_by_first
 from tas.runs.results import TimedLatency
 from tas.search.conclusion import Conclusion, Scored, conclude
 from tas.search.module import SearchModule
 from tas.space.derivation import reachable
 from tas.space.peak_memory import peak_of
 from tas.timing.promise import LatencyPromise
+from tas.training.synchronised import SynchronisedNorms
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def finish_search(
     if module.strategy.measures_scores and judging is None:
         raise TasError("judging is missing: images by which networks are asked, which their weights have not seen")
     module.supernet.float().to(device).compute_by("sliced")
-    first = module.strategy.conclude(budgets, judging or tuple, device)
+    # All processes ask, by the same images, so that none has to wait long; what counts is what the first one found.
+    first = gathered(module.strategy.conclude(budgets, judging or tuple, device))[0]
     return hand_over(module, network, budgets, first, images, device, promise)
 
 
@@ -93,15 +96,14 @@ def hand_over(
     supernet.compute_by("sliced")
     timed = None
     if promise is not None:
-        conclusion, timed = promise.keep(
-            partial(conclude_again, module, conclusion, budgets),
-            lambda one: one.architecture,
-            space.plan,
-            budgets,
+        again = partial(conclude_again, module, conclusion, budgets)
+        conclusion, timed = made_by_first(
+            lambda: promise.keep(again, lambda one: one.architecture, space.plan, budgets)
         )
     found = conclusion.architecture
     supernet.force(found)
-    update_bn(images, supernet, device)
+    with SynchronisedNorms():
+        update_bn(images, supernet, device)
     small = cut(network, space.plan, found, supernet.weights(found))
     limits = [budget for budget in budgets if budget.measure.maximum]
     peak = peak_of(small, space.full) if limits else None

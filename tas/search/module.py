@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from tas.config.groups import Recipe, Strategy
@@ -89,13 +90,15 @@ class SearchModule(pl.LightningModule):
             optimizers: Any = self.optimizers()  # Lightning unwraps the list of a single one
             steppers = optimizers if isinstance(optimizers, list) else [optimizers]
             self.iterate = iterations(self.strategy, self.compute, steppers, self.manual_backward, self.compiled)
-        scalars = self.iterate(batch, moment)
+        own = self.iterate(batch, moment)
         if not written:
             return
+        mean = self.trainer.strategy.reduce  # over all processes: each has seen other images
+        scalars = {name: mean(value) if isinstance(value, Tensor) else value for name, value in own.items()}
         for name in ("weights/loss", "architecture/loss"):
             if name in scalars:
                 check_finite(scalars[name], self.rates)
-        self.log_dict(dict(scalars))
+        self.log_dict(scalars)
         for name, value in self.strategy.shown(scalars).items():
             self.log(name, value, prog_bar=True, logger=False)
 

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from tas.architecture import Architecture
 from tas.cost.tables import Probabilities
 from tas.reading.plan import Channelwise, Layer
+from tas.runs.processes import processes
 from tas.space.space import SearchSpace
 from tas.supernet.choice import Alignment, Choice, Compute
 from tas.supernet.features import Features
@@ -113,8 +114,9 @@ class Supernet(nn.Module):
     @property
     def layout(self) -> torch.memory_format:
         """Of images and weights: channels_last is the fastest, but norms of several networks side by side find each
-        one's channels together only in the other."""
-        return torch.channels_last if self.full_width is None else torch.contiguous_format
+        one's channels together only in the other. DDP garbles gradients of weights whose layout changes."""
+        stays = self.full_width is None or processes() > 1
+        return torch.channels_last if stays else torch.contiguous_format
 
     def compute_by(self, compute: Compute, compiled: bool = False) -> None:
         """Go over to another way of computing the same, if it is another: the unpruned network is set then.

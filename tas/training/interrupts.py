@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run ends, says what it has kept, and how to go on."""
+"""Ctrl-C, SIGTERM and SLURM's warning: a run ends, says what it has kept, and how to go on."""
 
 import signal
 import threading
@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from tas.errors import Interrupted
+from tas.runs.restarts import heeded
 from tas.runs.run import Run
 
 
@@ -37,7 +38,7 @@ class HeedInterrupt(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         # After Lightning has set its own handlers; in their place, until it sets back what was there before.
         if threading.current_thread() is threading.main_thread():  # nowhere else can signals be handled
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in heeded():
                 signal.signal(number, self.press)
 
     def press(self, number: int, frame: FrameType | None) -> None:

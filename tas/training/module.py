@@ -16,6 +16,7 @@ from tas.errors import check_finite
 from tas.training.losses import loss_for
 from tas.training.optimizers import sgd
 from tas.training.schedules import cosine
+from tas.training.synchronised import SynchronisedNorms
 
 STALE = 1e-3
 """The share of running statistics that may still be those of the start of a training."""
@@ -82,9 +83,9 @@ class TrainModule(pl.LightningModule):
         if self.teachers is not None:
             terms = {"kd": loss} if self.features is None else {"kd": loss, **self.features()}
             loss = torch.stack(list(terms.values())).sum()
-            self.log_dict({f"loss/{name}": term for name, term in terms.items()})
+            self.log_dict({f"loss/{name}": term for name, term in terms.items()}, sync_dist=True)
         self.train_accuracy(logits, labels)
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss, prog_bar=True, sync_dist=True)
         self.log("accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
@@ -105,7 +106,8 @@ class TrainModule(pl.LightningModule):
         device = trainer.strategy.root_device  # Lightning has put the network back on the CPU
         self.to(device)
         dtype = next(self.network.parameters()).dtype
-        with torch.random.fork_rng(devices=[]):  # a run that goes on after its last epoch sees the same images
+        # A run that goes on after its last epoch sees the same images.
+        with torch.random.fork_rng(devices=[]), SynchronisedNorms():
             torch.manual_seed(0)
             update_bn((batch.to(device, dtype) for batch, _ in images), self.network)
         self.cpu()

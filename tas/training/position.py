@@ -1,6 +1,7 @@
 """Where a run is inside of an epoch, so that it goes on there as if it had not been interrupted."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -8,6 +9,9 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from tas.data.loaders import LateDataLoader
+from tas.runs.processes import gathered
+
+Kept = TypeVar("Kept")
 
 
 class EpochPosition(pl.Callback):
@@ -29,7 +33,8 @@ class EpochPosition(pl.Callback):
         """What a checkpoint says of the epoch that is gone on with."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+        # Else the images of all processes would be augmented alike.
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch + (trainer.global_rank << 53))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -40,26 +45,29 @@ class EpochPosition(pl.Callback):
         self.seen = 0
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["generator"] = torch.get_rng_state()
+        checkpoint["generators"] = gathered(torch.get_rng_state())
         if self.seen:
+            on_gpu = module.device.type == "cuda"
             checkpoint["inside_epoch"] = {
                 "seen": self.seen,
-                "drawn": [loader.drawn for loader in loaders_of(trainer)],
+                "drawn": gathered([loader.drawn for loader in loaders_of(trainer)]),
                 "metrics": measured_in(module),
-                "cuda": torch.cuda.get_rng_state() if module.device.type == "cuda" else None,
+                "cuda": gathered(torch.cuda.get_rng_state() if on_gpu else None),
             }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        if "generator" in checkpoint:
-            # Behind the last epoch no hook of the training is called any more, and what comes then draws too.
-            torch.set_rng_state(checkpoint["generator"])
+        if "generators" not in checkpoint:  # of an earlier version
+            return
+        # Behind the last epoch no hook of the training is called any more, and what comes then draws too.
+        generator = own(checkpoint["generators"], trainer)
+        torch.set_rng_state(generator)
         if "inside_epoch" in checkpoint:
-            self.interrupted = checkpoint["inside_epoch"] | {"generator": checkpoint["generator"]}
+            self.interrupted = checkpoint["inside_epoch"] | {"generator": generator}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.interrupted is None:
             return
-        for loader, drawn in zip(loaders_of(trainer), self.interrupted["drawn"], strict=True):
+        for loader, drawn in zip(loaders_of(trainer), own(self.interrupted["drawn"], trainer), strict=True):
             loader.go_on(self.interrupted["seen"], drawn)
         if trainer.is_global_zero:  # the sum over all processes is in it
             for name, states in self.interrupted["metrics"].items():
@@ -67,9 +75,15 @@ class EpochPosition(pl.Callback):
                 for state, value in states.items():
                     setattr(metric, state, value.to(module.device))
         torch.set_rng_state(self.interrupted["generator"])
-        if self.interrupted["cuda"] is not None and module.device.type == "cuda":
-            torch.cuda.set_rng_state(self.interrupted["cuda"])
+        cuda = own(self.interrupted["cuda"], trainer)
+        if cuda is not None and module.device.type == "cuda":
+            torch.cuda.set_rng_state(cuda)
         self.interrupted = None
+
+
+def own(values: Sequence[Kept], trainer: pl.Trainer) -> Kept:
+    """Of a value a process, this one's; where they were fewer, one that another one has too."""
+    return values[trainer.global_rank % len(values)]
 
 
 def loaders_of(trainer: pl.Trainer) -> list[LateDataLoader]:

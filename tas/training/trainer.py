@@ -12,9 +12,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 
+from tas.config import PruneOptions, SearchOptions, TrainOptions
 from tas.config.checks import flag
 from tas.config.groups import Keeping, Machine
-from tas.config.options import Options
 from tas.errors import TasError, gist
 from tas.runs.run import Run
 from tas.training.checkpoints import Checkpoints, WholeFileCheckpointIO, going_on, newest_whole
@@ -23,6 +23,7 @@ from tas.training.curves import CurveLogger, Curves
 from tas.training.interrupts import HeedInterrupt
 from tas.training.memory import keep_freed_memory
 from tas.training.position import EpochPosition
+from tas.training.synchronised import SynchronisedNorms
 
 
 class Unprofiled(PassThroughProfiler):
@@ -65,6 +66,7 @@ def make_trainer(
         logger=[TensorBoardLogger(run.path, name="", version=""), curves],
         callbacks=[Curves(curves), checkpoints, interrupts, EpochPosition(keeping.seed), *callbacks],
         plugins=[WholeFileCheckpointIO()],
+        default_root_dir=run.path,  # under SLURM, Lightning goes on from what it finds there
         profiler=Unprofiled(),
         num_sanity_val_steps=0,
         check_val_every_n_epoch=epochs + 1,  # a command that validates does so after the last epoch
@@ -82,7 +84,8 @@ def open_trainer(machine: Machine, epochs: int, partial: bool = False, **setting
         partial: Whether steps leave parameters without a gradient; on several devices those have to be looked for.
         settings: Further ones of the Trainer.
     """
-    given = {name: value for name, value in asdict(machine).items() if name not in ("workers", "lightning_strategy")}
+    ours = ("workers", "lightning_strategy", "sync_batchnorm")
+    given = {name: value for name, value in asdict(machine).items() if name not in ours}
     given["strategy"] = machine.lightning_strategy
     devices = machine.devices
     settings |= {"max_epochs": epochs, "enable_model_summary": False}
@@ -97,7 +100,13 @@ def open_trainer(machine: Machine, epochs: int, partial: bool = False, **setting
         raise TasError(f"{flags}: Lightning refuses this ({gist(error)})") from None
 
 
-def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, options: Options) -> None:
+def fit(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    data: Any,
+    run: Run,
+    options: SearchOptions | PruneOptions | TrainOptions,
+) -> None:
     """Start the run's directory and train, from its checkpoint if it has one; what fails at the start leaves no run.
 
     Args:
@@ -111,7 +120,11 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, run: Run, op
     assert trainer.logger is not None
     trainer.logger.log_hyperparams(options.flat())
     try:
-        with nullcontext() if checkpoint is None else going_on(trainer, checkpoint), compiler_blamed():
+        with (
+            nullcontext() if checkpoint is None else going_on(trainer, checkpoint),
+            SynchronisedNorms() if options.machine.sync_batchnorm else nullcontext(),
+            compiler_blamed(),
+        ):
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except Exception:
         run.give_up()
