@@ -1,13 +1,16 @@
 """What becomes of runs that are killed, of bad input, of odd searches, and of a process that searches again and again.
 
-    python benchmarks/faults.py --rows ROWS --parts kills refusals odd soak [--kills 40] [--cases 200] [--minutes 60]
-    python benchmarks/faults.py --quick
+    python benchmarks/faults.py --rows ROWS --parts kills refusals malicious damaged odd soak \
+        [--kills 40] [--cases 200] [--minutes 60]
+    python benchmarks/faults.py --quick        # all refusals
 
 - kills: a search of each strategy, a distillation and a front are run once unbroken; then processes of the same command
   are killed (SIGKILL, with all that they have started) at random moments, and the run gone on with, until so many were
   killed. What a run leaves that got to its end is compared with the unbroken one's, byte by byte, but for times.
 - refusals: each option of each command gets a value of a wrong type, and more by hand; refused is: status 2, one line
   on stderr, nothing on stdout, no run left.
+- malicious: every file that a command reads, with pickles in its place that would run code (benchmarks/odd_files.py).
+- damaged: the same files with some of them changed, at random, while memory is limited to a gigabyte more.
 - odd: searches of any network, data and options, drawn at random (benchmarks/odd_searches.py).
 - soak: short searches in one process; its memory, open files and child processes after each.
 
@@ -30,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from odd_files import damaged_files, malicious_files
 from odd_searches import odd_searches
 
 from tas.cli import COMMANDS
@@ -218,8 +222,8 @@ def good(row: dict[str, Any]) -> bool:
     """Whether a row is what it has to be."""
     if row["part"] == "kills":
         return bool(not row["lost"] and row["identical"] == row["runs"])
-    if row["part"] in ("refusals", "odd searches"):
-        return not row.get("others") and not row.get("failed")
+    if row["part"] != "soak":
+        return not row.get("others") and not row.get("failed") and row.get("payload_works", True)
     files = row["open_files"]
     return bool(row["growth"] < 0.02 and files[0] == files[1] and not row["processes_left"])
 
@@ -229,14 +233,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, help="a file of JSON lines to which rows are added")
     parser.add_argument(
-        "--parts", nargs="+", choices=("kills", "refusals", "odd", "soak"), default=["kills", "refusals"]
+        "--parts",
+        nargs="+",
+        choices=("kills", "refusals", "malicious", "damaged", "odd", "soak"),
+        default=["kills", "refusals", "malicious"],
     )
     parser.add_argument("--commands", nargs="+", choices=KILLED, default=list(KILLED), help="of the kills")
     parser.add_argument("--kills", type=int, default=40, help="of each command")
-    parser.add_argument("--cases", type=int, default=200, help="of the odd searches")
+    parser.add_argument("--cases", type=int, default=200, help="of the odd searches, and of the damaged files")
     parser.add_argument("--minutes", type=float, default=60, help="of the soak")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="all refusals, and nothing else")
+    parser.add_argument("--quick", action="store_true", help="refusals alone")
     options = parser.parse_args()
     if options.quick:
         options.parts = ["refusals"]
@@ -251,6 +258,10 @@ def main() -> int:
                          for number, name in enumerate(options.commands)]  # fmt: skip
             elif part == "refusals":
                 rows.append(added(refusals(directory / part), options))
+            elif part == "malicious":
+                rows.append(added(malicious_files(directory / part), options))
+            elif part == "damaged":
+                rows.append(added(damaged_files(options.cases, chance, directory / part), options))
             elif part == "odd":
                 rows.append(added(odd_searches(options.cases, chance, directory / part), options))
             else:

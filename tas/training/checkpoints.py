@@ -75,6 +75,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.save(trainer, module, (trainer.current_epoch + 1) * int(trainer.num_training_batches))
+        self.interrupts.inside = False
         self.stop_if_asked(trainer)
 
     def stop_if_asked(self, trainer: pl.Trainer) -> None:
@@ -138,7 +139,7 @@ def going_on(trainer: pl.Trainer, checkpoint: Path) -> Iterator[None]:
     except (TasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # Lightning and torch raise what they like
-        if first.taken:
+        if first.taken or trainer.world_size > 1:  # processes fail to find each other, too
             raise
         raise TasError(f"{checkpoint}: no training can go on from it ({explained(error)})") from None
 

@@ -28,7 +28,7 @@ class HeedInterrupt(pl.Callback):
         self.keeps = keeps
         self.signal: int | None = None
         self.inside = False
-        """Whether a step is under way, or follows."""
+        """Whether a step is under way, or follows, or what keeps them has still to do so."""
 
     @property
     def pressed(self) -> bool:
@@ -56,9 +56,6 @@ class HeedInterrupt(pl.Callback):
         if self.pressed and not self.keeps:
             self.stop()
         self.inside = self.keeps
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.inside = False
 
 
 @contextmanager

@@ -57,6 +57,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+@pytest.fixture(scope="module", autouse=True)
+def within_a_gigabyte(finished: Run) -> Iterator[None]:
+    """Nothing that is read takes more than that beyond what there is before."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 @pytest.fixture
 def run(finished: Run, tmp_path: Path) -> Run:
     """A copy of it, to be damaged."""

@@ -1,0 +1,37 @@
+"""What benchmarks/faults.py measures at length, in short: kills at random moments, options drawn at random."""
+
+import random
+import runpy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import ROOT
+from tests.test_benchmarks import rows
+
+COMMANDS = ["search, sandwich", "search, gumbel-mixture", "train --kd", "derive --front"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_at_random_moments_a_run_ends_as_if_it_had_not_been(command: str) -> None:
+    given = ["--parts", "kills", "--kills", "5", "--commands", command]
+    (row,) = rows("benchmarks/faults.py", *given, "--seed", str(random.Random().randrange(10**6)))
+    assert row["kills"] >= 5 and row["identical"] == row["runs"] > 0, row
+
+
+@pytest.fixture(scope="module")
+def odd() -> Any:
+    return runpy.run_path(str(ROOT / "benchmarks" / "odd_searches.py"))
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(chance=st.randoms(use_true_random=False))
+def test_options_of_any_kind_end_with_a_network_or_a_line(odd: Any, chance: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        assert odd["odd_searches"](1, chance, Path(place))["failed"] == []
