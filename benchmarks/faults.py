@@ -200,6 +200,7 @@ def soak(minutes: float, directory: Path) -> dict[str, Any]:
         "memory_after_warming_up": first,
         "memory_at_the_end": last,
         "growth": round(last / first - 1, 4),
+        "memory_of_tenths": [figures[WARM + (len(figures) - 1 - WARM) * part // 10][0] for part in range(11)],
         "open_files": [files_first, files_last],
         "processes_left": processes,
     }
