@@ -94,7 +94,7 @@ def layer_times(networks: Sequence[nn.Module], images: Tensor) -> LayerTable:
     with torch.inference_mode():
         for network in networks:
             network(images)
-        with profile(activities=activities) as profiler:
+        with profile(activities=activities, acc_events=True) as profiler:
             for turn in range(PASSES):
                 for side, network in order:
                     with ranges(network, f"{MARK}|{side}|{turn}"):

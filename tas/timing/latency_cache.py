@@ -1,8 +1,11 @@
 """Times measured before, in files of the user's cache directory: one for each setting, machine and version."""
 
+import fcntl
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,16 +46,7 @@ class LatencyCache:
             setting: What is measured on.
             directory: Where the files are; None: in the user's cache directory.
         """
-        measured_on = {
-            **vars(setting),
-            "processor": processor_name(),
-            "gpu": gpu_name() if setting.device != "cpu" else None,
-            "torch": torch.__version__,
-            "onnxruntime": runtime_version() if setting.runtime == "onnxruntime" else None,
-        }
-        digest = hashlib.sha256(json.dumps(measured_on).encode()).hexdigest()[:16]
-        home = directory or Path(platformdirs.user_cache_path("tas")) / "latency"
-        cache = cls(home / f"{digest}.json", measured_on)
+        cache = cls(*cache_file(setting, directory))
         try:
             content = read_json(cache.path, LARGEST_CACHE) if cache.path.exists() else {"layers": {}, "networks": {}}
             layers, networks = times_checked(content["layers"]), content["networks"]
@@ -72,6 +66,43 @@ class LatencyCache:
             write_text(self.path, json.dumps(content, indent=1) + "\n")
         except OSError as error:
             warn("latency", f"{self.path}: cannot be written ({error.strerror}); the measured times are not kept")
+
+
+def cache_file(setting: Setting, directory: Path | None = None) -> tuple[Path, dict[str, Any]]:
+    """The file of a setting on this machine, and what its name stands for. Arguments as for `LatencyCache.of`."""
+    measured_on = {
+        **vars(setting),
+        "processor": processor_name(),
+        "gpu": gpu_name() if setting.device != "cpu" else None,
+        "torch": torch.__version__,
+        "onnxruntime": runtime_version() if setting.runtime == "onnxruntime" else None,
+    }
+    digest = hashlib.sha256(json.dumps(measured_on).encode()).hexdigest()[:16]
+    home = directory or Path(platformdirs.user_cache_path("tas")) / "latency"
+    return home / f"{digest}.json", measured_on
+
+
+@contextmanager
+def measuring_alone(path: Path) -> Iterator[None]:
+    """Let no other process measure for the same file meanwhile: it would disturb, and finds all in it afterwards.
+
+    Where the directory cannot be written, all measure.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path.with_suffix(".lock"), "w", encoding="utf-8")  # noqa: SIM115  # closed below
+    except OSError:
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            warn("latency", "another process measures on this machine; this one waits for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def times_checked(times: dict[Any, Any]) -> dict[Any, float]:

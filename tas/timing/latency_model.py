@@ -19,7 +19,7 @@ from tas.errors import TasError
 from tas.runs.console import warn
 from tas.space.space import SearchSpace
 from tas.timing.interleaved import ratios
-from tas.timing.latency_cache import LatencyCache
+from tas.timing.latency_cache import LatencyCache, cache_file, measuring_alone
 from tas.timing.layer_table import layer_grids
 from tas.timing.onnx_runtime import OnnxRuntimeError
 from tas.timing.setting import Setting
@@ -111,7 +111,8 @@ def predicted_for(target: Target, timing: Timing, network: nn.Module, space: Sea
     if "latency" not in target.amounts():
         return None
     setting = Setting.of(timing)
-    return predicted_here(network, space, setting, LatencyCache.of(setting))
+    with measuring_alone(cache_file(setting)[0]):
+        return predicted_here(network, space, setting, LatencyCache.of(setting))
 
 
 def predicted_here(network: nn.Module, space: SearchSpace, setting: Setting, cache: LatencyCache) -> PredictedLatency:

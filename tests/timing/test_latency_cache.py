@@ -1,10 +1,11 @@
 """Measured times are kept, and a file that is none is said and begun anew."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from tas.timing.latency_cache import LatencyCache
+from tas.timing.latency_cache import LatencyCache, measuring_alone
 from tas.timing.setting import Setting
 
 
@@ -53,3 +54,31 @@ def test_where_nothing_can_be_written_that_is_said(tmp_path: Path, capsys: pytes
     cache = LatencyCache.of(Setting(), tmp_path / "file" / "below")
     cache.write()
     assert "the measured times are not kept" in capsys.readouterr().err
+
+
+def test_who_measures_at_the_same_time_waits_and_then_finds_it_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, order = LatencyCache.of(Setting(), tmp_path).path, list[str]()
+
+    def second() -> None:
+        with measuring_alone(path):
+            order.append(str(LatencyCache.of(Setting(), tmp_path).layers))
+
+    with measuring_alone(path):
+        other = threading.Thread(target=second)
+        other.start()
+        while "another process measures" not in capsys.readouterr().err:
+            assert other.is_alive()
+        order.append("first")
+        cache = LatencyCache.of(Setting(), tmp_path)
+        cache.layers["conv"] = 1e-3
+        cache.write()
+    other.join()
+    assert order == ["first", "{'conv': 0.001}"]
+
+
+def test_where_no_lock_can_be_had_it_is_measured_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with measuring_alone(tmp_path / "file" / "below.json"):
+        pass
