@@ -139,6 +139,12 @@ class Machine:
         at_least(1, num_nodes=self.num_nodes)
 
 
+def check_not_compiled(machine: Machine, compiled: bool) -> None:
+    """TasError where torch.compile would have to take norms that ask other processes."""
+    if machine.sync_batchnorm and compiled:
+        raise TasError("--sync-batchnorm does not go with --compile")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rounding:
     """Widths."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tas.config.checks import inside
-from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source, Space, Strategy
+from tas.config.groups import Dataset, Keeping, Machine, Recipe, Source, Space, Strategy, check_not_compiled
 from tas.config.options import Options
 from tas.config.targets import Target, Timing
 from tas.errors import TasError
@@ -37,6 +37,7 @@ class SearchOptions(Options):
             raise TasError("--compile goes with every --compute but sliced, with which shapes are others in every step")
         if self.machine.sync_batchnorm and self.strategy.align == "interpolate" and self.strategy.compute != "masked":
             raise TasError("--sync-batchnorm with --align interpolate needs --compute masked")
+        check_not_compiled(self.machine, self.compile)
         if self.init == "teacher" and not self.source.trained:
             raise TasError("--init teacher needs trained weights: give --pretrained or --weights")
         if self.recipe.epochs == 0:

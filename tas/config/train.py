@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tas.config.checks import at_least
-from tas.config.groups import OTHER_RUN, Dataset, Distillation, Keeping, Machine, Recipe, Source
+from tas.config.groups import OTHER_RUN, Dataset, Distillation, Keeping, Machine, Recipe, Source, check_not_compiled
 from tas.config.options import Options
 from tas.errors import TasError
 
@@ -34,6 +34,7 @@ class TrainOptions(Options):
 
     def __post_init__(self) -> None:
         at_least(1, epochs=self.recipe.epochs)
+        check_not_compiled(self.machine, self.compile)
         source, distillation = self.source, self.distillation
         if source.network is not None and self.architecture is not None:
             raise TasError("--network and --architecture exclude each other; give one")

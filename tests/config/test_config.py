@@ -227,3 +227,13 @@ def test_what_the_defaults_change_of_the_paper_its_configs_state(path: Path) -> 
 def test_the_defaults_of_distillation_are_the_papers_for_cifar() -> None:
     distillation = TrainOptions().distillation
     assert (distillation.kd_alpha, distillation.kd_temperature) == (0.9, 4.0)
+
+
+def test_norms_over_all_devices_go_with_what_can_ask_them() -> None:
+    for options in (SearchOptions, TrainOptions):
+        with pytest.raises(TasError, match=r"^--sync-batchnorm does not go with --compile$"):
+            options.of(sync_batchnorm=True, compile=True)
+    paper = {"strategy": "gumbel-mixture", "align": "interpolate", "sync_batchnorm": True}
+    with pytest.raises(TasError, match=r"^--sync-batchnorm with --align interpolate needs --compute masked$"):
+        SearchOptions.of(**paper)
+    SearchOptions.of(**paper, compute="masked")
