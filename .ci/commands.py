@@ -28,7 +28,7 @@ with tempfile.TemporaryDirectory() as place:
             [sys.executable, "-m", "tas", *command.split()], cwd=place, capture_output=True, text=True
         )
         print(f"{time.monotonic() - began:4.0f} s  tas {command}", flush=True)
-        # What else of warnings comes is a library's, of something that it will not take much longer.
+        # TAS's own warnings do not have this word; a library's is of what it will soon take away.
         bad = [line for line in done.stderr.splitlines() if "Warning" in line]
         if done.returncode or bad:
             sys.exit(f"tas {command}: status {done.returncode}\n{done.stderr[-3000:]}")

@@ -25,7 +25,7 @@ from tas.config import (
 from tas.config.environment import set_environment
 from tas.config.options import Options
 from tas.config.parsing import LIST_NETWORKS, parse
-from tas.errors import Interrupted, TargetMissedError, TasError, did_you_mean, printable
+from tas.errors import FinishedBeforeError, Interrupted, TargetMissedError, TasError, did_you_mean, printable
 from tas.runs.restarts import REQUEUE, heeded, requeue
 
 
@@ -98,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TasError as error:
         print(f"tas {name}: error: {one_line(error)}", file=sys.stderr)
         return 2
+    except FinishedBeforeError as finished:
+        print(f"tas {name}: {finished}")
     except TargetMissedError as missed:
         print(f"tas {name}: target not met: {missed}", file=sys.stderr)
         return 3

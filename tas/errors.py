@@ -74,6 +74,10 @@ class TargetMissedError(Exception):
     """
 
 
+class FinishedBeforeError(Exception):
+    """A scheduler starts a command again that had come to its end; the commands say so and end with status 0."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal that ends a command.
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
@@ -50,8 +51,9 @@ def conduct(task: SearchTask, prospect: Outlook, run: Run) -> SearchResult:
     options, halves, targets = task.options, task.halves, task.shares
     choose_threads(task.space.plan, task.space.full, options.recipe.batch_size)
     module, timer, distributions = task.module(), Timer(), Distributions([task.measures[name] for name in targets])
+    asked_alone = not options.recipe.epochs and options.machine.devices == "auto"
     trainer = make_trainer(
-        options.machine,
+        replace(options.machine, devices="1") if asked_alone else options.machine,
         options.recipe.epochs,
         options.keeping,
         run,

@@ -83,8 +83,9 @@ def key_of(options: TrainOptions, original: Original, data: ImageData) -> str:
     """What tells a teacher from others: all that changes its weights, the images and the starting weights included."""
     recipe = whole(options.recipe) | whole(options.dataset) | whole(options.machine)
     del recipe["train_images"]  # the images themselves say it
-    if recipe["loss"] is None:  # as teachers were called before there was a choice
-        del recipe["loss"]
+    for later in ("loss", "sync_batchnorm"):  # as teachers were called before there was a choice
+        if not recipe[later]:
+            del recipe[later]
     if data.statistics != type(data).statistics:  # those of the weights
         recipe["statistics"] = [*data.statistics.mean, *data.statistics.deviation]
     recipe |= {"seed": options.keeping.seed, "compile": options.compile}

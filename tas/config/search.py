@@ -1,5 +1,6 @@
 """The options of `tas search`."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,10 @@ class SearchOptions(Options):
             sandwich = self.strategy.strategy == "sandwich"
             inside(
                 "epochs", 0, sandwich, "1 and more; 0 goes with --strategy sandwich, which then asks trained weights"
+            )
+            one = re.fullmatch("auto|1|[0-9]+,", self.machine.devices) and self.machine.num_nodes == 1
+            inside(
+                "devices", self.machine.devices, bool(one), "1 with --epochs 0, which trains nothing, on one machine"
             )
             inside("epochs", 0, self.source.trained and self.init != "scratch", "1 and more without trained weights")
         kinds, samples = len(set(self.space.ratios)), self.strategy.samples

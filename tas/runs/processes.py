@@ -5,8 +5,6 @@ from typing import Any, TypeVar
 
 from torch import distributed
 
-from tas.errors import TasError
-
 Shared = TypeVar("Shared")
 
 
@@ -29,8 +27,7 @@ def made_by_first(make: Callable[[], Shared]) -> Shared:
 
     Times that several processes measured beside each other would be wrong, and no two would be the same.
 
-    Raises:
-        TasError: That of the first process, on all of them.
+    What is raised there is raised on all of them.
     """
     if processes() == 1:
         return make()
@@ -38,10 +35,10 @@ def made_by_first(make: Callable[[], Shared]) -> Shared:
     if distributed.get_rank() == 0:
         try:
             box = [make()]
-        except TasError as error:
+        except Exception as error:  # else the others would wait for ever
             box = [error]
     distributed.broadcast_object_list(box, src=0)
-    if isinstance(box[0], TasError):
+    if isinstance(box[0], Exception):
         raise box[0]
     made: Shared = box[0]
     return made

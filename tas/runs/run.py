@@ -16,7 +16,7 @@ from tas.architecture import Architecture
 from tas.config.files import read_yaml
 from tas.config.groups import Keeping
 from tas.config.options import Options
-from tas.errors import TasError
+from tas.errors import FinishedBeforeError, TasError
 from tas.runs.console import say
 from tas.runs.files import write_text, written_whole
 from tas.runs.provenance import made_here
@@ -65,11 +65,16 @@ class Run:
             kind: The command.
             label: What the name of a run's directory begins with.
             options: All of them. Where a scheduler has started this very command before, its unfinished run goes on.
+
+        Raises:
+            FinishedBeforeError: It started it before, and the run that --output names is finished.
         """
-        known = keeping.resume or (options is not None and restarted() and begun_before(options, keeping.output, kind))
-        if known:
-            say(f"resume: going on with {known}")
-            return cls(known, go_on=True)
+        begun = keeping.resume
+        if begun is None and options is not None and restarted(keeping.output is not None):
+            begun = begun_before(options, keeping.output, kind)
+        if begun is not None:
+            say(f"resume: going on with {begun}")
+            return cls(begun, go_on=True)
         if keeping.output:
             return cls(keeping.output)
         stem = ROOT / kind / f"{label}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -140,13 +145,31 @@ class Run:
         save_state(self.weights, network.cpu().state_dict())
 
 
-def begun_before(options: Options, output: str | None, kind: str) -> Path | None:
-    """The unfinished run with these options, the newest in runs/KIND where --output names none; None without any."""
-    newest_first = sorted((ROOT / kind).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for run in map(Run, [output] if output else newest_first):
-        if not run.finished() and run.config.is_file() and read_yaml(str(run.config), run.config) == written(options):
-            return run.path
+def begun_before(options: Options, output: str | None, kind: str) -> str | None:
+    """The unfinished run with these options, --output or the newest in runs/KIND; None without any.
+
+    Raises:
+        FinishedBeforeError: That of --output is finished.
+    """
+    if output is not None:
+        if not has_options(Run(output), options):
+            return None
+        if Run(output).finished():
+            raise FinishedBeforeError(f"--output {output}: finished before this command was started again")
+        return output
+    times = {run: run.config.stat().st_mtime for run in map(Run, (ROOT / kind).glob("*")) if run.config.is_file()}
+    for run in sorted(times, key=lambda run: times[run], reverse=True):
+        if not run.finished() and has_options(run, options):
+            return str(run.path)
     return None
+
+
+def has_options(run: Run, options: Options) -> bool:
+    """Whether a run was begun with these options; one that cannot be read was not."""
+    try:
+        return run.config.is_file() and read_yaml(str(run.config), run.config) == written(options)
+    except TasError:
+        return False
 
 
 def written(options: Options) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from tas.errors import TasError, explained, gist
 from tas.inputs.torch_file import read_torch
 from tas.runs.console import warn
 from tas.runs.files import written_whole
+from tas.runs.processes import gathered
+from tas.runs.restarts import REQUEUE
 from tas.training.interrupts import HeedInterrupt
 
 
@@ -75,12 +77,15 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.save(trainer, module, (trainer.current_epoch + 1) * int(trainer.num_training_batches))
-        self.interrupts.inside = False
+        # One of several processes must not stop alone: all do, after the next step.
+        self.interrupts.inside = trainer.world_size > 1
         self.stop_if_asked(trainer)
 
     def stop_if_asked(self, trainer: pl.Trainer) -> None:
-        """End the run, on all processes, where one of them got a signal."""
+        """End the run, on all processes, where one of them got a signal: by the same one, SLURM's before others."""
         if trainer.strategy.reduce_boolean_decision(self.interrupts.pressed, all=False):
+            given = [number for number in gathered(self.interrupts.signal) if number is not None]
+            self.interrupts.signal = REQUEUE if REQUEUE in given else given[0]
             self.interrupts.stop()
 
     def save(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> None:

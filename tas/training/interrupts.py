@@ -50,7 +50,7 @@ class HeedInterrupt(pl.Callback):
 
     def stop(self) -> None:
         """End the run, by an exception that Lightning takes for Ctrl-C."""
-        raise Interrupted(number=self.signal or signal.SIGTERM)  # of another process, where this one got none
+        raise Interrupted(number=self.signal or signal.SIGTERM)
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         if self.pressed and not self.keeps:

@@ -83,11 +83,19 @@ class TrainModule(pl.LightningModule):
         if self.teachers is not None:
             terms = {"kd": loss} if self.features is None else {"kd": loss, **self.features()}
             loss = torch.stack(list(terms.values())).sum()
-            self.log_dict({f"loss/{name}": term for name, term in terms.items()}, sync_dist=True)
+            self.log_dict({f"loss/{name}": self.shown(term, batch_index) for name, term in terms.items()})
         self.train_accuracy(logits, labels)
-        self.log("loss", loss, prog_bar=True, sync_dist=True)
+        self.log("loss", self.shown(loss, batch_index), prog_bar=True)
         self.log("accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
         return loss
+
+    def shown(self, loss: Tensor, batch_index: int) -> Tensor:
+        """A loss to log: in steps of which something is written or looked at, the mean over all processes."""
+        batches = int(self.trainer.num_training_batches)
+        step, often = self.current_epoch * batches + batch_index + 1, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if step % often and batch_index + 1 < batches:
+            return loss
+        return self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
 
     def renew_statistics(self, images: DataLoader, trainer: pl.Trainer) -> None:
         """After a training that was too short for the momentum of the norms: take their running statistics anew.

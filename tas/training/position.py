@@ -1,7 +1,6 @@
 """Where a run is inside of an epoch, so that it goes on there as if it had not been interrupted."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -9,9 +8,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from tas.data.loaders import LateDataLoader
+from tas.errors import TasError
 from tas.runs.processes import gathered
-
-Kept = TypeVar("Kept")
 
 
 class EpochPosition(pl.Callback):
@@ -33,8 +31,8 @@ class EpochPosition(pl.Callback):
         """What a checkpoint says of the epoch that is gone on with."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        # Else the images of all processes would be augmented alike.
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch + (trainer.global_rank << 53))
+        # Else the images of all processes would be augmented alike. On a CPU the lowest 32 bits of a seed count.
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch + trainer.global_rank * 2_654_435_761)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -50,24 +48,31 @@ class EpochPosition(pl.Callback):
             on_gpu = module.device.type == "cuda"
             checkpoint["inside_epoch"] = {
                 "seen": self.seen,
+                "processes": trainer.world_size,
                 "drawn": gathered([loader.drawn for loader in loaders_of(trainer)]),
                 "metrics": measured_in(module),
                 "cuda": gathered(torch.cuda.get_rng_state() if on_gpu else None),
             }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        if "generators" not in checkpoint:  # of an earlier version
-            return
-        # Behind the last epoch no hook of the training is called any more, and what comes then draws too.
-        generator = own(checkpoint["generators"], trainer)
-        torch.set_rng_state(generator)
-        if "inside_epoch" in checkpoint:
-            self.interrupted = checkpoint["inside_epoch"] | {"generator": generator}
+        inside, generators = checkpoint.get("inside_epoch"), checkpoint.get("generators", [])
+        if inside is not None and "processes" not in inside:
+            raise TasError("--resume: the checkpoint is from inside of an epoch, by an earlier version of TAS")
+        if inside is not None and inside["processes"] != trainer.world_size:
+            raise TasError(
+                f"--devices: the checkpoint is from inside of an epoch of {inside['processes']} processes; go on with "
+                f"as many, not {trainer.world_size}"
+            )
+        if trainer.global_rank < len(generators):
+            # Behind the last epoch no hook of the training is called any more, and what comes then draws too.
+            torch.set_rng_state(generators[trainer.global_rank])
+        if inside is not None:
+            self.interrupted = inside | {"generator": generators[trainer.global_rank]}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.interrupted is None:
             return
-        for loader, drawn in zip(loaders_of(trainer), own(self.interrupted["drawn"], trainer), strict=True):
+        for loader, drawn in zip(loaders_of(trainer), self.interrupted["drawn"][trainer.global_rank], strict=True):
             loader.go_on(self.interrupted["seen"], drawn)
         if trainer.is_global_zero:  # the sum over all processes is in it
             for name, states in self.interrupted["metrics"].items():
@@ -75,15 +80,10 @@ class EpochPosition(pl.Callback):
                 for state, value in states.items():
                     setattr(metric, state, value.to(module.device))
         torch.set_rng_state(self.interrupted["generator"])
-        cuda = own(self.interrupted["cuda"], trainer)
+        cuda = self.interrupted["cuda"][trainer.global_rank]
         if cuda is not None and module.device.type == "cuda":
             torch.cuda.set_rng_state(cuda)
         self.interrupted = None
-
-
-def own(values: Sequence[Kept], trainer: pl.Trainer) -> Kept:
-    """Of a value a process, this one's; where they were fewer, one that another one has too."""
-    return values[trainer.global_rank % len(values)]
 
 
 def loaders_of(trainer: pl.Trainer) -> list[LateDataLoader]:

@@ -237,3 +237,12 @@ def test_norms_over_all_devices_go_with_what_can_ask_them() -> None:
     with pytest.raises(TasError, match=r"^--sync-batchnorm with --align interpolate needs --compute masked$"):
         SearchOptions.of(**paper)
     SearchOptions.of(**paper, compute="masked")
+
+
+def test_a_network_that_is_asked_without_training_is_asked_on_one_device() -> None:
+    asked = {"epochs": 0, "pretrained": True}
+    for one in ({"devices": "auto"}, {"devices": "1"}, {"devices": "2,"}):
+        SearchOptions.of(**asked, **one)
+    for more in ({"devices": "2"}, {"devices": "0,1"}, {"num_nodes": 2}):
+        with pytest.raises(TasError, match=r"^--devices is .*; allowed: 1 with --epochs 0, which trains nothing"):
+            SearchOptions.of(**asked, **more)

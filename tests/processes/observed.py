@@ -1,7 +1,8 @@
-"""A command as one of several processes, on few digits that are not augmented: python observed.py PLACE COMMAND ...
+"""A command as one of several processes, on few digits: python observed.py PLACE COMMAND ...
 
 Leaves in PLACE what the process of each rank found. Where PLACE has a file `dies-RANK-STEP`, that process dies in that
-step, the first time that it is started.
+step, the first time that it is started. With --sync-batchnorm images are not augmented: one process and two do not do
+that alike.
 """
 
 import json
@@ -62,7 +63,8 @@ if __name__ == "__main__":
         return Images(images.pixels[:count], images.labels[:count])
 
     Digits.load = few  # type: ignore[method-assign]
-    Digits.augmentation = Digits.normalisation  # type: ignore[method-assign]
+    if "--sync-batchnorm" in sys.argv:  # is compared with another number of processes
+        Digits.augmentation = Digits.normalisation  # type: ignore[method-assign]
     torch.set_num_threads(1)
     observe(where)
     die(where)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,7 @@ def test_slurm_s_warning_keeps_a_checkpoint_and_the_job_that_is_requeued_goes_on
     curves = tmp_path / "broken" / "curves.csv"
     while not curves.exists():
         assert job.poll() is None
+        time.sleep(0.05)
     job.send_signal(signal.SIGUSR1)
     said = job.communicate()[1]
     assert job.returncode == 128 + signal.SIGUSR1

@@ -8,6 +8,7 @@ import pytest
 
 from tas.config import SearchOptions
 from tas.config.groups import Keeping
+from tas.errors import FinishedBeforeError
 from tas.runs.restarts import heeded, requeue, restarted
 from tas.runs.run import Run
 from tests.results import search_result
@@ -40,14 +41,27 @@ def test_a_command_that_is_started_again_goes_on_with_its_run(name: str, monkeyp
     for count in (None, "0", "none"):
         if count is not None:
             monkeypatch.setenv(name, count)
-        assert not restarted()
+        assert not restarted(named=True)
         assert gone_on_with("here", epochs=3) is None and gone_on_with(epochs=3) is None
     monkeypatch.setenv(name, "2")
     assert gone_on_with("here", epochs=3) == Path("here")
     assert gone_on_with(epochs=3) == Path("runs/search/newer")
     assert gone_on_with("here", epochs=4) is None and gone_on_with(epochs=4) is None, "other options, another run"
     search_result().write(newer)
+    began("runs/search/damaged").config.write_text("[")
     assert gone_on_with(epochs=3) == Path("runs/search/older"), "what is finished stays"
+    search_result().write(Run("here"))
+    with pytest.raises(FinishedBeforeError, match="--output here: finished before"):
+        gone_on_with("here", epochs=3)
+
+
+def test_another_machine_s_failure_is_no_restart_that_torchrun_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    began("here", output="here", epochs=3)
+    began("runs/search/older", epochs=3)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    assert gone_on_with("here", epochs=3) == Path("here")
+    assert gone_on_with(epochs=3) is None
 
 
 def test_slurm_s_warning_is_heeded_in_its_jobs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
