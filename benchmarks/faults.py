@@ -19,7 +19,6 @@ Exits with 1 where a run was lost or differs, an input was not refused, a search
 
 import argparse
 import contextlib
-import io
 import json
 import os
 import random
@@ -33,11 +32,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from in_process import run_here
 from odd_files import damaged_files, malicious_files
 from odd_searches import odd_searches
 
 from tas.cli import COMMANDS
-from tas.cli import main as tas
 from tas.config.checks import flag
 from tas.runs.provenance import code_version, processor_name
 
@@ -148,13 +147,11 @@ def refusals(directory: Path) -> dict[str, Any]:
     tried, taken = 0, list[str]()
     for arguments in bad_inputs():
         before = sorted(directory.rglob("*"))
-        out, said = io.StringIO(), io.StringIO()
-        with contextlib.chdir(directory), contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-            status = tas(arguments)
+        status, out, said = run_here(arguments, directory)
         tried += 1
-        one_line = said.getvalue().count("\n") == 1 and not out.getvalue()
+        one_line = said.count("\n") == 1 and not out
         if status != 2 or not one_line or sorted(directory.rglob("*")) != before:
-            taken.append(f"{' '.join(arguments)}: status {status}, {said.getvalue()[-200:]}")
+            taken.append(f"{' '.join(arguments)}: status {status}, {said[-200:]}")
     return {"part": "refusals", "tried": tried, "refused_in_one_line": tried - len(taken), "others": taken}
 
 
@@ -187,10 +184,9 @@ def soak(minutes: float, directory: Path) -> dict[str, Any]:
     figures, until = list[tuple[int, int, int]](), time.monotonic() + 60 * minutes
     short = ["search", "--epochs", "1", "--train-images", "200", "--probes", "30", "--draws", "10", "--workers", "1"]
     while time.monotonic() < until or len(figures) <= WARM:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            status = tas([*short, "--output", str(directory / f"run-{len(figures)}")])
+        status, _, said = run_here([*short, "--output", f"run-{len(figures)}"], directory)
         if status:
-            raise SystemExit(f"search {len(figures)} ended with {status}")
+            raise SystemExit(f"search {len(figures)} ended with {status}: {said[-500:]}")
         figures.append((memory(), len(os.listdir("/proc/self/fd")), children()))
     (first, files_first, _), (last, files_last, processes) = figures[WARM], figures[-1]
     return {

@@ -9,16 +9,15 @@ import random
 import resource
 import shutil
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from in_process import run_here
 from PIL import Image
 
 import tas
-from tas.cli import main as run_command
 
 ROOM = 2**30
 """Bytes that a command may take beyond what the process has."""
@@ -57,7 +56,7 @@ def made(directory: Path) -> Path:
         ["search", *QUICK, "--probes", "20", "--draws", "2", "--held-out", "0.5", "--output", "run"],
         ["train", *PLAIN, "--output", "taught"],
     ):
-        status, said = called(command, home)
+        status, _, said = run_here(command, home)
         if status not in (0, 3):
             raise SystemExit(f"tas {' '.join(command)}: {said}")
     shutil.copytree(home / "taught", home / "begun")
@@ -68,16 +67,6 @@ def made(directory: Path) -> Path:
     shutil.copy(home / "run" / "config.yaml", home / "given.yaml")
     Image.new("L", (8, 8), 90).save(home / "image.png")
     return home
-
-
-def called(command: list[str], home: Path) -> tuple[int, str]:
-    """The status of a command and what it says on stderr; -1 and the traceback where it raises."""
-    said = io.StringIO()
-    try:
-        with contextlib.chdir(home), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-            return run_command(command), said.getvalue()
-    except Exception:  # the failure that is looked for
-        return -1, traceback.format_exc()
 
 
 @contextlib.contextmanager
@@ -137,7 +126,7 @@ def damaged_files(count: int, chance: random.Random, directory: Path) -> dict[st
         kept = path.read_bytes()
         began = time.monotonic()
         with within(ROOM):
-            status, said = called([*command, *output_of(command)], home)
+            status, _, said = run_here([*command, *output_of(command)], home)
         wrong = wrong_end(status, said, time.monotonic() - began)
         if wrong:
             failed.append(f"{name}, {file}: {wrong}")
@@ -151,11 +140,8 @@ def damaged_files(count: int, chance: random.Random, directory: Path) -> dict[st
 
 def output_of(command: list[str]) -> list[str]:
     """Where a command that leaves a run leaves it."""
-    return (
-        ["--output", "new"]
-        if command[0] in ("search", "train", "prune", "derive") and "--resume" not in command
-        else []
-    )
+    leaves = command[0] in ("search", "train", "prune", "derive") and "--resume" not in command
+    return ["--output", "new"] if leaves else []
 
 
 def place_of(home: Path, command: list[str], file: str) -> Path:
@@ -190,7 +176,7 @@ def malicious_files(directory: Path) -> dict[str, Any]:
             path.write_bytes(content)
             if path.name == "weights.pt":
                 path.with_name("model.safetensors").unlink()
-            status, said = called([*READERS[name][0], *output_of(READERS[name][0])], home)
+            status, _, said = run_here([*READERS[name][0], *output_of(READERS[name][0])], home)
             tried += 1
             if marker.exists() or wrong_end(status, said, 0.0):
                 ran.append(f"{name}, {file}, {kind}: ran {marker.exists()}, status {status}, {said[-200:]}")

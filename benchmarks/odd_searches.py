@@ -1,8 +1,6 @@
 """Searches of any network, data and options, drawn at random, for benchmarks/faults.py: each has to end with a result
 that can be loaded, or to refuse in one line."""
 
-import contextlib
-import io
 import json
 import random
 import traceback
@@ -12,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from in_process import run_here
 from PIL import Image
 
 import tas
-from tas.cli import main as run_command
 
 NETWORKS = (
     "resnet20",
@@ -127,13 +125,11 @@ def odd_searches(count: int, chance: random.Random, directory: Path) -> dict[str
     ended, failed = {"found": 0, "missed": 0, "refused": 0}, list[str]()
     for number in range(count):
         options, run = drawn_options(chance, directory), directory / f"run-{number}"
-        out, said = io.StringIO(), io.StringIO()
+        status, _, said = run_here(["search", *options, "--output", run.name], directory)
         try:
-            with contextlib.chdir(directory), contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-                status = run_command(["search", *options, "--output", run.name])
-            wrong = wrong_with(run, status, said.getvalue())
-        except Exception:  # the failure that is looked for
-            status, wrong = -1, traceback.format_exc()[-400:]
+            wrong = wrong_with(run, status, said)
+        except Exception:  # what the search has left cannot be loaded or run: a failure that is looked for
+            wrong = traceback.format_exc()[-400:]
         if wrong:
             failed.append(f"tas search {' '.join(options)}: {wrong}")
             print(failed[-1], flush=True)

@@ -1,8 +1,9 @@
 """What benchmarks/faults.py measures at length, in short: kills at random moments, options drawn at random."""
 
 import random
-import runpy
 import tempfile
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ def test_killed_at_random_moments_a_run_ends_as_if_it_had_not_been(command: str)
 
 
 @pytest.fixture(scope="module")
-def odd() -> Any:
-    return runpy.run_path(str(ROOT / "benchmarks" / "odd_searches.py"))
+def odd() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield import_module("odd_searches")
 
 
 @pytest.mark.slow
@@ -34,4 +37,4 @@ def odd() -> Any:
 @given(chance=st.randoms(use_true_random=False))
 def test_options_of_any_kind_end_with_a_network_or_a_line(odd: Any, chance: random.Random) -> None:
     with tempfile.TemporaryDirectory() as place:
-        assert odd["odd_searches"](1, chance, Path(place))["failed"] == []
+        assert odd.odd_searches(1, chance, Path(place))["failed"] == []
