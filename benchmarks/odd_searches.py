@@ -71,8 +71,9 @@ def drawn_options(chance: random.Random, directory: Path) -> list[str]:
         return chance.choice((*right, *wrong) if mistaken else right)
 
     options = ["--network", network, "--epochs", drawn("1", "1", "2"), "--seed", "0"]
-    options += ["--batch-size", drawn("2", "7", "32", wrong=["1"])]
-    options += shown_images(chance, directory, grey=mistaken or "torchvision" not in network, alone=mistaken)
+    data = shown_images(chance, directory, grey=mistaken or "torchvision" not in network, alone=mistaken)
+    many = int(data[-1]) > 1000  # in batches of 2 these would take minutes
+    options += [*data, "--batch-size", "32" if many else drawn("2", "7", "32", wrong=["1"])]
     strategy, ratios = chance.random() < 0.5, drawn("1.0", "0.5,1.0", "0.01,0.3,0.31,1.0", "0.2,0.4,0.6,0.8,1")
     if strategy:
         options += ["--strategy", "gumbel-mixture", "--align", drawn("pad", "interpolate")]
