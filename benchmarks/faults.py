@@ -1,6 +1,6 @@
 """What becomes of runs that are killed, of bad input, of odd searches, and of a process that searches again and again.
 
-    python benchmarks/faults.py --rows ROWS --parts kills refusals malicious damaged odd soak \
+    python benchmarks/faults.py --json ROWS --parts kills refusals malicious damaged odd soak \
         [--kills 40] [--cases 200] [--minutes 60]
     python benchmarks/faults.py --quick        # all refusals
 
@@ -228,7 +228,7 @@ def good(row: dict[str, Any]) -> bool:
 def main() -> int:
     """Measure; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, help="a file of JSON lines to which rows are added")
+    parser.add_argument("--json", type=Path, help="a file of JSON lines to which rows are added")
     parser.add_argument(
         "--parts",
         nargs="+",
@@ -282,8 +282,8 @@ def added(row: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     machine = {"machine": processor_name(), "torch": torch.__version__, "commit": code_version()}
     row |= {"seed": options.seed, **machine}
     print(json.dumps(row), flush=True)
-    if options.rows is not None:
-        with options.rows.open("a", encoding="utf-8") as file:
+    if options.json is not None:
+        with options.json.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
     return row
 
