@@ -11,6 +11,7 @@ trains the unpruned network once, every method makes it smaller, and what is lef
 FLOPs are counted by `tas.flops`. Methods, beside those of `tas compare`:
 
     tp-l1, tp-taylor, tp-group-norm, tp-isomorphic    Torch-Pruning's, in small steps as in its own benchmarks
+    tp-l1-limited, tp-group-norm-limited              the same, no layer below a quarter of its channels
     fastnas                                           NVIDIA Model-Optimizer's; the extra `peers` installs it
     tas-asked                                         `tas search --strategy sandwich --epochs 0`, which trains nothing
     tas-sandwich                                      the same after --search-epochs of training from it
@@ -48,6 +49,9 @@ from tas.runs.provenance import code_version, processor_name
 STEPS = 400
 """In which Torch-Pruning would take all channels, as in its own benchmarks; it stops at the target."""
 
+LIMIT = 0.75
+"""Of a layer's channels, the share that Torch-Pruning may take where it is limited."""
+
 TOLERANCE = 0.02
 """How far from its target a network may be, as a share of the target, before it is said."""
 
@@ -56,6 +60,8 @@ PEERS = {
     "tp-taylor": "peers:taylor",
     "tp-group-norm": "peers:group_norm",
     "tp-isomorphic": "peers:isomorphic",
+    "tp-l1-limited": "peers:l1_limited",
+    "tp-group-norm-limited": "peers:group_norm_limited",
     "fastnas": "peers_fastnas:fastnas",
 }
 """Name -> the function, as `tas prune --method` takes it."""
@@ -112,6 +118,16 @@ def isomorphic(task: PruneTask) -> Pruned:
     return step_by_step(task, tp.importance.TaylorImportance(), before=gradients(task), isomorphic=True)
 
 
+def l1_limited(task: PruneTask) -> Pruned:
+    """As `l1`, with the tool's own remedy where ranking all layers together takes too much of one."""
+    return step_by_step(task, tp.importance.MagnitudeImportance(p=1), limit=LIMIT)
+
+
+def group_norm_limited(task: PruneTask) -> Pruned:
+    """As `group_norm`, limited likewise."""
+    return step_by_step(task, tp.importance.GroupMagnitudeImportance(p=2), limit=LIMIT)
+
+
 def gradients(task: PruneTask) -> BeforeStep:
     """What gives a network the gradients of the loss on a few training batches, norms in evaluation."""
     device = device_of(task)
@@ -126,7 +142,11 @@ def gradients(task: PruneTask) -> BeforeStep:
 
 
 def step_by_step(
-    task: PruneTask, importance: Importance, before: BeforeStep | None = None, isomorphic: bool = False
+    task: PruneTask,
+    importance: Importance,
+    before: BeforeStep | None = None,
+    isomorphic: bool = False,
+    limit: float = 1.0,
 ) -> Pruned:
     """Torch-Pruning's way to a budget: small steps over all layers together, importances anew in each, until the
     target is passed. The last network above the target is taken instead if it is nearer.
@@ -136,6 +156,7 @@ def step_by_step(
         importance: Of the channels of one group.
         before: Called with the network before each step.
         isomorphic: Whether groups of other kinds of layers are ranked apart.
+        limit: The share of a layer's channels that it may take.
 
     Raises:
         TasError: The network cannot be pruned, or not into one that `tas` knows.
@@ -143,7 +164,7 @@ def step_by_step(
     count, target = MEASURES[task.budget.measure.name].count, task.budget.target
     network = copy.deepcopy(task.network).to(device_of(task)).eval().requires_grad_(True)
     options = pruner_options(task, network)
-    options["example_inputs"] = torch.zeros(1, *task.input_shape, device=device_of(task))
+    options |= {"example_inputs": torch.zeros(1, *task.input_shape, device=device_of(task)), "max_pruning_ratio": limit}
     try:
         pruner = tp.pruner.BasePruner(
             network, importance=importance, pruning_ratio=1.0, iterative_steps=STEPS, isomorphic=isomorphic, **options
