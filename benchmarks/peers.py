@@ -11,7 +11,7 @@ trains the unpruned network once, every method makes it smaller, and what is lef
 FLOPs are counted by `tas.flops`. Methods, beside those of `tas compare`:
 
     tp-l1, tp-taylor, tp-group-norm, tp-isomorphic    Torch-Pruning's, in small steps as in its own benchmarks
-    tp-l1-limited, tp-group-norm-limited              the same, no layer below a quarter of its channels
+    tp-l1-limited, tp-group-norm-limited              the same with its limit, see LIMIT
     fastnas                                           NVIDIA Model-Optimizer's; the extra `peers` installs it
     tas-asked                                         `tas search --strategy sandwich --epochs 0`, which trains nothing
     tas-sandwich                                      the same after --search-epochs of training from it
@@ -50,7 +50,8 @@ STEPS = 400
 """In which Torch-Pruning would take all channels, as in its own benchmarks; it stops at the target."""
 
 LIMIT = 0.75
-"""Of a layer's channels, the share that Torch-Pruning may take where it is limited."""
+"""Share of a layer's channels beyond which Torch-Pruning takes no more of it, where it is limited. It looks before a step,
+which may take more than that at once."""
 
 TOLERANCE = 0.02
 """How far from its target a network may be, as a share of the target, before it is said."""
@@ -156,7 +157,7 @@ def step_by_step(
         importance: Of the channels of one group.
         before: Called with the network before each step.
         isomorphic: Whether groups of other kinds of layers are ranked apart.
-        limit: The share of a layer's channels that it may take.
+        limit: As `LIMIT`.
 
     Raises:
         TasError: The network cannot be pruned, or not into one that `tas` knows.
