@@ -50,8 +50,8 @@ STEPS = 400
 """In which Torch-Pruning would take all channels, as in its own benchmarks; it stops at the target."""
 
 LIMIT = 0.75
-"""Share of a layer's channels beyond which Torch-Pruning takes no more of it, where it is limited. It looks before a step,
-which may take more than that at once."""
+"""Share of a layer's channels beyond which Torch-Pruning takes no more of it, where it is limited. It looks before each
+step, which may take more than that at once."""
 
 TOLERANCE = 0.02
 """How far from its target a network may be, as a share of the target, before it is said."""

@@ -69,6 +69,13 @@ def test_every_way_of_torch_pruning_and_of_the_search_has_a_row(peers: Callable,
 
 
 @pytest.mark.slow
+def test_a_limit_keeps_channels_that_torch_pruning_would_take(peers: Callable) -> None:
+    done, rows = peers("tp-l1", "tp-l1-limited", target=0.1)
+    assert done.returncode == 0, done.stderr
+    assert rows["tp-l1"]["flops_ratio"] < 0.15 < rows["tp-l1-limited"]["flops_ratio"]
+
+
+@pytest.mark.slow
 def test_what_fastnas_leaves_has_a_row_and_no_more_flops_than_allowed(peers: Callable, tmp_path: Path) -> None:
     pytest.importorskip("torchprofile")
     pytest.importorskip("modelopt")
